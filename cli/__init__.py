@@ -1,0 +1,41 @@
+"""The command line: one command a file, options and one library call each; nothing imports this package."""
+
+if __name__ != "pyrovae.cli":
+    raise ImportError(f"this package is imported as pyrovae.cli, not as {__name__}: write `import pyrovae.cli`")
+
+import click
+
+from pyrovae._version import __version__
+from pyrovae.cli._group import LazyGroup, debug_option
+
+# Here rather than in the modules, so that `pyrovae --help` imports neither torch nor numpy.
+COMMANDS = {
+    "fit": "Train a model with a guide; save the run.",
+    "loglik": "Estimate the log-likelihood of held-out data by importance sampling.",
+    "evaluate": "Score a run: ELBO, rate, distortion, active units, log-likelihood.",
+    "compare": "Train one model with several guides; print one table.",
+    "sample": "Draw samples from the model of a run.",
+    "reconstruct": "Encode and decode held-out data.",
+    "interpolate": "Walk from datum to datum through the latent space.",
+    "encode": "Write the latent variables of data to a file.",
+    "check": "Check that a model and its guide obey the contract.",
+    "models": "List the models.",
+    "guides": "List the guide families.",
+    "data": "List the data sets.",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    modules=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="pyrovae")
+@debug_option
+def cli() -> None:
+    """Variational autoencoders as Pyro model and guide pairs: train, score, compare."""
+
+
+def main() -> None:
+    """The console entry point."""
+    cli(prog_name="pyrovae")

@@ -1,0 +1,146 @@
+"""The root of the command line: commands that load when they are called, and errors that read as one sentence."""
+
+import errno
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from pyrovae.errors import PyrovaeError, did_you_mean
+
+DEBUG = "pyrovae.debug"
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the full traceback where an error arises."
+)
+
+# What the system says of a failed write or read, in words that name the cure.
+REASONS = {
+    errno.ENOSPC: "the disk is full: free some space or write elsewhere",
+    errno.EDQUOT: "the disk quota is used up: free some space or write elsewhere",
+    errno.EROFS: "the file system is read-only: write elsewhere",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are modules, imported when they are called and not for the list of commands.
+
+    The command `name` is the attribute `command` of the module `{package}.{name}`.
+
+    Errors of a command end as one line on stderr: PyrovaeError with its own exit code, Ctrl-C with 130, anything else
+    with 1, under `--debug` (before or after the command's name) below the full traceback.
+
+    Args:
+        modules: name of each command -> its one line of help.
+        package: where the modules are.
+    """
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], package: str = "pyrovae.cli", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.modules = dict(modules)
+        self.package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which they were given."""
+        return [*self.modules, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the module of the command `cmd_name`; None where there is no such command."""
+        if cmd_name not in self.modules:
+            return super().get_command(ctx, cmd_name)
+        return importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click, with the nearest name for a wrong one."""
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command '{args[0]}'{did_you_mean(args[0], known)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands from `modules` alone."""
+        rows = [*self.modules.items(), *((name, c.get_short_help_str()) for name, c in self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Completes names without importing the commands."""
+        rows = [CompletionItem(name, help=line) for name, line in self.modules.items() if name.startswith(incomplete)]
+        return [*rows, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """As click; looks for `--debug` in all of `args`, since an error may arise before a command has parsed it."""
+        debug = "--debug" in (args[: args.index("--")] if "--" in args else args)
+        with one_sentence(debug):
+            ctx = super().make_context(info_name, args, parent, **extra)
+        ctx.meta[DEBUG] = debug
+        return ctx
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        with one_sentence(ctx.meta.get(DEBUG, False)):
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # a full disk or a closed pipe is an error here, and a stray message at interpreter exit
+            return result
+
+
+@contextmanager
+def one_sentence(debug: bool) -> Iterator[None]:
+    """Turns every error but click's own into one line on stderr and an exit; `debug` puts the traceback first."""
+    try:
+        yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except KeyboardInterrupt as error:
+        # The terminal has echoed ^C on the line where the cursor stands.
+        raise _exit(error, "\nInterrupted." if sys.stderr.isatty() else "Interrupted.", 130, debug) from error
+    except PyrovaeError as error:
+        raise _exit(error, f"Error: {_line(str(error))}", error.exit_code, debug) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # the reader has gone, as in `pyrovae models | head`: click ends quietly
+        _forget_stdout()
+        raise _exit(error, f"Error: {_system(error)}", 1, debug) from error
+    except Exception as error:
+        line = f"Error: {type(error).__name__}: {_line(str(error))}".removesuffix(": ")
+        raise _exit(error, line if debug else f"{line} (run again with --debug to see where)", 1, debug) from error
+
+
+def _exit(error: BaseException, line: str, exit_code: int, debug: bool) -> click.exceptions.Exit:
+    if debug:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    click.echo(line, err=True)
+    return click.exceptions.Exit(exit_code)
+
+
+def _system(error: OSError) -> str:
+    reason = REASONS.get(error.errno or 0) or _line(error.strerror or str(error) or type(error).__name__)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _line(text: str) -> str:
+    """`text` on one line of bearable length: torch and CUDA write paragraphs."""
+    text = " ".join(text.split())
+    return text if len(text) <= 500 else f"{text[:499]}…"
+
+
+def _forget_stdout() -> None:
+    """Where stdout cannot be written, keeps the interpreter from trying again, and complaining, at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

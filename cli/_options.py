@@ -1,0 +1,234 @@
+"""From typed Configs to command line options, and commands whose options depend on the model."""
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from pyrovae.cli._group import debug_option
+from pyrovae.config import Config, read_toml
+from pyrovae.errors import PyrovaeError, UsageError
+
+__all__ = ["ModelCommand", "debug_option", "given", "json_option", "options_of"]
+
+GROUPS = "pyrovae.option_groups"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+
+SIMPLE: dict[Any, click.ParamType] = {
+    int: click.INT,
+    float: click.FLOAT,
+    str: click.STRING,
+    bool: click.BOOL,
+    Path: click.Path(path_type=Path),
+}
+
+
+class Words(click.Choice):
+    """One of the values of a Literal, which need not be strings."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = {str(value): value for value in values}
+        super().__init__(list(self.values))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value whose text is `value`."""
+        return self.values[super().convert(str(value), param, ctx)]
+
+
+class Commas(click.ParamType):
+    """Values with commas between them: `200,200` is (200, 200), the empty text is ().
+
+    Args:
+        item: the type of each.
+        length: how many there must be; None for any number.
+    """
+
+    def __init__(self, item: click.ParamType, length: int | None = None) -> None:
+        self.item, self.length = item, length
+        self.name = f"{item.name},..." if length is None else ",".join([item.name] * length)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """The tuple; a part that does not fit is a usage error."""
+        parts = value.split(",") if isinstance(value, str) and value.strip() else list(value or ())
+        if self.length is not None and len(parts) != self.length:
+            self.fail(f"{value!r} has {len(parts)} values, not {self.length} with commas between them", param, ctx)
+        try:
+            return tuple(self.item.convert(p.strip() if isinstance(p, str) else p, param, ctx) for p in parts)
+        except click.BadParameter as error:
+            self.fail(f"{value!r} is no list with commas, such as 200,200: {error.message}", param, ctx)
+
+
+class Either(click.ParamType):
+    """The first of several types that takes the text: `int | Literal["auto"]`."""
+
+    def __init__(self, choices: Sequence[click.ParamType]) -> None:
+        self.choices = choices
+        self.name = "|".join("|".join(c.values) if isinstance(c, Words) else c.name for c in choices)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value as the first type that fits."""
+        for choice in self.choices:
+            with suppress(click.BadParameter):
+                return choice.convert(value, param, ctx)
+        return self.fail(f"{value!r} is none of {self.name}", param, ctx)
+
+
+def options_of(config: type[Config], prefix: str = "") -> list[click.Option]:
+    """One option for each field of `config`: `latent_dim: int` becomes `--latent-dim INTEGER`.
+
+    Not given is None, so that a TOML file can stand between the command line and the default; the help names the
+    default. A field whose type has no text form (a nested Config, a dict) has no option.
+
+    Args:
+        config: where names, types, defaults and help come from; the bounds are checked by `pyrovae.config.parse`.
+        prefix: put before the name of each field: "guide_" makes `--guide-depth` of `depth`.
+    """
+    options = (_option(prefix + field, info) for field, info in config.model_fields.items())
+    return [option for option in options if option is not None]
+
+
+def given(config: type[Config], options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What the command line says about the fields of `config`, without the options that were not given."""
+    found = {field: options.get(prefix + field) for field in config.model_fields}
+    return {field: value for field, value in found.items() if value is not None}
+
+
+def _option(name: str, info: FieldInfo) -> click.Option | None:
+    default = None if info.is_required() else info.get_default(call_default_factory=True)
+    param_type = _param_type(_of_value(default) if info.annotation is Any else info.annotation)
+    if param_type is None:
+        return None
+    dashed = name.replace("_", "-")
+    flag = param_type is click.BOOL
+    if flag and default is not None:
+        default = dashed if default else f"no-{dashed}"
+    elif isinstance(default, tuple | list):
+        default = ",".join(map(str, default)) or "''"
+    note = "" if default is None else f"[default: {default}]"
+    return click.Option(
+        [f"--{dashed}/--no-{dashed}" if flag else f"--{dashed}", name],
+        type=param_type,
+        default=None,
+        help="  ".join(filter(None, (info.description, note))),
+    )
+
+
+def _param_type(annotation: Any) -> click.ParamType | None:
+    """The click type that reads `annotation` from text; None where there is none."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _param_type(args[0])
+    if origin is Literal:
+        return Words([value for value in args if value is not None])
+    if origin is Union or origin is types.UnionType:
+        members = [_param_type(member) for member in args if member is not type(None)]
+        found = [member for member in members if member is not None]
+        if len(found) < len(members):
+            return None
+        return found[0] if len(found) == 1 else Either(found)
+    if origin in (tuple, list):
+        item = _param_type(args[0])
+        any_length = origin is list or args[-1] is Ellipsis
+        if item is None or (not any_length and set(args) != {args[0]}):
+            return None
+        return Commas(item, None if any_length else len(args))
+    return SIMPLE.get(annotation)
+
+
+def _of_value(default: Any) -> Any:
+    """The annotation that a default value suggests where a function's parameter has none."""
+    if isinstance(default, tuple | list) and default:
+        return types.GenericAlias(tuple, (type(default[0]), ...))
+    return str if default is None else type(default)
+
+
+class ModelCommand(click.Command):
+    """A command that takes the options of the model that `--model` names, or `model = "..."` in the `--config` file.
+
+    The command declares the options `model` and `config` itself and takes the others as `**options`; an option that it
+    declares itself is not made a second time, and a name that two Configs share is one option.
+
+    Args:
+        configs: makes heading -> Config of the name of the model, or of None where none is named, in the order of the
+            help: `{"Training": Training, "Options of cvae": Config}`.
+    """
+
+    def __init__(self, *args: Any, configs: Callable[[str | None], Mapping[str, type[Config]]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.configs = configs
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Finds the model, then parses with its options."""
+        model = None
+        try:
+            model = self._model(args)
+            ctx.meta[GROUPS] = self._groups(model)
+        except PyrovaeError:
+            if not ctx.resilient_parsing:  # shell completion goes on with what there is
+                raise
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if model is not None:
+                raise
+            message = f"{error.message} (the options of a model need --model NAME)"
+            raise click.NoSuchOption(error.option_name, message, error.possibilities, error.ctx) from None
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own parameters and those of the model."""
+        return [*super().get_params(ctx), *(option for _, options in self._groups_in(ctx) for option in options)]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the command's own options, then each group below its heading."""
+        groups: list[tuple[str, Sequence[click.Parameter]]] = [("Options", super().get_params(ctx))]
+        for heading, params in [*groups, *self._groups_in(ctx)]:
+            records = [param.get_help_record(ctx) for param in params if isinstance(param, click.Option)]
+            rows = [record for record in records if record is not None]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+    def _groups_in(self, ctx: click.Context) -> list[tuple[str, list[click.Option]]]:
+        if GROUPS not in ctx.meta:
+            ctx.meta[GROUPS] = self._groups(None)
+        return ctx.meta[GROUPS]
+
+    def _groups(self, model: str | None) -> list[tuple[str, list[click.Option]]]:
+        taken = {param.name for param in self.params}
+        groups = []
+        for heading, config in self.configs(model).items():
+            options = [option for option in options_of(config) if option.name not in taken]
+            taken.update(option.name for option in options)
+            groups.append((heading, options))
+        return groups
+
+    def _model(self, args: list[str]) -> str | None:
+        named = self._peek("model", args)
+        path = self._peek("config", args)
+        if named is not None or path is None:
+            return named
+        named = read_toml(Path(path)).get("model")
+        if named is not None and not isinstance(named, str):
+            raise UsageError(f'config file {path}: model = {named!r} is no name: write model = "cvae"')
+        return named
+
+    def _peek(self, name: str, args: list[str]) -> str | None:
+        """The text that the last `--name TEXT`, `--name=TEXT`, `-n TEXT` or `-nTEXT` in `args` gives, as in click."""
+        found = None
+        names = [opt for param in self.params if param.name == name for opt in param.opts]
+        for i, arg in enumerate(args):
+            if arg == "--":
+                break
+            for opt in names:
+                if arg == opt:
+                    found = args[i + 1] if i + 1 < len(args) else found
+                elif opt.startswith("--") and arg.startswith(f"{opt}="):
+                    found = arg.removeprefix(f"{opt}=")
+                elif not opt.startswith("--") and arg.startswith(opt) and not arg.startswith("--"):
+                    found = arg.removeprefix(opt)
+        return found

@@ -1,0 +1,47 @@
+"""pyrovae: a workbench for variational autoencoders written as Pyro model/guide pairs."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pyrovae._version import __version__
+
+if TYPE_CHECKING:
+    from pyrovae import data as data
+    from pyrovae.comparison import compare as compare
+    from pyrovae.data.dataset import Dataset as Dataset
+    from pyrovae.errors import PyrovaeError as PyrovaeError
+    from pyrovae.errors import UsageError as UsageError
+    from pyrovae.evaluation import LogLikelihood as LogLikelihood
+    from pyrovae.evaluation import log_likelihood as log_likelihood
+    from pyrovae.fitting import fit as fit
+    from pyrovae.pair import Pair as Pair
+    from pyrovae.run import Run as Run
+    from pyrovae.run import load as load
+    from pyrovae.svi.elbo import ELBO as ELBO
+    from pyrovae.testing import check as check
+
+# Loaded when they are first used, so that `pyrovae --help` waits for no torch.
+_HOMES = {
+    "ELBO": "pyrovae.svi.elbo",
+    "Dataset": "pyrovae.data.dataset",
+    "LogLikelihood": "pyrovae.evaluation",
+    "Pair": "pyrovae.pair",
+    "PyrovaeError": "pyrovae.errors",
+    "Run": "pyrovae.run",
+    "UsageError": "pyrovae.errors",
+    "check": "pyrovae.testing",
+    "compare": "pyrovae.comparison",
+    "fit": "pyrovae.fitting",
+    "load": "pyrovae.run",
+    "log_likelihood": "pyrovae.evaluation",
+}
+
+__all__ = ["__version__", "data", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name == "data":
+        return importlib.import_module("pyrovae.data")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pyrovae' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,76 @@
+"""Typed configurations: what a person may set, with its type, bounds and one line of help, and nothing else."""
+
+import inspect
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from pyrovae.errors import UsageError, did_you_mean
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, typed, and an unknown key is an error.
+
+    To add an option, add a field with a default and a description:
+    `latent_dim: int = Field(20, ge=1, description="dimensions of z")`. The command line makes
+    `--latent-dim` of it, a TOML file takes `latent_dim = 20`, Python takes `latent_dim=20`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+C = TypeVar("C", bound=Config)
+
+
+def parse(config: type[C], values: Mapping[str, Any], what: str) -> C:
+    """Makes a `config` of `values`; raises UsageError, one sentence, where a key or a value does not fit.
+
+    Args:
+        config: the class to make.
+        values: what was given.
+        what: whose options these are, for the error ("model cvae").
+    """
+    refuse_unknown(values, config.model_fields, what)
+    try:
+        return config(**values)
+    except ValidationError as error:
+        raise UsageError("; ".join(_sentence(e, what) for e in error.errors())) from None
+
+
+def refuse_unknown(values: Collection[str], known: Collection[str], what: str) -> None:
+    """Raises UsageError, with the nearest name, for the first of `values` that is not among `known`."""
+    for name in values:
+        if name not in known:
+            raise UsageError(f"{what} has no option '{name}'{did_you_mean(name, known)}")
+
+
+def _sentence(error: Any, what: str) -> str:
+    name = ".".join(str(part) for part in error["loc"][:1]) or "options"
+    reason = error["msg"].removeprefix("Value error, ")
+    return f"{what}: {name} = {error['input']!r}: {reason[:1].lower()}{reason[1:]}"
+
+
+def from_signature(function: Callable[..., Any], leave_out: Collection[str] = ()) -> type[Config]:
+    """The Config whose fields are the parameters of `function` that have defaults."""
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if name in leave_out or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if parameter.default is parameter.empty:
+            raise UsageError(f"{getattr(function, '__qualname__', function)}: parameter '{name}' needs a default value")
+        annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+        fields[name] = (annotation, parameter.default)
+    return create_model("Config", __base__=Config, **fields)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The keys of a TOML file; raises UsageError where it is missing or no TOML."""
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"config file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"config file {path} is no TOML: {error}") from None

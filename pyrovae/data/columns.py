@@ -1,0 +1,115 @@
+"""From what a caller or a file gives to checked tensors: pixels, numbers and labels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyrovae.data.dataset import SPLITS
+from pyrovae.data.raw import Raw
+from pyrovae.errors import PyrovaeError
+
+
+def gather(data: Any, name: str) -> Raw:
+    """x, `(x, y)`, a dict from field, or a dict from split to one of these, as one Raw.
+
+    Raises:
+        PyrovaeError: `data` is none of them.
+    """
+    if isinstance(data, Mapping) and data and set(data) <= set(SPLITS):
+        return Raw(columns={split: _fields(part, f"{name}, {split}") for split, part in data.items()})
+    return Raw(columns={"train": _fields(data, name)})
+
+
+def _fields(data: Any, name: str) -> dict[str, Any]:
+    if isinstance(data, Mapping):
+        if not data or not all(isinstance(key, str) for key in data):
+            raise PyrovaeError(f"data {name}: a dict goes from the names of fields, or of splits, to tensors")
+        return dict(data)
+    if isinstance(data, tuple):
+        if len(data) not in (1, 2):
+            raise PyrovaeError(f"data {name}: a tuple is (x,) or (x, y), and this has {len(data)} parts: give a dict")
+        return dict(zip(("x", "y"), data, strict=False))
+    if isinstance(data, Tensor | np.ndarray):
+        return {"x": data}
+    raise PyrovaeError(f"data {name}: a {type(data).__name__} is no tensor, array, tuple, dict or Dataset: give one")
+
+
+def numbers(value: Any, what: str) -> Tensor:
+    """A tensor on the CPU, detached, of uint8, float32 or int64, at least one datum, without NaN or infinity.
+
+    `bool` becomes uint8, every other float float32, every other whole number int64.
+    """
+    try:
+        tensor = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(_native(value))
+    except (TypeError, ValueError):
+        kind = getattr(value, "dtype", type(value).__name__)
+        raise PyrovaeError(f"{what} is {kind}: give whole numbers or floats") from None
+    if tensor.dim() == 0 or tensor.numel() == 0:
+        raise PyrovaeError(f"{what} has shape {tuple(tensor.shape)}: give at least one datum of at least one number")
+    if tensor.is_complex():
+        raise PyrovaeError(f"{what} is complex: give whole numbers or floats")
+    if tensor.is_floating_point():
+        tensor = tensor.to(torch.float32)
+        bad = int((~torch.isfinite(tensor)).sum())
+        if bad:
+            raise PyrovaeError(f"{what} holds {bad} values that are NaN or infinite: mend or leave out these data")
+        return tensor.contiguous()
+    return tensor.to(torch.uint8 if tensor.dtype in (torch.bool, torch.uint8) else torch.int64).contiguous()
+
+
+def _native(value: Any) -> np.ndarray:
+    """A copy that torch may own, in the byte order of this machine."""
+    array = np.asarray(value)
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def arrange(x: Tensor, what: str) -> Tensor:
+    """`(N,)` -> `(N, 1)`; images of any order -> `(N, C, H, W)`; `(N, D)` stays."""
+    if x.dim() == 1:
+        return x[:, None]
+    if x.dim() == 2:
+        return x
+    if x.dim() == 3:
+        return x[:, None]
+    if x.dim() == 4:
+        if x.shape[1] in (1, 3):
+            return x
+        if x.shape[3] in (1, 3):
+            return x.permute(0, 3, 1, 2).contiguous()
+        if x.is_floating_point():
+            return x
+    raise PyrovaeError(
+        f"{what} has shape {tuple(x.shape)}: give (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C), "
+        f"whole-number pixels with 1 or 3 channels"
+    )
+
+
+def labels(y: Tensor, what: str) -> Tensor:
+    """Classes as int64 `(N,)`, -1 where the label is missing."""
+    if y.dim() == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.dim() != 1:
+        raise PyrovaeError(f"{what} has shape {tuple(y.shape)}: give one label a datum, of shape (N,)")
+    whole = y.to(torch.int64)
+    if y.is_floating_point() and (whole != y).any():
+        value = float(y[whole != y][0])
+        raise PyrovaeError(f"{what} holds {value:g}: labels are whole numbers from 0, or -1 where missing")
+    if int(whole.min()) < -1:
+        raise PyrovaeError(f"{what} holds {int(whole.min())}: labels are whole numbers from 0, or -1 where missing")
+    return whole
+
+
+def classes(columns: Sequence[Tensor], names: tuple[str, ...] | None, what: str) -> int:
+    """How many classes there are: as many as have names, else the highest label and one."""
+    highest = max(int(column.max()) for column in columns)
+    total = sum(len(column) for column in columns)
+    if highest < 0:
+        raise PyrovaeError(f"{what} holds no label at all, only -1: leave it out")
+    if names is not None and highest >= len(names):
+        raise PyrovaeError(f"{what} holds {highest}, and {len(names)} classes end at {len(names) - 1}: mend it")
+    if highest >= max(1000, total):
+        raise PyrovaeError(f"{what} holds {highest} and there are {total} data: number the classes 0, 1, 2, ...")
+    return highest + 1 if names is None else len(names)

@@ -1,0 +1,77 @@
+"""A data set: named columns in three splits, what they hold, and what happens to a batch on its way to the pair."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from torch import Tensor
+
+from pyrovae.data.field import Field
+from pyrovae.data.vocabulary import Vocabulary
+from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
+from pyrovae.seeding import seeded
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+Columns = dict[str, Tensor]
+Transform = Callable[[Columns], Columns]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Named tensors in three splits.
+
+    Attributes:
+        name: what the user called it.
+        fields: what a batch holds after the transforms, by name.
+        columns: by split, by name: tensors as they are stored (pixels as uint8, say), first dim the data.
+        transforms: what turns stored rows into a batch, in order; each takes and gives a dict of columns, on the
+            device of the rows, and draws its noise (if any) from torch's global generator: binarization that is drawn
+            anew at every access is one of these.
+        seed: of the one draw of these transforms by which `valid` and `test` are scored.
+        description: what run.json keeps: source, counts, binarization, fingerprint.
+        vocabulary: of token fields.
+    """
+
+    name: str
+    fields: Mapping[str, Field]
+    columns: Mapping[Split, Columns]
+    transforms: tuple[Transform, ...] = ()
+    seed: int = 0
+    description: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    vocabulary: Vocabulary | None = None
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            if self.size(split) == 0:
+                raise PyrovaeError(f"data '{self.name}': the {split} split is empty: give more data")
+
+    def size(self, split: Split) -> int:
+        """How many data a split has."""
+        columns = self.columns.get(split, {})
+        return min((len(column) for column in columns.values()), default=0)
+
+    def batch(self, rows: Columns, inputs: tuple[str, ...]) -> tuple[Tensor, ...]:
+        """Stored rows -> the tuple of tensors that `pair.model(*batch)` takes."""
+        for transform in self.transforms:
+            rows = transform(rows)
+        return tuple(rows[name] for name in inputs)
+
+    def split(self, split: Split, inputs: tuple[str, ...], limit: int | None = None) -> tuple[Tensor, ...]:
+        """A whole split (its first `limit` data) as one batch, by one draw of the transforms with the stored seed."""
+        if split not in SPLITS:
+            raise UsageError(f"there is no split '{split}'{did_you_mean(split, SPLITS)}")
+        with seeded(self.seed + SPLITS.index(split)):
+            batch = self.batch(dict(self.columns[split]), inputs)
+        return tuple(tensor[:limit] for tensor in batch)
+
+    def require(self, inputs: tuple[str, ...], who: str) -> None:
+        """Raises UsageError where a field that the pair reads is not in the data."""
+        for name in inputs:
+            if name not in self.fields:
+                raise UsageError(
+                    f"{who} needs the field '{name}', and data '{self.name}' has only {', '.join(self.fields)}: "
+                    f"take other data with --data"
+                )

@@ -1,0 +1,62 @@
+"""What one field of a batch holds: its shape, its kind, and what a network must know to read or write it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Kind = Literal["binary", "unit", "real", "category", "tokens", "partial"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field of the data.
+
+    Attributes:
+        shape: of one datum: `(1, 28, 28)` for an image (channels first), `(D,)` for a vector, `()` for a label,
+            `(T,)` for a padded sentence.
+        kind: `binary` (0 or 1), `unit` (between 0 and 1), `real`, `category` (int label, -1 = missing),
+            `tokens` (int, padded), `partial` (given part of another field and its mask, stacked on the first dim).
+        size: how many classes, or how many words.
+        pad: token id of the padding; so `bos`, `eos`, `unk`.
+        of: of a partial field, the field that it is a part of.
+        names: of a category, what the classes are called.
+        mean: mean of the training data, in `shape`; only used to set the first output bias, never saved.
+    """
+
+    shape: tuple[int, ...]
+    kind: Kind
+    size: int | None = None
+    pad: int | None = None
+    bos: int | None = None
+    eos: int | None = None
+    unk: int | None = None
+    of: str | None = None
+    names: tuple[str, ...] | None = None
+    mean: Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @property
+    def numel(self) -> int:
+        """Numbers in one datum."""
+        return math.prod(self.shape)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a datum is (channels, height, width)."""
+        return len(self.shape) == 3
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but `mean`, without what is None."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "mean"}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Field:
+        """The inverse of `to_json`."""
+        listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**listed)

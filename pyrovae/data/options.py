@@ -1,0 +1,60 @@
+"""What a person may set about the data; imports no torch, so that the command line can list it quickly."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field, field_validator
+
+from pyrovae.config import Config
+
+
+class Source(NamedTuple):
+    """A named data set: `target` is `"module:function"`, a function `(DataConfig) -> anything that load() takes`."""
+
+    target: str
+    summary: str
+    kind: str
+
+
+class DataConfig(Config):
+    """Options of every data set; one that a data set has no use for (a vocabulary, for images) is left alone."""
+
+    data_root: Path | None = Field(default=None, description="folder that holds the data sets [default: data]")
+    download: bool = Field(default=False, description="fetch missing files into the data root")
+    binarize: Literal["auto", "dynamic", "static", "threshold", "none"] = Field(
+        default="auto",
+        description="pixels to 0/1: drawn at every access, drawn once, > 0.5, not; auto: dynamic for gray sets",
+    )
+    held_out: float = Field(
+        default=0.1, gt=0, description="cut from train for a split that the data lack: a fraction, or a count from 1 on"
+    )
+    data_seed: int = Field(
+        default=0, ge=0, lt=2**31, description="seed of the splits, of --limit-train and of valid/test pixels"
+    )
+    limit_train: int | None = Field(
+        default=None, ge=1, description="train on this many data only, drawn by --data-seed"
+    )
+    image_size: int | None = Field(default=None, ge=1, le=4096, description="resize images to this height and width")
+    vocab: Literal["word", "subword"] = Field(default="word", description="what a token of text is")
+    vocab_size: int = Field(
+        default=10_000, ge=5, le=1_000_000, description="most tokens in the vocabulary, with the special four"
+    )
+    min_count: int = Field(default=1, ge=1, description="leave out words or merges that occur fewer times in train")
+    max_length: int = Field(
+        default=60,
+        ge=2,
+        le=100_000,
+        description="drop training sentences of more tokens, <eos> counted; valid and test keep all",
+    )
+
+    @field_validator("held_out")
+    @classmethod
+    def _whole(cls, value: float) -> float:
+        if value >= 1 and value != int(value):
+            raise ValueError("a fraction below 1, or a whole number of data")
+        return value
+
+    @property
+    def root(self) -> Path:
+        """The data root, `data` in the working directory when none was given."""
+        return self.data_root or Path("data")

@@ -1,0 +1,42 @@
+"""A path -> what the reader of its kind makes of it."""
+
+from pathlib import Path
+from typing import Any
+
+from pyrovae.data import amat
+from pyrovae.data.dataset import Split
+from pyrovae.data.files import read_lines
+from pyrovae.data.folder import read_images
+from pyrovae.data.npy import SPLIT_OF, read_array
+from pyrovae.data.options import DataConfig
+from pyrovae.data.raw import Raw, Sentences
+from pyrovae.errors import PyrovaeError, UsageError
+
+
+def read(path: Path, config: DataConfig) -> Any:
+    """What a file or folder holds; raises UsageError for a kind of file that is not known."""
+    if path.is_dir():
+        return amat.binarized(path) or _text(path) or read_images(path, config)
+    if path.name == amat.PACKED:
+        return amat.unpack(path)
+    if path.suffix in (".npy", ".npz"):
+        return read_array(path)
+    if path.name.endswith((".amat", ".amat.gz")):
+        return Raw(columns={"train": amat.read_amat(path)})
+    if path.name.endswith((".txt", ".txt.gz")):
+        return Sentences({"train": read_lines(path)})
+    raise UsageError(f"data {path}: a file must be .npy, .npz, .amat, .txt or .txt.gz, and images lie in a folder")
+
+
+def _text(folder: Path) -> Sentences | None:
+    """`train.txt`, `anything.train.txt.gz` and so on; None if there is no train among them."""
+    found: dict[Split, Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = path.name.removesuffix(".gz")
+        split: Any = SPLIT_OF.get(name.removesuffix(".txt").rpartition(".")[2])
+        if not name.endswith(".txt") or split is None or not path.is_file():
+            continue
+        if split in found:
+            raise PyrovaeError(f"{folder} holds {found[split].name} and {path.name}, two {split} splits: take one away")
+        found[split] = path
+    return Sentences({split: read_lines(path) for split, path in found.items()}) if "train" in found else None

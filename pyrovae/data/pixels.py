@@ -1,0 +1,106 @@
+"""What pixels and other numbers are: how they are stored, scaled and binarized, and the Field they make."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from pyrovae.data.dataset import SPLITS, Split, Transform
+from pyrovae.data.field import Field, Kind
+from pyrovae.data.transforms import Binarize, Scale
+from pyrovae.errors import UsageError
+
+Column = dict[Split, Tensor]
+Mode = Literal["auto", "dynamic", "static", "threshold", "none"]
+CHUNK = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """One field of numbers in all splits, as it is stored: value = column / divisor.
+
+    Attributes:
+        name: of the field.
+        column: uint8 or float32 by split, `(N, D)` or `(N, C, H, W)`.
+        divisor: 1 where the column holds the values themselves.
+        kind: `binary`, `unit` or `real`.
+    """
+
+    name: str
+    column: Column
+    divisor: float
+    kind: Kind
+
+    @classmethod
+    def of(cls, name: str, column: Mapping[Split, Tensor], divisor: float) -> Numbers:
+        """Finds dtype and kind: whole numbers 0..255 are pixels where they are uint8 or in images; 0/1 are bits."""
+        low = min(float(part.min()) for part in column.values())
+        high = max(float(part.max()) for part in column.values())
+        if all(bool(((part == 0) | (part == 1)).all()) for part in column.values()):
+            return cls(name, {split: part.to(torch.uint8) for split, part in column.items()}, 1.0, "binary")
+        first = column["train"]
+        if first.is_floating_point() or (
+            first.dtype == torch.int64 and not (first.dim() == 4 and 0 <= low <= high <= 255)
+        ):
+            kind: Kind = "unit" if 0 <= low <= high <= 1 else "real"
+            return cls(name, {split: part.to(torch.float32) for split, part in column.items()}, 1.0, kind)
+        kind = "unit" if high <= divisor else "real"
+        return cls(name, {split: part.to(torch.uint8) for split, part in column.items()}, divisor, kind)
+
+    def resized(self, size: int | None, data: str) -> Numbers:
+        """Images of `size` x `size` (bilinear, antialiased); itself where they are, or where `size` is None."""
+        first = self.column["train"]
+        if size is None or tuple(first.shape[2:]) == (size, size):
+            return self
+        if first.dim() != 4 or self.kind == "binary":
+            what = "binary images, which cannot be resized" if first.dim() == 4 else "vectors, not images"
+            raise UsageError(f"--image-size {size}: data '{data}' holds {what}: leave the option out")
+        return dataclasses.replace(self, column={split: _resize(part, size) for split, part in self.column.items()})
+
+    def binarized(self, mode: Mode, seed: int, data: str) -> tuple[Numbers, Mode]:
+        """As `mode` (not auto) says, and what was done: bits stay as they are; dynamic leaves the pixels gray."""
+        if self.kind == "binary" or mode == "none":
+            return self, "none"
+        if self.kind == "real":
+            low = min(float(part.min()) for part in self.column.values())
+            high = max(float(part.max()) for part in self.column.values())
+            raise UsageError(
+                f"--binarize {mode}: {self.name} of data '{data}' lies in [{low:g}, {high:g}]: scale it to [0, 1] first"
+            )
+        if mode == "dynamic":
+            return dataclasses.replace(self, kind="binary"), mode
+        generator = torch.Generator().manual_seed(seed)
+        column: Column = {split: torch.empty_like(self.column[split], dtype=torch.uint8) for split in SPLITS}
+        for split in SPLITS:
+            for start in range(0, len(column[split]), CHUNK):
+                value = self.column[split][start : start + CHUNK].to(torch.float32) / self.divisor
+                bits = torch.bernoulli(value, generator=generator) if mode == "static" else value > 0.5
+                column[split][start : start + CHUNK] = bits
+        return Numbers(self.name, column, 1.0, "binary"), mode
+
+    def field(self) -> Field:
+        """Shape and kind, with the mean of train."""
+        train = self.column["train"]
+        total = torch.zeros(train.shape[1:], dtype=torch.float64)
+        for start in range(0, len(train), CHUNK):
+            total += train[start : start + CHUNK].sum(0, dtype=torch.float64)
+        mean = (total / (len(train) * self.divisor)).to(torch.float32)
+        return Field(shape=tuple(train.shape[1:]), kind=self.kind, mean=mean)
+
+    def transforms(self, mode: Mode) -> list[Transform]:
+        """What makes a batch of stored rows."""
+        scale: list[Transform] = [Scale(self.name, self.divisor)] if self.column["train"].dtype == torch.uint8 else []
+        return [*scale, Binarize(self.name)] if mode == "dynamic" else scale
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    parts = []
+    for part in images.split(CHUNK):
+        small = interpolate(part.to(torch.float32), (size, size), mode="bilinear", antialias=True)
+        parts.append(small.round().to(torch.uint8) if images.dtype == torch.uint8 else small)
+    return torch.cat(parts)

@@ -1,0 +1,128 @@
+"""From what a source gives to a Dataset: checked, cut, binarized and described."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from torch import Tensor
+
+from pyrovae.data.columns import arrange, classes, gather, labels, numbers
+from pyrovae.data.cut import cut
+from pyrovae.data.dataset import SPLITS, Columns, Dataset, Split, Transform
+from pyrovae.data.field import Field
+from pyrovae.data.options import DataConfig
+from pyrovae.data.pixels import Mode, Numbers
+from pyrovae.data.raw import Raw, Sentences
+from pyrovae.data.text import prepare_text
+from pyrovae.errors import PyrovaeError, UsageError
+
+Splits = dict[Split, Columns]
+
+
+def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
+    """Makes a Dataset of a Raw, of Sentences, or of tensors in any form that `load` takes."""
+    if isinstance(data, Sentences):
+        return prepare_text(data, name, config)
+    raw = data if isinstance(data, Raw) else gather(data, name)
+    found = _check(raw, name)
+    rows = cut({split: len(next(iter(columns.values()))) for split, columns in found.items()}, config, name)
+    splits: Splits = {
+        split: {field: column[index] for field, column in found[origin].items()}
+        for split, (origin, index) in rows.items()
+    }
+    fields: dict[str, Field] = {}
+    transforms: list[Transform] = []
+    binarize: Mode = "none"
+    notes: list[str] = []
+    mode: Mode = ("dynamic" if raw.gray else "none") if config.binarize == "auto" else config.binarize
+    if mode != "none" and "x" not in splits["train"]:
+        raise UsageError(f"--binarize {mode}: data '{name}' has no field x: leave the option out")
+    for field in list(splits["train"]):
+        column = {split: splits[split][field] for split in SPLITS}
+        if column["train"].dim() == 1:
+            names = raw.names if field == "y" else None
+            size = classes([part[field] for part in found.values()], names, f"data '{name}': {field}")
+            fields[field] = Field(shape=(), kind="category", size=size, names=names)
+            continue
+        values = Numbers.of(field, column, raw.divisor if field == "x" else 255.0)
+        used: Mode = "none"
+        if field == "x":
+            values, used = values.resized(config.image_size, name).binarized(mode, config.data_seed, name)
+            binarize = used
+        if values.kind == "real" and values.name == "x" and _look_like_bytes(column):
+            notes.append("x is taken as real numbers: if its 0 to 255 are pixels, save them as uint8")
+        fields[field] = values.field()
+        transforms += values.transforms(used)
+        for split in SPLITS:
+            splits[split][field] = values.column[split]
+    return Dataset(
+        name=name,
+        fields=fields,
+        columns=splits,
+        transforms=tuple(transforms),
+        seed=config.data_seed,
+        description={**describe(name, splits, config), "binarize": binarize, "notes": notes},
+    )
+
+
+def describe(name: str, splits: Splits, config: DataConfig) -> dict[str, Any]:
+    """What run.json keeps of any data set."""
+    return {
+        "source": name,
+        "counts": {split: len(next(iter(splits[split].values()))) for split in SPLITS},
+        "held_out": config.held_out,
+        "data_seed": config.data_seed,
+        "limit_train": config.limit_train,
+        "fingerprint": fingerprint(splits),
+    }
+
+
+def fingerprint(splits: Splits) -> str:
+    """sha256 over the stored columns of all splits, with their names, dtypes and shapes."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for name, column in sorted(splits[split].items()):
+            digest.update(f"{split} {name} {column.dtype} {tuple(column.shape)}\n".encode())
+            digest.update(column.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _check(raw: Raw, name: str) -> Splits:
+    """Tensors of one length in a split, of one shape and dtype over the splits; labels int64 of one dim."""
+    found: Splits = {}
+    for split, columns in raw.columns.items():
+        found[split] = {}
+        for field, value in columns.items():
+            what = f"data '{name}': {field} of {split}"
+            tensor = numbers(value, what)
+            is_label = field == "y" or (field != "x" and tensor.dim() == 1 and not tensor.is_floating_point())
+            found[split][field] = labels(tensor, what) if is_label else arrange(tensor, what)
+        lengths = {field: len(column) for field, column in found[split].items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{field} has {length}" for field, length in lengths.items())
+            raise PyrovaeError(f"data '{name}': in {split}, {listed}: give all fields the same number of data")
+    first_split, first = next(iter(found.items()))
+    for split, columns in found.items():
+        if set(columns) != set(first):
+            raise PyrovaeError(
+                f"data '{name}' has the fields {', '.join(first)} in {first_split}, {', '.join(columns)} in {split}: "
+                "give the same in all"
+            )
+        for field, column in columns.items():
+            here, there = _form(column), _form(first[field])
+            if here != there:
+                raise PyrovaeError(
+                    f"data '{name}': {field} is {there} in {first_split} and {here} in {split}: make them alike"
+                )
+    return found
+
+
+def _form(column: Tensor) -> str:
+    return f"{str(column.dtype).removeprefix('torch.')} {tuple(column.shape[1:])}"
+
+
+def _look_like_bytes(column: dict[Split, Tensor]) -> bool:
+    train = column["train"]
+    high = float(train.max())
+    return train.dim() == 4 and float(train.min()) >= 0 and 1 < high <= 255 and bool((train == train.round()).all())

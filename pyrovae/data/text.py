@@ -1,0 +1,89 @@
+"""From sentences to padded token ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from pyrovae.data.cut import cut
+from pyrovae.data.dataset import SPLITS, Columns, Dataset, Split
+from pyrovae.data.field import Field
+from pyrovae.data.options import DataConfig
+from pyrovae.data.raw import Sentences
+from pyrovae.data.transforms import Trim
+from pyrovae.data.vocabulary import UNK, Vocabulary, pad
+from pyrovae.errors import PyrovaeError, UsageError
+
+
+def prepare_text(data: Sentences, name: str, config: DataConfig) -> Dataset:
+    """One field x of kind `tokens`, with a vocabulary that is built from train alone.
+
+    Blank lines are left out. A training sentence of more than `max_length` tokens is dropped; valid and test keep
+    every sentence whole, so that a score is about all of them; nothing is cut short. Each split is stored as wide as
+    its longest sentence, the shape of the field is the widest of them, and a batch is as wide as its own longest.
+    """
+    from pyrovae.data.prepare import describe
+
+    if config.binarize not in ("auto", "none"):
+        raise UsageError(f"--binarize {config.binarize}: data '{name}' is text: leave the option out")
+    if config.image_size is not None:
+        raise UsageError(f"--image-size {config.image_size}: data '{name}' is text: leave the option out")
+    lines = {split: [line for line in found if line.strip()] for split, found in data.splits.items()}
+    blank = {split: len(data.splits[split]) - len(lines[split]) for split in lines}
+    for split in lines:
+        if not lines[split]:
+            raise PyrovaeError(f"data '{name}': {split} holds no sentence, {blank[split]} blank lines: give other text")
+    rows = cut({split: len(found) for split, found in lines.items()}, config, name)
+    splits: dict[Split, list[str]] = {}
+    for split, (origin, index) in rows.items():
+        found = lines[origin]
+        splits[split] = [found[i] for i in index.tolist()] if isinstance(index, Tensor) else found[index]
+    vocabulary = Vocabulary.train(splits["train"], config.vocab, config.vocab_size, config.min_count)
+    ids = {split: [vocabulary.ids(line) for line in found] for split, found in splits.items()}
+    kept = [row for row in ids["train"] if len(row) < config.max_length]
+    too_long = len(ids["train"]) - len(kept)
+    if not kept:
+        raise UsageError(f"--max-length {config.max_length} is less than every training sentence of '{name}': raise it")
+    ids["train"] = kept
+    notes, unknown = [], {}
+    if too_long:
+        notes.append(f"training sentences of over {config.max_length} tokens, dropped: {too_long} (--max-length)")
+    for split in SPLITS:
+        unknown[split] = sum(all(token == UNK for token in row) for row in ids[split])
+        if unknown[split] == len(ids[split]):
+            raise PyrovaeError(f"data '{name}': {split} holds no word of the vocabulary: lower --min-count")
+        if unknown[split]:
+            notes.append(f"sentences of {split} that hold unknown words only: {unknown[split]}")
+    columns: dict[Split, Columns] = {split: {"x": pad(ids[split])} for split in SPLITS}
+    longest = max(columns[split]["x"].shape[1] for split in SPLITS)
+    tokens = {split: sum(len(row) + 1 for row in ids[split]) for split in SPLITS}
+    description: dict[str, Any] = {
+        **describe(name, columns, config),
+        "binarize": "none",
+        "vocabulary": {"kind": config.vocab, "size": len(vocabulary), "min_count": config.min_count},
+        "max_length": config.max_length,
+        "tokens": tokens,
+        "unknown_share": {split: sum(row.count(UNK) for row in ids[split]) / tokens[split] for split in SPLITS},
+        "dropped": {"blank": blank, "too_long": too_long},
+        "unknown_only": unknown,
+        "notes": notes,
+    }
+    field = Field(
+        shape=(longest,),
+        kind="tokens",
+        size=len(vocabulary),
+        pad=vocabulary.pad,
+        bos=vocabulary.bos,
+        eos=vocabulary.eos,
+        unk=vocabulary.unk,
+    )
+    return Dataset(
+        name=name,
+        fields={"x": field},
+        columns=columns,
+        transforms=(Trim("x", vocabulary.pad),),
+        seed=config.data_seed,
+        description=description,
+        vocabulary=vocabulary,
+    )

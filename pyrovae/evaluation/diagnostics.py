@@ -1,0 +1,98 @@
+"""What the latents are used for: rate for each site and dimension, active units, posterior means and scales."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyrovae.evaluation.chunks import device_of
+from pyrovae.pair import Pair, first_dim
+from pyrovae.seeding import seeded
+from pyrovae.svi.terms import closed_form, rate, rate_by_dim
+from pyrovae.traces import Site, draw, evaluating, particles, require_per_datum, rows, sites, traces, unvalidated
+
+ACTIVE = 0.01
+"""A unit is active where Var over data of E_q[z | x] exceeds this (Burda, Grosse & Salakhutdinov 2016)."""
+
+DRAWS = 64
+"""Draws of z a datum where q has no mean in closed form."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostics:
+    """Over a set of data, in nats, means a datum.
+
+    Attributes:
+        rate: for each latent site, KL(q || p): in closed form where it is known, else one draw a datum.
+        rate_by_dim: for each site, the same for each dimension; None where p or q does not factorise.
+        active_units: for each site, dimensions whose posterior mean varies over the data by more than `ACTIVE`.
+        units: for each site, its dimensions.
+    """
+
+    rate: dict[str, float]
+    rate_by_dim: dict[str, list[float] | None]
+    active_units: dict[str, int]
+    units: dict[str, int]
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON."""
+        return dataclasses.asdict(self)
+
+
+def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int = 200, seed: int = 0) -> Diagnostics:
+    """Rates and active units of a pair on a batch; leaves weights, modes and random generators as they were.
+
+    Raises:
+        PyrovaeError: where a latent site stands outside the plate "data".
+    """
+    device, n = device_of(pair), first_dim(batch)
+    with seeded(seed, device):
+        require_per_datum(pair, [tensor[:2].to(device) for tensor in batch], "a rate for each datum")
+    totals: dict[str, Tensor] = {}
+    by_dim: dict[str, Tensor | None] = {}
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+        for part in rows([tensor.to(device) for tensor in batch], batch_size):
+            p, q = traces(pair, part)
+            latent, prior, closed = sites(q, observed=False), sites(p), closed_form(p, q)
+            for name, site in latent.items():
+                totals[name] = totals.get(name, 0) + rate(site, prior[name], name in closed).double().sum()
+                dims = rate_by_dim(site, prior[name], name in closed)
+                before = by_dim.get(name, 0)
+                by_dim[name] = None if dims is None or before is None else before + dims.double().sum(0)
+    active, units = {}, {}
+    for name, (mean, scale, noise) in posterior_moments(pair, batch, batch_size, seed).items():
+        # The mean of a few draws varies by its own noise, too: take that off.
+        variance = mean.var(0, correction=0) - noise.mean(0) if n > 1 else torch.zeros(mean.shape[1:])
+        active[name], units[name] = int((variance > ACTIVE).sum()), scale.shape[1:].numel()
+    return Diagnostics(
+        rate={name: total.item() / n for name, total in totals.items()},
+        rate_by_dim={name: None if dims is None else (dims / n).tolist() for name, dims in by_dim.items()},
+        active_units=active,
+        units=units,
+    )
+
+
+def posterior_moments(
+    pair: Pair, batch: Sequence[Tensor], batch_size: int = 200, seed: int = 0
+) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """For each latent site: mean and scale of q for each datum, and the variance of that mean as an estimate.
+
+    All are (N, *event), on the CPU. Where the family knows its mean, the last is 0; else mean and scale are taken from
+    `DRAWS` draws. (A site that depends on other latents is described given one draw of these.)
+    """
+    device, found = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+        for part in rows([tensor.to(device) for tensor in batch], batch_size):
+            drawn: dict[str, Site] = {}
+            for name, site in sites(draw(pair.guide, part), observed=False).items():
+                try:
+                    mean, scale = site["fn"].mean, site["fn"].stddev
+                    moments = mean, scale, torch.zeros_like(mean)
+                except NotImplementedError:
+                    drawn = drawn or sites(draw(particles(pair.guide, DRAWS), part), observed=False)
+                    z = drawn[name]["value"].to(torch.get_default_dtype())
+                    moments = z.mean(0), z.std(0), z.var(0) / DRAWS
+                found.setdefault(name, []).append(tuple(moment.cpu() for moment in moments))  # type: ignore[arg-type]
+    return {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in found.items()}  # type: ignore[misc]

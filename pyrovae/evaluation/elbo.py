@@ -1,0 +1,35 @@
+"""The held-out ELBO."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pyrovae.errors import PyrovaeError
+from pyrovae.evaluation.chunks import device_of
+from pyrovae.pair import Pair, first_dim
+from pyrovae.seeding import seeded
+from pyrovae.svi.elbo import ELBO
+from pyrovae.traces import evaluating, rows, unvalidated
+
+
+def elbo(pair: Pair, batch: Sequence[Tensor], batch_size: int = 500, seed: int = 0) -> dict[str, float]:
+    """Single-sample estimates of ELBO, rate and distortion, mean nats a datum.
+
+    The noise starts from `seed`, so two weights are compared on the same draws; weights, buffers, modes and random
+    generators are left as they were.
+
+    Raises:
+        PyrovaeError: on an empty batch.
+    """
+    if first_dim(batch) == 0:
+        raise PyrovaeError("the ELBO of no data is not defined: give at least one datum")
+    device, objective = device_of(pair), ELBO(pair)
+    total = torch.zeros(3, dtype=torch.float64, device=device)
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+        for part in rows(batch, batch_size):
+            share = first_dim(part) / first_dim(batch)
+            terms = objective(*(tensor.to(device) for tensor in part), fraction=share)
+            total += torch.stack([terms.elbo, terms.rate, terms.distortion])
+    values = (total / first_dim(batch)).tolist()
+    return dict(zip(("elbo", "rate", "distortion"), values, strict=True))

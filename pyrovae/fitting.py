@@ -1,0 +1,163 @@
+"""`fit`: from a pair and data to a run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+from pyrovae import data as data_package
+from pyrovae import devices, evaluation, registry, store
+from pyrovae.errors import UsageError
+from pyrovae.pair import Pair
+from pyrovae.progress import Progress, progress
+from pyrovae.recipe import Recipe, TrainConfig
+from pyrovae.run import Run
+from pyrovae.seeding import seeded
+from pyrovae.training import Trained, train, warnings
+
+
+def fit(
+    model: str | Pair | Callable[..., Pair],
+    data: Any = None,
+    guide: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    **settings: Any,
+) -> Run:
+    """Trains a pair by stochastic variational inference and scores it on the test split.
+
+    run = pyrovae.fit("cvae", data="digits", guide="iaf", epochs=20, latent_dim=10)
+    run = pyrovae.fit(pyrovae.Pair(Model(), Guide()), data=x, batch_size=100)
+
+    Args:
+        model: the name of a variant (`pyrovae models`), your own `my_model.py:MyVAE`, a function that gives a Pair,
+            or a Pair, which is trained in place.
+        data: a name (`pyrovae data`), a path, or tensors, see `pyrovae.data.load`; None takes the variant's default.
+        guide: spec of a guide family (`pyrovae guides`), `iaf` or `iaf:steps=4`; None takes the variant's default.
+        out: the run directory; None writes nothing (`run.save(path)` does, later).
+        overwrite: replace the run that is in `out`.
+        show: where progress goes; None is stderr, False is nowhere.
+        settings: options of the variant, of the data (`pyrovae.data.DataConfig`) and of training
+            (`pyrovae.recipe.TrainConfig`), by name.
+
+    Returns:
+        The run, with the weights of the best held-out ELBO; `run.results["stopped"]` is `interrupted` after Ctrl-C.
+
+    Raises:
+        UsageError: for a name, an option or a value that does not fit, or a run directory that exists.
+        PyrovaeError: where the data or the pair cannot be trained on; nothing is written then.
+    """
+    own = model if isinstance(model, Pair) else None
+    variant = None if own is not None else registry.variant(model)  # type: ignore[arg-type]
+    spec = data if isinstance(data, str | Path) else None
+    if data is None:
+        if variant is None:
+            raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
+        data = spec = variant.data
+    recipe = Recipe.of(variant, guide, None if spec is None else str(spec), settings)
+    device = devices.find(recipe.training.device)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        store.require_free(folder, overwrite)
+
+    dataset = data_package.load(data, recipe.data_options)
+    if variant is not None:
+        dataset = variant.prepare(recipe.options, dataset)
+    with seeded(recipe.training.seed, device):
+        if own is not None:
+            pair = own
+        else:
+            assert variant is not None
+            pair = _build(variant, recipe, dataset)
+        dataset.require(pair.inputs, f"model {variant.name}" if variant else "this pair")
+        pair.to(device)
+        with _shown(show) as shown:
+            for note in [*dataset.description.get("notes", []), *warnings(dataset, recipe.training)]:
+                shown.line(f"note: {note}")
+            on_epoch = _metrics_file(folder)
+            trained = train(pair, dataset, recipe.training, device, shown, on_epoch)
+            store.set_weights(pair, trained.best)
+            pair.eval()
+            run = Run(
+                pair,
+                recipe,
+                {name: dataset.fields[name] for name in dataset.fields},
+                dataset.description,
+                trained.metrics,
+                _outcome(trained, pair),
+                data=dataset,
+                vocabulary=dataset.vocabulary,
+                last=trained.last,
+                path=folder,
+            )
+            if folder is not None:
+                run.save(folder)  # before the scores: what was trained is not lost to what comes after
+            if trained.stopped != "interrupted":
+                run.results |= scores(run, recipe.training, shown)
+                if folder is not None:
+                    run.save(folder)
+                    run.pictures(folder)
+    return run
+
+
+def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
+    """ELBO over the whole test split, log-likelihood over its first `score_limit` data; one draw of the test data."""
+    started, batch = time.perf_counter(), run.split("test")
+    found: dict[str, Any] = {f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch).items()}
+    part = [tensor[: config.score_limit] for tensor in batch]
+    found |= evaluation.log_likelihood(run.pair, part, config.score_samples, show=shown).summary()
+    del found["seconds"]
+    return found | {"score_seconds": time.perf_counter() - started}
+
+
+def _build(variant: registry.Variant, recipe: Recipe, dataset: Any) -> Pair:
+    names = set(dataset.fields)
+    try:
+        return variant.build(recipe.options, dataset.fields, registry.family(recipe.guide or "diagonal"))
+    except KeyError as error:
+        missing = str(error.args[0])
+        if missing in names:
+            raise
+        raise UsageError(
+            f"model {variant.name} needs the field '{missing}', and data '{dataset.name}' has only {', '.join(sorted(names))}: "
+            f"take other data with --data"
+        ) from None
+
+
+def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
+    return {
+        "stopped": trained.stopped,
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.metrics),
+        "skipped_steps": trained.skipped,
+        "parameters": sum(parameter.numel() for parameter in pair.parameters()),
+        "train_seconds": trained.seconds,
+    }
+
+
+def _metrics_file(folder: Path | None) -> Callable[[dict[str, Any]], None]:
+    """Appends the metrics of each epoch to the run directory, which is made at the first."""
+    made = False
+
+    def append(metrics: dict[str, Any]) -> None:
+        nonlocal made
+        if folder is None:
+            return
+        if not made:
+            store.make_directory(folder)
+            made = True
+        with open(folder / store.METRICS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(store.finite(metrics)) + "\n")
+
+    return append
+
+
+def _shown(show: Progress | bool | None) -> Progress:
+    return show if isinstance(show, Progress) else progress(show)
+
+

@@ -1,0 +1,128 @@
+"""Pictures of a run: which ones its data allow, and what stands in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pyrovae import evaluation, generate, plots
+from pyrovae.errors import UsageError
+from pyrovae.seeding import seeded
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
+
+ROWS, COLUMNS = 10, 10
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """Everything that can be drawn of a run, into a folder."""
+    made = []
+    if run.metrics:
+        made.append(plots.curves(run.metrics, folder / "curves.png"))
+    if is_image(run):
+        made.append(samples(run, folder / "samples.png"))
+        made.append(reconstructions(run, folder / "reconstructions.png"))
+    if evaluation.posterior_moments(run.pair, run.split("test", 2)):
+        made.append(latents(run, folder / "latents.png"))
+    return made
+
+
+def is_image(run: Run) -> bool:
+    """Whether x is a picture."""
+    return "x" in run.fields and run.fields["x"].is_image and "x" in run.pair.inputs
+
+
+def require_image(run: Run) -> None:
+    """Raises UsageError where x is no picture."""
+    if not is_image(run):
+        raise UsageError("these data are no images, so there is no picture of them: leave out --out, or end it in .npz")
+
+
+def samples(run: Run, path: Path, rows: int = ROWS, seed: int = 0, given: dict[str, object] | None = None) -> Path:
+    """E[x | z] of draws from p; one column a class where the label is a condition, completions where part of x is."""
+    require_image(run)
+    y = run.fields.get("y") if "y" in run.pair.inputs else None
+    if y is not None and y.kind == "partial":
+        return completions(run, path, rows, seed)
+    if y is not None and y.kind == "category" and y.size is not None and not given:
+        labels = torch.arange(y.size).repeat(rows)
+        shown = pixels(run, {"y": labels}, len(labels), seed)
+        titles = list(y.names or map(str, range(y.size)))
+        return plots.image_grid(shown.unflatten(0, (rows, y.size)), path, titles, title="samples")
+    shown = pixels(run, given, rows * COLUMNS, seed)
+    return plots.image_grid(shown.unflatten(0, (rows, COLUMNS)), path, title="samples")
+
+
+def pixels(run: Run, given: dict[str, object] | None, n: int, seed: int) -> Tensor:
+    """E[x | z] of n draws, (n, C, H, W), in [0, 1]."""
+    with seeded(seed, evaluation.chunks.device_of(run.pair)):
+        found = generate.sample(run.pair, run.split("test", n), n, given)
+    return generate.expectation(found["x"]).cpu().clamp(0, 1)
+
+
+def completions(run: Run, path: Path, rows: int = ROWS, seed: int = 0, draws: int = 6) -> Path:
+    """A row a datum: the given part, completions drawn from p(x | y), and the truth."""
+    x, y = (run.split("test", rows)[run.pair.inputs.index(name)] for name in ("x", "y"))
+    rows = len(x)
+    value, mask = y[:, :-1], y[:, -1:].expand(y[:, :-1].shape)
+    # The same rows in each column, so that a row shows several completions of one datum.
+    drawn = pixels(run, None, rows * draws, seed).unflatten(0, (draws, rows)).transpose(0, 1)
+    filled = torch.where(mask[:, None] > 0, value[:, None], drawn)
+    given = torch.where(mask > 0, value, torch.nan)
+    grid = torch.cat([given[:, None], filled, x[:, None].clamp(0, 1)], 1)
+    titles = ["given", *[f"draw {i + 1}" for i in range(draws)], "truth"]
+    return plots.image_grid(grid, path, titles, title="completions")
+
+
+def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0) -> Path:
+    """Test data, and below each E[x | z] for one z ~ q(z | x)."""
+    require_image(run)
+    batch = run.split("test", columns)
+    x = batch[run.pair.inputs.index("x")]
+    with seeded(seed, evaluation.chunks.device_of(run.pair)):
+        found = generate.expectation(generate.reconstruct(run.pair, batch)["x"]).cpu()
+    return plots.image_grid(torch.stack([x, found]).clamp(0, 1), path, row_titles=["x", "E[x|z]"], title="reconstructions")
+
+
+def interpolation(run: Run, path: Path, rows: int = 6, steps: int = 10) -> Path:
+    """E[x | z] along lines between the posterior means of pairs of test data, the data themselves at the ends."""
+    require_image(run)
+    x = run.split("test", 2 * rows)[run.pair.inputs.index("x")]
+    between = run.interpolate(rows, steps)
+    assert isinstance(between, Tensor)
+    rows = len(between)
+    ends = x[: 2 * rows].unflatten(0, (rows, 2))
+    grid = torch.cat([ends[:, :1], between, ends[:, 1:]], 1).clamp(0, 1)
+    share = [f"{i / (steps - 1):.2g}" for i in range(steps)]
+    return plots.image_grid(grid, path, ["from", *share, "to"], title="interpolation")
+
+
+def latents(run: Run, path: Path, limit: int = 2000) -> Path:
+    """Posterior means of the test data in two dimensions, by PCA where z has more, coloured by label."""
+    from sklearn.decomposition import PCA
+
+    found = evaluation.posterior_moments(run.pair, run.split("test", limit))
+    if not found:
+        raise UsageError("this pair has no latent site, so there is nothing to draw")
+    name, (mean, _, _) = next(iter(found.items()))
+    points = mean.flatten(1).double()
+    if points.shape[1] == 1:
+        points = torch.cat([points, found[name][1].flatten(1).double()], 1)
+        axes = (f"mean of {name}", f"scale of {name}")
+    elif points.shape[1] == 2:
+        axes = (f"{name}₁", f"{name}₂")
+    else:
+        components = min(2, *points.shape)
+        pca = PCA(n_components=components, svd_solver="full").fit(points.numpy())
+        points = torch.from_numpy(pca.transform(points.numpy()))
+        shares = [f"{share:.0%}" for share in pca.explained_variance_ratio_]
+        if components == 1:
+            points, shares = torch.cat([points, torch.zeros_like(points)], 1), [*shares, "0%"]
+        axes = (f"first component ({shares[0]} of variance)", f"second component ({shares[1]})")
+    field = run.data.fields.get("y")
+    names = field.names if field is not None else None
+    return plots.latents(points, run.labels("test", limit), path, names, axes, f"posterior means of {name}, test data")

@@ -1,0 +1,103 @@
+"""What a trained pair makes: samples, reconstructions, interpolations. All from its traces."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from pyrovae.errors import UsageError, did_you_mean
+from pyrovae.evaluation.chunks import device_of
+from pyrovae.evaluation.diagnostics import posterior_moments
+from pyrovae.pair import Pair, first_dim
+from pyrovae.traces import Fixed, Site, draw, evaluating, sites, structure, unvalidated
+
+Sites = dict[str, Site]
+
+
+def expectation(site: Site) -> Tensor:
+    """E[x | z] of a generated site where its distribution knows it (pixels), else the drawn value (words)."""
+    try:
+        return site["fn"].mean
+    except (NotImplementedError, AttributeError):
+        return site["value"]
+
+
+def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] | None = None) -> Sites:
+    """Draws `n` data from p; the sites of the trace, latent and generated, by name.
+
+    Args:
+        pair: model and guide; only the model is used.
+        like: real data, of which `n` rows are taken in turn: they give the conditions, and the shapes of what is
+            generated (never its content).
+        n: how many.
+        given: values of conditions, or of latent sites, which are then not drawn: one value for all, or `n`.
+
+    Raises:
+        UsageError: where `given` names neither a condition nor a latent site, or a value does not fit.
+    """
+    if n < 1:
+        raise UsageError(f"samples = {n}: ask for at least 1")
+    device = device_of(pair)
+    order = torch.arange(n) % first_dim(like)
+    batch = [tensor[order].to(device) for tensor in like]
+    found = structure(pair, batch[: len(batch)])
+    conditions = [name for name in pair.inputs if name not in found.generated]
+    with torch.no_grad(), unvalidated(), evaluating(pair):
+        latent = sites(draw(pair.model, batch), observed=False)
+        fixed = {}
+        for name, value in (given or {}).items():
+            if name in latent:
+                shape = (n, *latent[name]["fn"].event_shape)
+                fixed[name] = _fit(name, torch.as_tensor(value, dtype=torch.get_default_dtype(), device=device), shape)
+            elif name in conditions:
+                at = pair.inputs.index(name)
+                batch[at] = _fit(name, torch.as_tensor(value).to(batch[at]), tuple(batch[at].shape)).clone()
+            else:
+                known = [*conditions, *latent]
+                raise UsageError(f"'{name}' is neither a condition nor a latent site{did_you_mean(name, known)}")
+        return sites(draw(poutine.uncondition(pair.model), batch, fixed))
+
+
+def _fit(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`value` broadcast to `shape`: one value for every datum, or one for each."""
+    try:
+        return value.reshape(-1, *[1] * (len(shape) - 1)).expand(shape) if value.dim() <= 1 < len(shape) and value.numel() in (1, shape[0]) else value.expand(shape)
+    except RuntimeError:
+        raise UsageError(f"{name}: a value of shape {tuple(value.shape)} does not fit {shape}") from None
+
+
+def reconstruct(pair: Pair, batch: Sequence[Tensor]) -> Sites:
+    """z ~ q(z | x), then x ~ p(x | z): the sites of the model's trace."""
+    device = device_of(pair)
+    batch = [tensor.to(device) for tensor in batch]
+    with torch.no_grad(), unvalidated(), evaluating(pair):
+        q = draw(pair.guide, batch)
+        return sites(poutine.trace(poutine.uncondition(poutine.replay(pair.model, trace=q))).get_trace(*batch))
+
+
+def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Sites:
+    """From datum 2i to datum 2i + 1, for each i: p(x | z) along the line between their posterior means.
+
+    Returns:
+        The sites of a trace over (pairs * steps) data, pair by pair. Latents that are no real numbers, and the
+        conditions, stay those of the first end.
+    """
+    if steps < 2:
+        raise UsageError(f"steps = {steps}: an interpolation has at least its two ends")
+    pairs = first_dim(batch) // 2
+    if not pairs:
+        raise UsageError("an interpolation needs two data, and there is one")
+    device = device_of(pair)
+    firsts = [tensor[: 2 * pairs : 2].repeat_interleave(steps, 0).to(device) for tensor in batch]
+    share = torch.linspace(0, 1, steps, device=device).repeat(pairs)
+    values = {}
+    for name, (mean, _, _) in posterior_moments(pair, [tensor[: 2 * pairs] for tensor in batch]).items():
+        a, b = (end.repeat_interleave(steps, 0).to(device) for end in (mean[::2], mean[1::2]))
+        along = share.reshape(-1, *[1] * (a.dim() - 1))
+        values[name] = torch.lerp(a, b, along.expand_as(a)) if a.is_floating_point() else a
+    with torch.no_grad(), unvalidated(), evaluating(pair):
+        return sites(poutine.trace(Fixed(values)(poutine.uncondition(pair.model))).get_trace(*firsts))
+
+

@@ -1,0 +1,32 @@
+"""Bernoulli on logits."""
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from pyrovae.data.field import Field
+
+
+class Bernoulli(nn.Module):
+    """p(x | h) = prod_d sigmoid(h_d)^x_d (1 - sigmoid(h_d))^(1 - x_d), (*L, *shape) -> batch shape L.
+
+    On values between 0 and 1 the same formula is a cross-entropy, no log-probability: the constructor of a pair lets
+    it through only where the user asked for `--likelihood bce`.
+    """
+
+    outputs = 1
+
+    def __init__(self, field: Field) -> None:
+        super().__init__()
+        self.dims = len(field.shape)
+        self.binary = field.kind == "binary"
+
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> dist.TorchDistribution:
+        """`mask`, of the event's shape, says which dims are scored; None is all."""
+        pixels = dist.Bernoulli(logits=h, validate_args=None if self.binary else False)
+        return (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
+
+    @staticmethod
+    def bias(field: Field) -> Tensor | None:
+        """Logits of the training mean, clipped to [0.001, 0.999] (Burda, Grosse & Salakhutdinov 2016)."""
+        return None if field.mean is None else torch.logit(field.mean.float(), eps=1e-3)

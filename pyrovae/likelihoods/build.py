@@ -1,0 +1,41 @@
+"""The likelihood that fits a field of the data."""
+
+from typing import Literal
+
+from pydantic import Field as Option
+
+from pyrovae.config import Config
+from pyrovae.data.field import Field
+from pyrovae.errors import UsageError
+from pyrovae.likelihoods.bernoulli import Bernoulli
+from pyrovae.likelihoods.normal import Normal, Scale
+
+
+class LikelihoodConfig(Config):
+    """Options of a variant that generates images or vectors."""
+
+    likelihood: Literal["auto", "bernoulli", "normal", "bce"] = Option(
+        "auto",
+        description="p(x|z); auto: Bernoulli for binary data, else Normal; "
+        "bce: Bernoulli's formula on grayscale, which is no likelihood",
+    )
+    scale: Scale = Option("learned", description="scale of a Normal: one learned, fixed at --sigma, or one a pixel")
+    sigma: float = Option(0.5, gt=0, description="where the scale of a Normal starts, or stays")
+
+
+def likelihood(field: Field, config: LikelihoodConfig) -> Bernoulli | Normal:
+    """The module h -> p(x | h) for a field; raises UsageError where they do not go together."""
+    if field.kind not in ("binary", "unit", "real"):
+        raise UsageError(f"this pair generates images or vectors, and the data are {field.kind}: take other data, or --model textvae for text")
+    name = config.likelihood
+    if name == "auto":
+        name = "bernoulli" if field.kind == "binary" else "normal"
+    if name == "normal":
+        return Normal(field, config.scale, config.sigma)
+    if field.kind == "real" or (field.kind == "unit" and name == "bernoulli"):
+        values = "grayscale (values between 0 and 1)" if field.kind == "unit" else "real numbers"
+        raise UsageError(
+            f"a Bernoulli scores binary data, and these are {values}: binarize them (--binarize dynamic|static|threshold)"
+            f" or take --likelihood normal; --likelihood bce computes the cross-entropy of grayscale, which is no likelihood"
+        )
+    return Bernoulli(field)

@@ -1,0 +1,55 @@
+"""Normal with a fixed scale, one learned scale, or a scale for each dim from the decoder."""
+
+import math
+from typing import Literal
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from pyrovae.data.field import Field
+
+Scale = Literal["learned", "fixed", "pixel"]
+SMALLEST = 1e-3
+
+
+class Normal(nn.Module):
+    """p(x | h) = prod_d N(x_d; mean_d, sigma_d), (*L, outputs * shape[0], ...) -> batch shape L.
+
+    A dim that is constant in the data has unbounded density under a scale that is learned, so scales stay above 0.001.
+
+    Args:
+        field: what is generated.
+        scale: `fixed`: sigma stays as given; `learned`: one sigma for all dims, a parameter that starts there;
+            `pixel`: the decoder gives one for each dim, that starts there.
+        sigma: the scale, in the units of the data.
+    """
+
+    def __init__(self, field: Field, scale: Scale = "learned", sigma: float = 0.5) -> None:
+        super().__init__()
+        self.dims = len(field.shape)
+        self.outputs = 2 if scale == "pixel" else 1
+        raw = torch.tensor(math.log(math.expm1(max(sigma - SMALLEST, SMALLEST))))
+        self.raw = nn.Parameter(raw) if scale == "learned" else None
+        self.register_buffer("offset", raw)
+        self.register_buffer("sigma", torch.tensor(float(sigma)))
+        self.scale = scale
+
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> dist.TorchDistribution:
+        """`mask`, of the event's shape, says which dims are scored; None is all."""
+        loc = h
+        if self.scale == "pixel":
+            loc, raw = h.chunk(2, dim=-self.dims)
+            sigma = SMALLEST + softplus(raw + self.offset)
+        else:
+            sigma = self.sigma if self.raw is None else SMALLEST + softplus(self.raw)
+        pixels = dist.Normal(loc, sigma.expand_as(loc))
+        return (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
+
+    def bias(self, field: Field) -> Tensor | None:
+        """The training mean (and no change of scale)."""
+        if field.mean is None:
+            return None
+        mean = field.mean.float()
+        return torch.cat([mean, torch.zeros_like(mean)]) if self.outputs == 2 else mean

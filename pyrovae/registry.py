@@ -1,0 +1,195 @@
+"""From names to variants, guide families and data sets.
+
+A name is a file of `models/` or `guides/`, an entry point (groups `pyrovae.models`, `pyrovae.guides`), or the user's
+own: `my_model.py:MyVAE`, `package.module:MyVAE`. Listing names imports nothing.
+"""
+
+import ast
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from pyrovae.config import Config, from_signature, parse
+from pyrovae.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pyrovae.data import Dataset, Field
+    from pyrovae.pair import Pair
+
+Kind = Literal["models", "guides"]
+Family = Callable[[int, int], "nn.Module"]
+"""(context, features) -> a module h -> q(z | h)."""
+
+INJECTED = ("fields", "family", "context", "features")
+"""Parameters of a user's callable that pyrovae gives; the others are its options."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to build a pair.
+
+    Attributes:
+        name: as the user gave it.
+        config: the options.
+        build: (options, fields of the data, guide family) -> Pair.
+        prepare: (options, data) -> the data as this pair reads them.
+        guide: spec of the default guide; None where the variant brings its own and takes no family.
+        data: the default data.
+        own: whether it is the user's code rather than an installed name.
+    """
+
+    name: str
+    config: type[Config]
+    build: Callable[[Any, Mapping[str, "Field"], Family], "Pair"]
+    prepare: Callable[[Any, "Dataset"], "Dataset"]
+    guide: str | None
+    data: str
+    own: bool
+
+
+def describe(kind: Kind) -> dict[str, str]:
+    """Names and one line on each, without importing them: the first line of each file's docstring."""
+    found = {}
+    for name, origin in _files(kind).items():
+        doc = ast.get_docstring(ast.parse(origin.read_text())) or ""
+        found[name] = doc.partition("\n")[0].rstrip(".")
+    for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}"):
+        found[point.name] = f"from {point.value}"
+    return found
+
+
+def variant(name: str) -> Variant:
+    """Finds a variant by name; raises UsageError where there is none."""
+    found = _find("models", name)
+    own = ":" in name
+    if isinstance(found, ModuleType):
+        return Variant(
+            name=name,
+            config=found.Config,
+            build=found.build,
+            prepare=getattr(found, "prepare", lambda config, data: data),
+            guide=getattr(found, "GUIDE", "diagonal"),
+            data=getattr(found, "DATA", "digits"),
+            own=own,
+        )
+    return _from_callable(name, found, own)
+
+
+def _from_callable(name: str, make: Any, own: bool) -> Variant:
+    """A class or function that gives a Pair: its parameters with defaults are its options; `fields` and `family` are
+    given to it where it has parameters of these names."""
+    from pyrovae.pair import Pair
+
+    if isinstance(make, Pair):
+        pair, make = make, lambda: pair
+    if not callable(make):
+        raise UsageError(f"{name} is a {type(make).__name__}: it must be a Pair, or a class or function that gives one")
+    takes = inspect.signature(make).parameters
+
+    def build(config: Config, fields: Mapping[str, "Field"], family: Family) -> Pair:
+        given = {key: value for key, value in {"fields": fields, "family": family}.items() if key in takes}
+        made = make(**given, **{key: getattr(config, key) for key in type(config).model_fields})
+        if not isinstance(made, Pair):
+            raise UsageError(f"{name} gives a {type(made).__name__}, and must give a pyrovae.Pair(model, guide, inputs)")
+        return made
+
+    config = from_signature(make, leave_out=INJECTED)
+    guide = "diagonal" if "family" in takes else None
+    return Variant(name, config, build, lambda config, data: data, guide, "digits", own)
+
+
+def family(spec: str) -> Family:
+    """Finds a guide family by its spec: a name and options, `iaf:steps=4:hidden=64`."""
+    name, options = split_spec(spec)
+    make = _family_class(name)
+    config = parse(guide_config(name), options, f"guide {name}")
+    return functools.partial(make, **dict(config))
+
+
+def guide_config(name: str) -> type[Config]:
+    """The options of a guide family."""
+    return from_signature(_family_class(name), leave_out=INJECTED)
+
+
+def split_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """`"iaf:steps=4"` -> `("iaf", {"steps": "4"})`; a user's `file.py:Name` keeps its colon."""
+    parts = spec.split(":")
+    options = dict(part.split("=", 1) for part in parts if "=" in part)
+    return ":".join(part for part in parts if "=" not in part), options
+
+
+def _family_class(name: str) -> Any:
+    found = _find("guides", name)
+    if not isinstance(found, ModuleType):
+        return found
+    stem = found.__name__.rpartition(".")[2]
+    return next(value for key, value in vars(found).items() if key.lower() == stem and isinstance(value, type))
+
+
+def _files(kind: Kind) -> dict[str, Path]:
+    """The files of `pyrovae.models` or `pyrovae.guides`, by name."""
+    spec = importlib.util.find_spec(f"pyrovae.{kind}")
+    assert spec is not None and spec.submodule_search_locations is not None
+    found = {}
+    for folder in spec.submodule_search_locations:
+        for module in pkgutil.iter_modules([folder]):
+            found[module.name] = Path(folder) / f"{module.name}.py"
+    return dict(sorted(found.items()))
+
+
+def _find(kind: Kind, name: str) -> Any:
+    if ":" in name:
+        return _own(name)
+    for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}", name=name):
+        return point.load()
+    known = describe(kind)
+    if name not in known:
+        raise UsageError(f"there is no {kind[:-1]} '{name}'{did_you_mean(name, known)}")
+    return importlib.import_module(f"pyrovae.{kind}.{name}")
+
+
+def _own(name: str) -> Any:
+    """`my_model.py:MyVAE` or `package.module:MyVAE`."""
+    where, _, attribute = name.rpartition(":")
+    if where.endswith(".py"):
+        module = _load_file(Path(where))
+    else:
+        try:
+            module = importlib.import_module(where)
+        except ImportError as error:
+            raise UsageError(f"{name}: cannot import {where}: {error}") from None
+    if not hasattr(module, attribute):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise UsageError(f"{where} has no '{attribute}'{did_you_mean(attribute, public)}")
+    return getattr(module, attribute)
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}: name your own pair as path/to/file.py:Name")
+    key = f"pyrovae_user_{path.stem}_{abs(hash(path.resolve())):x}"
+    if key in sys.modules:
+        return sys.modules[key]
+    spec = importlib.util.spec_from_file_location(key, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[key] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[key]
+        if isinstance(error, Exception):
+            raise UsageError(f"{path} does not run: {type(error).__name__}: {error}") from error
+        raise
+    return module

@@ -1,0 +1,284 @@
+"""A run: a trained pair with its data, recipe and scores; saved to a directory and loaded from it without pickle."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyrovae import devices, evaluation, gallery, generate, registry, store
+from pyrovae._version import __version__
+from pyrovae.data import DataConfig, Field
+from pyrovae.data import load as load_data
+from pyrovae.data.dataset import Dataset, Split
+from pyrovae.data.vocabulary import Vocabulary
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.evaluation import LogLikelihood
+from pyrovae.pair import Pair
+from pyrovae.progress import Progress
+from pyrovae.recipe import Recipe
+
+FORMAT = 1
+
+
+class Run:
+    """A trained pair and what belongs to it.
+
+    Attributes:
+        pair: model and guide, with the weights of the best held-out ELBO.
+        recipe: what was fitted to what, and how.
+        fields: what a batch holds.
+        description: of the data: source, counts, binarization, fingerprint.
+        metrics: one object an epoch.
+        results: of the test split, once, at the end of the fit; nats.
+        path: the run directory; None for a run that was never saved.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        recipe: Recipe,
+        fields: Mapping[str, Field],
+        description: Mapping[str, Any],
+        metrics: list[dict[str, Any]],
+        results: dict[str, Any],
+        data: Dataset | None = None,
+        vocabulary: Vocabulary | None = None,
+        last: store.State | None = None,
+        path: Path | None = None,
+    ) -> None:
+        self.pair = pair
+        self.recipe = recipe
+        self.fields = dict(fields)
+        self.description = dict(description)
+        self.metrics = metrics
+        self.results = results
+        self.vocabulary = vocabulary
+        self.last = last
+        self.path = path
+        self._data = data
+
+    def __repr__(self) -> str:
+        return f"Run({self.recipe.model or 'own pair'}, guide={self.recipe.guide}, data={self.description.get('name')}, path={self.path})"
+
+    @property
+    def data(self) -> Dataset:
+        """The data set, loaded when it is first asked for.
+
+        Raises:
+            PyrovaeError: where the data are gone, or are other data than those the run was trained on.
+        """
+        if self._data is None:
+            if self.recipe.data is None:
+                raise PyrovaeError("this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)")
+            self._data = self._checked(load_data(self.recipe.data, self.recipe.data_options))
+        return self._data
+
+    def _checked(self, data: Dataset) -> Dataset:
+        data = prepared(self.recipe, data)
+        ours, theirs = self.description.get("fingerprint"), data.description.get("fingerprint")
+        if ours != theirs:
+            raise PyrovaeError(
+                f"data '{data.name}' are not those of this run (fingerprint {str(theirs)[:12]}, the run has {str(ours)[:12]}): "
+                f"give the same files and the same data options"
+            )
+        return data
+
+    def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
+        """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
+        return self.data.split(split, self.pair.inputs, limit)
+
+    def log_likelihood(
+        self,
+        samples: int = 1000,
+        split: Split = "test",
+        limit: int | None = None,
+        chunk: int | None = None,
+        seed: int = 0,
+        show: Progress | None = None,
+    ) -> LogLikelihood:
+        """Importance-sampled log p(x) of a split; see `pyrovae.log_likelihood`."""
+        return evaluation.log_likelihood(self.pair, self.split(split, limit), samples, chunk, seed, show)
+
+    def evaluate(
+        self,
+        samples: int = 200,
+        split: Split = "test",
+        limit: int | None = None,
+        seed: int = 0,
+        show: Progress | None = None,
+    ) -> dict[str, Any]:
+        """ELBO, distortion, rate in all and for each site and dimension, active units, log-likelihood; nats a datum."""
+        batch = self.split(split, limit)
+        scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed)
+        scores["sites"] = evaluation.diagnose(self.pair, batch, seed=seed).summary()
+        scores["active_units"] = sum(scores["sites"]["active_units"].values())
+        scores |= evaluation.log_likelihood(self.pair, batch, samples, seed=seed, show=show).summary()
+        if self.fields["x"].kind == "tokens" if "x" in self.fields else False:
+            words = int((batch[self.pair.inputs.index("x")] != self.fields["x"].pad).sum())
+            scores["words"] = words  # <eos> counted, padding not
+            scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / words))
+        return scores
+
+    def sample(self, n: int = 16, seed: int = 0, **given: Any) -> Tensor | list[str]:
+        """Draws from p: E[x | z] for pixels (n, *shape), sentences for text. `given` fixes conditions or latents: `y=3`.
+
+        Conditions that are not given are those of the test data.
+        """
+        found = self._generated(generate.sample, self.split("test", max(n, 2)), n, given, seed=seed)
+        return self._shown(found)
+
+    def reconstruct(self, n: int = 16, seed: int = 0) -> Tensor | list[str]:
+        """The first `n` test data, each through one draw of z from the guide."""
+        return self._shown(self._generated(generate.reconstruct, self.split("test", n), seed=seed))
+
+    def interpolate(self, rows: int = 4, steps: int = 8, seed: int = 0) -> Tensor | list[list[str]]:
+        """Between pairs of test data: (rows, steps, *shape), or `rows` lists of `steps` sentences."""
+        found = self._generated(generate.interpolate, self.split("test", 2 * rows), steps, seed=seed)
+        shown = self._shown(found)
+        if isinstance(shown, Tensor):
+            return shown.unflatten(0, (-1, steps))
+        return [shown[start : start + steps] for start in range(0, len(shown), steps)]
+
+    def encode(self, split: Split = "test", limit: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+        """Posterior mean and scale of every latent site, `z_mean` and `z_scale` (N, *event), and the data's labels."""
+        batch = self.split(split, limit)
+        found = evaluation.posterior_moments(self.pair, batch, seed=seed)
+        arrays = {f"{name}_mean": mean.numpy() for name, (mean, _, _) in found.items()}
+        arrays |= {f"{name}_scale": scale.numpy() for name, (_, scale, _) in found.items()}
+        labels = self.labels(split, limit)
+        return arrays if labels is None else arrays | {"y": labels.numpy()}
+
+    def labels(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
+        """The field y of a split where the data have one, (N,); None where they have none."""
+        column = self.data.columns[split].get("y")
+        return None if column is None or column.dim() != 1 else column[:limit]
+
+    def _generated(self, verb: Any, *arguments: Any, seed: int) -> generate.Sites:
+        from pyrovae.seeding import seeded
+
+        with seeded(seed, evaluation.chunks.device_of(self.pair)):
+            return verb(self.pair, *arguments)
+
+    def _shown(self, found: generate.Sites) -> Any:
+        name = next(name for name in found if name in self.pair.inputs)
+        value = generate.expectation(found[name]).cpu()
+        return self.vocabulary.decode(value) if self.vocabulary is not None else value
+
+    def pictures(self, folder: Path) -> list[Path]:
+        """Writes the pictures that these data allow (samples, reconstructions, latents, curves) and says which."""
+        return gallery.write(self, folder)
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Writes the run directory; raises UsageError where there is one already, without `overwrite`."""
+        path = Path(path)
+        if self.path is None or path.resolve() != self.path.resolve():
+            store.require_free(path, overwrite)
+            store.make_directory(path)
+            store.write_text(path / store.METRICS, "".join(json.dumps(store.finite(m)) + "\n" for m in self.metrics))
+        store.write_tensors(path / store.WEIGHTS, {k: v.cpu() for k, v in store.weights(self.pair).items()})
+        if self.last is not None:
+            store.write_tensors(path / store.LAST, self.last)
+        if self.vocabulary is not None:
+            store.write_text(path / store.VOCABULARY, self.vocabulary.to_json())
+        store.write_json(
+            path / store.RUN,
+            {
+                "format": FORMAT,
+                "recipe": self.recipe.to_json(),
+                "inputs": list(self.pair.inputs),
+                "fields": {name: field.to_json() for name, field in self.fields.items()},
+                "data": self.description,
+                "results": self.results,
+                "environment": environment(),
+            },
+        )
+        self.path = path
+
+
+def environment() -> dict[str, str]:
+    """Versions that a run was made with."""
+    import pyro
+
+    return {
+        "pyrovae": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def prepared(recipe: Recipe, data: Dataset) -> Dataset:
+    """The data as the recipe's variant reads them."""
+    if recipe.model is None:
+        return data
+    return registry.variant(recipe.model).prepare(recipe.options, data)
+
+
+def load(
+    path: str | Path, pair: Pair | None = None, data: Any = None, device: str = "auto", trust: bool = False
+) -> Run:
+    """Loads a run directory.
+
+    Args:
+        path: the run directory.
+        pair: for a run of a Pair that was handed over in Python: a pair of the same shape, which gets the weights.
+        data: for a run on tensors from Python: the same tensors.
+        device: where the pair goes.
+        trust: run the user's own Python file where the run names one (`my_model.py:MyVAE`).
+
+    Raises:
+        UsageError: where `path` is no run directory, or needs `pair` or `trust`.
+        PyrovaeError: where a file of the run is damaged or does not fit.
+    """
+    path = Path(path)
+    if not (path / store.RUN).is_file():
+        unfinished = (path / store.METRICS).is_file()
+        why = "its fit did not finish" if unfinished else "there is no run.json in it" if path.is_dir() else "no such folder"
+        raise UsageError(f"{path} is not a run directory ({why}): give the folder that `pyrovae fit` printed")
+    content = store.read_json(path / store.RUN)
+    where = devices.find(device)
+    try:
+        if content["format"] != FORMAT:
+            raise PyrovaeError(f"{path / store.RUN} has format {content['format']}, this pyrovae reads {FORMAT}: update pyrovae")
+        name = content["recipe"]["model"]
+        fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
+        if name is not None and ":" in name and pair is None and not trust:
+            raise UsageError(f"{path} was made with your own code, {name}: it is only run with --trust (Python: trust=True)")
+        variant = None if name is None or pair is not None else registry.variant(name)
+        recipe = (
+            Recipe.from_json(content["recipe"], variant)
+            if variant or name is None
+            else Recipe.from_json(content["recipe"] | {"model": None}, None)
+        )
+        description, results = content["data"], content["results"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PyrovaeError(f"{path / store.RUN} is damaged ({type(error).__name__}: {error})") from None
+    if pair is None:
+        if variant is None:
+            raise UsageError(f"{path} holds a pair that was handed over in Python: give one again, pyrovae.load(run, pair=...)")
+        pair = variant.build(recipe.options, fields, registry.family(recipe.guide or "diagonal"))
+    store.set_weights(pair, store.read_tensors(path / store.WEIGHTS), str(path / store.WEIGHTS))
+    pair.to(where).eval()
+    words = path / store.VOCABULARY
+    run = Run(
+        pair,
+        recipe,
+        fields,
+        description,
+        store.read_metrics(path / store.METRICS),
+        results,
+        vocabulary=Vocabulary.from_json(words.read_text(encoding="utf-8")) if words.is_file() else None,
+        path=path,
+    )
+    if data is not None:
+        options = recipe.data_options if isinstance(recipe.data_options, DataConfig) else DataConfig()
+        run._data = run._checked(load_data(data, options))
+    return run

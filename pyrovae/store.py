@@ -1,0 +1,146 @@
+"""The files of a run directory: JSON and safetensors, written aside, synced and renamed; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from pyrovae.errors import PyrovaeError, UsageError
+
+State = dict[str, Tensor]
+
+RUN, WEIGHTS, LAST, METRICS, VOCABULARY = (
+    "run.json",
+    "weights.safetensors",
+    "state/last.safetensors",
+    "metrics.jsonl",
+    "vocabulary.json",
+)
+PICTURES = ("samples.png", "reconstructions.png", "latents.png", "curves.png")
+
+
+def weights(module: nn.Module) -> State:
+    """Parameters and buffers, each tensor once, under its first name (safetensors refuses two names for one)."""
+    first: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        first.setdefault(id(tensor), (name, tensor.detach()))
+    return dict(first.values())
+
+
+def set_weights(module: nn.Module, state: Mapping[str, Tensor], what: str = "these weights") -> None:
+    """The inverse of `weights`; raises PyrovaeError where names or shapes differ."""
+    owner: dict[int, str] = {}
+    full: State = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        name_in_file = owner.setdefault(id(tensor), name)
+        if name_in_file not in state:
+            raise PyrovaeError(f"{what} have no tensor '{name_in_file}', which the pair needs: they are of another model")
+        found = state[name_in_file]
+        if found.shape != tensor.shape:
+            raise PyrovaeError(f"{what}: '{name}' has shape {tuple(found.shape)}, the pair needs {tuple(tensor.shape)}")
+        full[name] = found
+    extra = sorted(set(state) - set(full))
+    if extra:
+        raise PyrovaeError(f"{what} have a tensor '{extra[0]}' that the pair lacks: they are of another model")
+    module.load_state_dict(full)
+
+
+@contextlib.contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; afterwards it is synced and takes the place of `path`, or nothing happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    with aside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole or not at all; a number that is not finite becomes null."""
+    write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_tensors(path: Path, state: State) -> None:
+    """Writes safetensors whole or not at all."""
+    with aside(path) as temporary:
+        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in state.items()}))
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON; raises PyrovaeError where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PyrovaeError(f"{path} is no JSON ({error}): the file is damaged") from None
+
+
+def read_tensors(path: Path) -> State:
+    """Reads safetensors; raises PyrovaeError where the file is missing or damaged."""
+    if not path.is_file():
+        raise PyrovaeError(f"there is no {path}: the run was not finished, or the file was removed")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise PyrovaeError(f"{path} cannot be read ({error}): the file is damaged") from None
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The objects of a metrics.jsonl, one a line; none where there is no file."""
+    if not path.is_file():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PyrovaeError(f"{path} is damaged ({error})") from None
+
+
+def finite(value: Any) -> Any:
+    """The same JSON value with None for numbers that are not finite, which JSON cannot say."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def require_free(path: Path, overwrite: bool) -> None:
+    """Raises UsageError where a run directory may not be made: it exists, or it is something else."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if not path.is_dir():
+        raise UsageError(f"{path} is a file: give a folder for the run")
+    if not any(path.iterdir()):
+        return
+    if not (path / RUN).is_file() and not (path / METRICS).is_file():
+        raise UsageError(f"{path} is a folder with other things in it: give a new folder for the run")
+    if not overwrite:
+        raise UsageError(f"there is a run in {path} already: take another --out, or --overwrite")
+
+
+def make_directory(path: Path) -> None:
+    """Makes an empty run directory, or clears the files of the run that is there."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name in (RUN, WEIGHTS, LAST, METRICS, VOCABULARY, *PICTURES):
+        (path / name).unlink(missing_ok=True)

@@ -1,0 +1,29 @@
+"""What changes from step to step: the learning rate and the weight of the KL term."""
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "cosine", "linear", "iwae"]
+
+
+def learning_rate(step: int, steps: int, lr: float, schedule: Schedule = "constant") -> float:
+    """The learning rate of step `step` of `steps`, from `lr` down.
+
+    `cosine` and `linear` end at 0; `iwae` takes 10^(-i/7) for i = 0..7 over shares 3^i of the steps (Burda et al. 2016).
+    """
+    done = min(step / max(steps, 1), 1.0)
+    match schedule:
+        case "constant":
+            return lr
+        case "cosine":
+            return lr * 0.5 * (1 + math.cos(math.pi * done))
+        case "linear":
+            return lr * (1 - done)
+        case "iwae":
+            ends = [(3 ** (i + 1) - 1) / (3**8 - 1) for i in range(8)]
+            return lr * 10 ** (-next((i for i, end in enumerate(ends) if done < end), 7) / 7)
+
+
+def kl_weight(step: int, warmup_steps: int, beta: float = 1.0) -> float:
+    """The weight of the KL term: linear from 0 to `beta` over `warmup_steps`, then `beta`."""
+    return beta if step >= warmup_steps else beta * step / warmup_steps

@@ -1,0 +1,58 @@
+"""The rate of a latent site: log q(z) - log p(z), sampled or in closed form, in all or for each dimension."""
+
+import contextlib
+
+import torch
+from pyro import poutine
+from pyro.distributions.util import scale_and_mask
+from torch import Tensor
+from torch.distributions import Distribution, Independent, kl_divergence
+
+from pyrovae.traces import Site, sites
+
+
+def closed_form(p: poutine.Trace, q: poutine.Trace) -> set[str]:
+    """The sites whose KL divergence may be taken in closed form.
+
+    The KL of site s is one number for each draw of what stands before s in the model, so these sites must stand
+    before s in the guide, too (a bottom-up guide of a top-down model has them behind).
+    """
+    in_model, in_guide = list(sites(p, observed=False)), list(sites(q, observed=False))
+    return {
+        name
+        for name in in_guide
+        if name in in_model and set(in_model[: in_model.index(name)]) <= set(in_guide[: in_guide.index(name)])
+    }
+
+
+def base(distribution: Distribution) -> Distribution:
+    """What is left of a distribution without `to_event`."""
+    while isinstance(distribution, Independent):
+        distribution = distribution.base_dist
+    return distribution
+
+
+def rate(q: Site, p: Site, closed: bool) -> Tensor:
+    """Nats, of the shape of the site's log_prob: the KL divergence where `closed` and known, else log q(z) - log p(z)."""
+    if closed:
+        with contextlib.suppress(NotImplementedError):
+            return scale_and_mask(kl_divergence(q["fn"], p["fn"]), q["scale"], q["mask"])
+    return q["log_prob"] - p["log_prob"]
+
+
+def rate_by_dim(q: Site, p: Site, closed: bool) -> Tensor | None:
+    """The rate with one more dim at the end, the dimensions of z; None where p or q does not factorise over them."""
+    dims = q["fn"].event_dim
+    q_base, p_base = base(q["fn"]), base(p["fn"])
+    if dims == 0 or q_base.event_shape or p_base.event_shape:
+        return None
+    value = None
+    if closed:
+        with contextlib.suppress(NotImplementedError):
+            value = kl_divergence(q_base, p_base)
+    if value is None:
+        value = q_base.log_prob(q["value"]) - p_base.log_prob(p["value"])
+    mask = q["mask"]
+    if torch.is_tensor(mask):
+        mask = mask.reshape(*mask.shape, *[1] * dims)
+    return scale_and_mask(value, q["scale"], mask).flatten(-dims)

@@ -1,0 +1,194 @@
+"""The two traces of a pair: everything that trains, scores, samples and pictures it is computed from them."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+
+from pyrovae.errors import PyrovaeError
+from pyrovae.pair import Pair, first_dim
+
+Site = dict[str, Any]
+Program = Callable[..., Any]
+
+
+class Fixed(Messenger):
+    """Latent sites take the given values and stay latent, so that p and q both score them.
+
+    (`poutine.condition` would make them observed, and `uncondition` outside of it would draw them anew.)
+    """
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.values = values
+
+    def _pyro_sample(self, msg: Site) -> None:
+        if not msg["is_observed"] and msg["name"] in self.values:
+            msg["value"], msg["done"] = self.values[msg["name"]], True
+
+
+@contextmanager
+def unvalidated() -> Iterator[None]:
+    """Pyro's validation off: it looks at values, which costs a host sync a site."""
+    with pyro.validation_enabled(False):
+        yield
+
+
+def particles(program: Program, K: int | None) -> Program:
+    """`program` in a plate of K particles at dim -2; itself where K is None."""
+    if K is None:
+        return program
+
+    def wrapped(*batch: Tensor) -> Any:
+        with pyro.plate("particles", K, dim=-2):
+            return program(*batch)
+
+    return wrapped
+
+
+def sites(trace: poutine.Trace, observed: bool | None = None) -> dict[str, Site]:
+    """The sample sites of a trace by name, in their order: all, the observed or the latent ones."""
+    return {
+        name: site
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample"
+        and not site_is_subsample(site)
+        and not site["infer"].get("_deterministic")
+        and (observed is None or observed == site["is_observed"])
+    }
+
+
+def draw(program: Program, batch: Sequence[Tensor], values: Mapping[str, Tensor] | None = None) -> poutine.Trace:
+    """One trace of a program, with some latent sites at given values."""
+    return poutine.trace(Fixed(values or {})(program)).get_trace(*batch)
+
+
+def traces(
+    pair: Pair, batch: Sequence[Tensor], K: int | None = None, values: Mapping[str, Tensor] | None = None
+) -> tuple[poutine.Trace, poutine.Trace]:
+    """The traces (p, q) of one draw z ~ q, or of `values`, with every log_prob computed: (B,), or (K, B) with K."""
+    q = draw(particles(pair.guide, K), batch, values)
+    p = poutine.trace(poutine.replay(particles(pair.model, K), trace=q)).get_trace(*batch)
+    q.compute_log_prob()
+    p.compute_log_prob()
+    return p, q
+
+
+def log_weights(
+    pair: Pair, batch: Sequence[Tensor], K: int | None = None, values: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """log p(x, z) - log q(z | x) in nats, (K, B), or (B,) without K; `pyro.factor` in the guide is no part of q."""
+    p, q = traces(pair, batch, K, values)
+    weight = torch.zeros((), device=batch[0].device)
+    for site in sites(p).values():
+        weight = weight + site["log_prob"]
+    for site in sites(q, observed=False).values():
+        weight = weight - site["log_prob"]
+    # Without a latent site nothing carries the particle dim: K equal weights, whose mean is exact.
+    return weight.expand(first_dim(batch) if K is None else (K, first_dim(batch)))
+
+
+def is_local(site: Site) -> bool:
+    """Whether a site stands in the plate "data" at dim -1."""
+    return any((frame.name, frame.dim) == ("data", -1) for frame in site["cond_indep_stack"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What the sites of a pair are: asked by objectives and estimators before they trust it, printed by `check`.
+
+    Attributes:
+        latent: latent sites of the model, in its order.
+        generated: observed sites of the model that are fields; the other fields are conditions.
+        unnamed: observed sites of the model that are no field.
+        outside: sites that stand outside the plate "data".
+        shapes: sites whose log_prob is not of shape (B,), with the shape they have.
+        missing: latent sites that only one of model and guide has.
+        enumerated: guide sites that declare `infer={"enumerate": "parallel"}`.
+        score: guide sites without a reparametrized sample.
+        guide_observes: sites that the guide observes.
+    """
+
+    latent: list[str]
+    generated: list[str]
+    unnamed: list[str]
+    outside: list[str]
+    shapes: dict[str, tuple[int, ...]]
+    missing: list[str]
+    enumerated: list[str]
+    score: list[str]
+    guide_observes: list[str]
+
+
+def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
+    """Reads the structure of a pair off one pair of traces; draws from torch's generator, leaves weights alone."""
+    with torch.no_grad(), unvalidated(), evaluating(pair):
+        q = draw(pair.guide, batch)
+        missing = sorted(set(sites(draw(pair.model, batch), False)) ^ set(sites(q, False)))
+        p, q = traces(pair, batch)
+    latent, B = sites(q, observed=False), first_dim(batch)
+    every = [(name, site) for trace in (p, q) for name, site in sites(trace).items()]
+    return Structure(
+        latent=list(sites(p, observed=False)),
+        generated=[name for name in sites(p, observed=True) if name in pair.inputs],
+        unnamed=[name for name in sites(p, observed=True) if name not in pair.inputs],
+        outside=sorted({name for name, site in every if not is_local(site)}),
+        shapes={name: tuple(site["log_prob"].shape) for name, site in every if tuple(site["log_prob"].shape) != (B,)},
+        missing=missing,
+        enumerated=[name for name, site in latent.items() if site["infer"].get("enumerate") == "parallel"],
+        score=[name for name, site in latent.items() if not site["fn"].has_rsample],
+        guide_observes=[
+            name for name, site in sites(q, observed=True).items() if not site["infer"].get("is_auxiliary")
+        ],
+    )
+
+
+def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structure:
+    """Refuses a pair that has no weight of its own for each datum; raises PyrovaeError that names the sites."""
+    found = structure(pair, batch)
+    if found.missing:
+        raise PyrovaeError(f"latent sites {found.missing} stand in only one of model and guide: give both the same sites")
+    if found.outside:
+        raise PyrovaeError(
+            f"{what} needs one weight a datum, and sites {found.outside} stand outside plate 'data': "
+            f"move them into pyro.plate('data', len(x), dim=-1)"
+        )
+    if found.shapes:
+        name, shape = next(iter(found.shapes.items()))
+        raise PyrovaeError(
+            f"site '{name}' has log_prob of shape {shape}, one value a datum would be ({first_dim(batch)},): "
+            f"add .to_event(n) for the dims of one datum"
+        )
+    return found
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """The modules in eval mode inside, each submodule back in its own mode afterwards."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def rows(batch: Sequence[Tensor], size: int) -> Iterator[tuple[Tensor, ...]]:
+    """A batch in pieces of `size` data, the last one short."""
+    for start in range(0, first_dim(batch), size):
+        yield tuple(tensor[start : start + size] for tensor in batch)
+
+
+def numel_per_datum(batch: Sequence[Tensor]) -> int:
+    """Numbers in one datum of a batch, all fields together."""
+    return sum(math.prod(tensor.shape[1:]) for tensor in batch)

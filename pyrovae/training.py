@@ -1,0 +1,182 @@
+"""Training: epochs of SVI steps over resident data, the held-out ELBO after each, best and last weights."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyrovae.data.dataset import Columns, Dataset
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.evaluation.elbo import elbo
+from pyrovae.pair import Pair
+from pyrovae.progress import Progress
+from pyrovae.recipe import TrainConfig
+from pyrovae.store import State, weights
+from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate, require_trainable
+
+STEPS = 4000
+"""Steps of a fit whose epochs were not given."""
+
+BATCH = 128
+"""Data a step where the batch size was not given."""
+
+
+@dataclasses.dataclass
+class Trained:
+    """What training leaves behind.
+
+    Attributes:
+        best: weights of the epoch with the best held-out ELBO.
+        last: weights at the end.
+        metrics: one object an epoch.
+        best_epoch: which epoch `best` is from; 0 before the first.
+        stopped: `done`, `patience`, `interrupted` or `diverged`.
+        skipped: steps left out because a gradient was not finite.
+        seconds: training and held-out scoring.
+    """
+
+    best: State
+    last: State
+    metrics: list[dict[str, Any]]
+    best_epoch: int
+    stopped: str
+    skipped: int
+    seconds: float
+
+
+def batch_size(data: Dataset, config: TrainConfig) -> int:
+    """Data a step; raises UsageError where more are asked for than there are."""
+    n = data.size("train")
+    if config.batch_size is not None and config.batch_size > n:
+        raise UsageError(f"batch size {config.batch_size} is larger than the {n} training data: set it to {n} or less")
+    return config.batch_size or min(BATCH, n)
+
+
+def epochs(data: Dataset, config: TrainConfig) -> int:
+    """Passes over the data: as given, or about `STEPS` steps and at least ten."""
+    return config.epochs or max(10, math.ceil(STEPS * batch_size(data, config) / data.size("train")))
+
+
+def warnings(data: Dataset, config: TrainConfig) -> list[str]:
+    """What a person should know before training starts."""
+    total, found = epochs(data, config), []
+    if config.kl_warmup > total:
+        end = config.beta * total / config.kl_warmup
+        found.append(
+            f"the KL warm-up of {config.kl_warmup:g} epochs is longer than training ({total}): the KL weight ends at "
+            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; set --kl-warmup below {total}"
+        )
+    return found
+
+
+def shuffled(columns: Columns, size: int, device: torch.device) -> Iterator[Columns]:
+    """The rows in a fresh order, in pieces of `size`, the last one short; drawn from torch's generator."""
+    n = min(len(column) for column in columns.values())
+    order = torch.randperm(n, device=device)
+    for rows in order.split(size):
+        yield {name: column[rows] for name, column in columns.items()}
+
+
+def train(
+    pair: Pair,
+    data: Dataset,
+    config: TrainConfig,
+    device: torch.device,
+    show: Progress,
+    on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
+) -> Trained:
+    """Trains a pair, which must stand on `device`; it ends with the last weights. Draws from torch's generators.
+
+    Args:
+        pair: model and guide.
+        data: the train split is trained on, the valid split is scored after every epoch.
+        config: how.
+        device: where.
+        show: where progress goes.
+        on_epoch: called with the metrics of each epoch.
+
+    Raises:
+        PyrovaeError: where the pair cannot be trained by the ELBO, or every gradient of the first epoch is not finite.
+        UsageError: where the batch is larger than the data.
+    """
+    size, total_epochs, n = batch_size(data, config), epochs(data, config), data.size("train")
+    steps = math.ceil(n / size)
+    columns = {name: column.to(device) for name, column in data.columns["train"].items()}
+    first = data.batch({name: column[:2] for name, column in columns.items()}, pair.inputs)
+    require_trainable(pair, first, config.free_bits)
+    valid = tuple(tensor.to(device) for tensor in data.split("valid", pair.inputs))
+    objective = ELBO(pair, config.particles if config.particles > 1 else None, config.free_bits)
+    parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
+    optimizer = Optimizer(parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip)
+    step = Step(objective, optimizer)
+
+    run = Trained(snapshot(pair), {}, [], 0, "done", 0, 0.0)
+    best, started, done = -math.inf, time.perf_counter(), 0
+    show.start("epoch", total=total_epochs)
+    pair.train()
+    try:
+        for epoch in range(1, total_epochs + 1):
+            begun, skipped, sums = time.perf_counter(), optimizer.skipped.item(), torch.zeros(3, device=device)
+            for rows in shuffled(columns, size, device):
+                batch = data.batch(rows, pair.inputs)
+                rate = learning_rate(done, steps * total_epochs, config.lr, config.schedule)
+                weight = kl_weight(done, round(config.kl_warmup * steps), config.beta)
+                terms = step(batch, rate, tensor(weight, device), tensor(len(batch[0]) / n, device))
+                sums += torch.stack([terms.elbo, terms.rate, terms.distortion])
+                done += 1
+            train_elbo, mean_rate, distortion = (sums / n).tolist()
+            seconds, run.skipped = time.perf_counter() - begun, int(optimizer.skipped.item())
+            held_out = elbo(pair, valid, seed=config.seed)["elbo"]
+            metrics = {
+                "epoch": epoch,
+                "step": done,
+                "train_elbo": train_elbo,
+                "valid_elbo": held_out,
+                "rate": mean_rate,
+                "distortion": distortion,
+                "lr": rate,
+                "kl_weight": weight,
+                "train_seconds": seconds,
+                "steps": steps,
+            }
+            run.metrics.append(metrics)
+            on_epoch(metrics)
+            if held_out > best:
+                best, run.best, run.best_epoch = held_out, snapshot(pair), epoch
+            show.advance(ELBO=train_elbo, held_out=held_out, best=best, lr=rate)
+            if optimizer.skipped.item() - skipped == steps:
+                run.stopped = "diverged"
+                break
+            if config.patience and epoch - run.best_epoch >= config.patience:
+                run.stopped = "patience"
+                break
+    except KeyboardInterrupt:
+        run.stopped = "interrupted"
+    finally:
+        show.close()
+    if not run.best_epoch and run.metrics:
+        raise PyrovaeError(
+            f"training never reached a finite held-out ELBO ({run.skipped} of {done} steps had gradients that are not "
+            f"finite and were skipped): look at the data, or lower --lr"
+        )
+    run.last, run.seconds = snapshot(pair), time.perf_counter() - started
+    if run.stopped == "interrupted" and not run.best_epoch:
+        run.best = copy.copy(run.last)
+    return run
+
+
+def tensor(value: float, device: torch.device) -> Tensor:
+    """A number that changes from step to step, as a tensor."""
+    return torch.full((), value, device=device)
+
+
+def snapshot(pair: Pair) -> State:
+    """A copy of the weights, on the CPU."""
+    return {name: value.to("cpu", copy=True) for name, value in weights(pair).items()}
