@@ -12,6 +12,7 @@ from typing import Any
 from pyrovae import data as data_package
 from pyrovae import devices, evaluation, registry, store
 from pyrovae.errors import UsageError
+from pyrovae.jsonable import finite
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe, TrainConfig
@@ -152,7 +153,7 @@ def _metrics_file(folder: Path | None) -> Callable[[dict[str, Any]], None]:
             store.make_directory(folder)
             made = True
         with open(folder / store.METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(store.finite(metrics)) + "\n")
+            file.write(json.dumps(finite(metrics)) + "\n")
 
     return append
 

@@ -13,9 +13,12 @@ from pyrovae.errors import UsageError
 from pyrovae.seeding import seeded
 
 if TYPE_CHECKING:
+    from pyrovae.data.dataset import Split
     from pyrovae.run import Run
 
 ROWS, COLUMNS = 10, 10
+MOST_POINTS = 2000
+"""In a scatter plot; more hide each other."""
 
 
 def write(run: Run, folder: Path) -> list[Path]:
@@ -101,11 +104,12 @@ def interpolation(run: Run, path: Path, rows: int = 6, steps: int = 10) -> Path:
     return plots.image_grid(grid, path, ["from", *share, "to"], title="interpolation")
 
 
-def latents(run: Run, path: Path, limit: int = 2000) -> Path:
-    """Posterior means of the test data in two dimensions, by PCA where z has more, coloured by label."""
+def latents(run: Run, path: Path, split: Split = "test", limit: int | None = None) -> Path:
+    """Posterior means of a split in two dimensions, by PCA where z has more, coloured by label."""
     from sklearn.decomposition import PCA
 
-    found = evaluation.posterior_moments(run.pair, run.split("test", limit))
+    limit = limit or MOST_POINTS
+    found = evaluation.posterior_moments(run.pair, run.split(split, limit))
     if not found:
         raise UsageError("this pair has no latent site, so there is nothing to draw")
     name, (mean, _, _) = next(iter(found.items()))
@@ -125,4 +129,4 @@ def latents(run: Run, path: Path, limit: int = 2000) -> Path:
         axes = (f"first component ({shares[0]} of variance)", f"second component ({shares[1]})")
     field = run.data.fields.get("y")
     names = field.names if field is not None else None
-    return plots.latents(points, run.labels("test", limit), path, names, axes, f"posterior means of {name}, test data")
+    return plots.latents(points, run.labels(split, limit), path, names, axes, f"posterior means of {name}, {split} data")

@@ -20,9 +20,11 @@ from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation import LogLikelihood
+from pyrovae.jsonable import finite
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.recipe import Recipe
+from pyrovae.seeding import seeded
 
 FORMAT = 1
 
@@ -65,7 +67,7 @@ class Run:
         self._data = data
 
     def __repr__(self) -> str:
-        return f"Run({self.recipe.model or 'own pair'}, guide={self.recipe.guide}, data={self.description.get('name')}, path={self.path})"
+        return f"Run({self.recipe.model or 'own pair'}, guide={self.recipe.guide}, data={self.description.get('source')}, path={self.path})"
 
     @property
     def data(self) -> Dataset:
@@ -120,7 +122,7 @@ class Run:
         scores["sites"] = evaluation.diagnose(self.pair, batch, seed=seed).summary()
         scores["active_units"] = sum(scores["sites"]["active_units"].values())
         scores |= evaluation.log_likelihood(self.pair, batch, samples, seed=seed, show=show).summary()
-        if self.fields["x"].kind == "tokens" if "x" in self.fields else False:
+        if self.vocabulary is not None:
             words = int((batch[self.pair.inputs.index("x")] != self.fields["x"].pad).sum())
             scores["words"] = words  # <eos> counted, padding not
             scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / words))
@@ -160,9 +162,12 @@ class Run:
         column = self.data.columns[split].get("y")
         return None if column is None or column.dim() != 1 else column[:limit]
 
-    def _generated(self, verb: Any, *arguments: Any, seed: int) -> generate.Sites:
-        from pyrovae.seeding import seeded
+    def classes(self) -> int | None:
+        """How many classes y has where it is a label and a condition; None where it is not."""
+        y = self.fields.get("y")
+        return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
 
+    def _generated(self, verb: Any, *arguments: Any, seed: int) -> generate.Sites:
         with seeded(seed, evaluation.chunks.device_of(self.pair)):
             return verb(self.pair, *arguments)
 
@@ -181,7 +186,7 @@ class Run:
         if self.path is None or path.resolve() != self.path.resolve():
             store.require_free(path, overwrite)
             store.make_directory(path)
-            store.write_text(path / store.METRICS, "".join(json.dumps(store.finite(m)) + "\n" for m in self.metrics))
+            store.write_text(path / store.METRICS, "".join(json.dumps(finite(m)) + "\n" for m in self.metrics))
         store.write_tensors(path / store.WEIGHTS, {k: v.cpu() for k, v in store.weights(self.pair).items()})
         if self.last is not None:
             store.write_tensors(path / store.LAST, self.last)

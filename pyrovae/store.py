@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.jsonable import finite
 
 State = dict[str, Tensor]
 
@@ -114,15 +114,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise PyrovaeError(f"{path} is damaged ({error})") from None
-
-
-def finite(value: Any) -> Any:
-    """The same JSON value with None for numbers that are not finite, which JSON cannot say."""
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def require_free(path: Path, overwrite: bool) -> None:

@@ -21,7 +21,7 @@ from pyrovae.recipe import TrainConfig
 from pyrovae.store import State, weights
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate, require_trainable
 
-STEPS = 4000
+STEPS = 3000
 """Steps of a fit whose epochs were not given."""
 
 BATCH = 128

@@ -96,7 +96,9 @@ def _check(raw: Raw, name: str) -> Splits:
         for field, value in columns.items():
             what = f"data '{name}': {field} of {split}"
             tensor = numbers(value, what)
-            is_label = field == "y" or (field != "x" and tensor.dim() == 1 and not tensor.is_floating_point())
+            # y of floats with more than one dim is a real vector, as a condition may be.
+            vector = tensor.is_floating_point() and (field != "y" or tensor.dim() > 1)
+            is_label = not vector and (field == "y" or (field != "x" and tensor.dim() == 1))
             found[split][field] = labels(tensor, what) if is_label else arrange(tensor, what)
         lengths = {field: len(column) for field, column in found[split].items()}
         if len(set(lengths.values())) > 1:

@@ -1,0 +1,46 @@
+"""What the generating commands share: sentences to stdout, arrays to .npz, and --given."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyrovae.errors import UsageError
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
+
+
+def parse_given(given: Sequence[str]) -> dict[str, Any]:
+    """`("y=3", "z=0.5,-1")` -> `{"y": 3.0, "z": [0.5, -1.0]}`; raises UsageError where one is no NAME=VALUE."""
+    found: dict[str, Any] = {}
+    for item in given:
+        name, equals, text = item.partition("=")
+        try:
+            numbers = [float(part) for part in text.split(",")]
+        except ValueError:
+            numbers = []
+        if not name or not equals or not numbers:
+            raise UsageError(f"--given {item}: write NAME=NUMBER, or NAME=NUMBER,NUMBER for a vector")
+        found[name] = numbers[0] if len(numbers) == 1 else numbers
+    return found
+
+
+def show(run: "Run", value: Any, out: Path | None) -> None:
+    """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a .npz under the name x."""
+    import numpy as np
+
+    from pyrovae.store import aside
+
+    if isinstance(value, list):
+        if out is not None:
+            raise UsageError("text goes to stdout: leave out --out, or redirect with > FILE")
+        for item in value:
+            click.echo(item if isinstance(item, str) else "\n".join(item) + "\n")
+        return
+    if out is None or out.suffix == ".png":
+        raise UsageError("these data are no images: name a file for the values, --out FILE.npz")
+    with aside(out) as temporary, open(temporary, "wb") as file:
+        np.savez(file, x=value.numpy())
+    click.echo(out)

@@ -1,0 +1,53 @@
+"""The argument RUN and the options that every command on a run has."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyrovae.errors import UsageError
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
+
+
+def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds RUN, --device, --trust and --data-root; the command calls `open_run` on them."""
+    options = [
+        click.argument("path", metavar="RUN", type=click.Path(path_type=Path)),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+        click.option("--trust", is_flag=True, help="Run your own Python file where the run was made with one."),
+        click.option("--data-root", type=click.Path(path_type=Path), help="Where the data are now, if they moved."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def open_run(path: Path, device: str, trust: bool, data_root: Path | None) -> "Run":
+    """Loads a run, its data from another root where that is given."""
+    import dataclasses
+
+    from pyrovae.run import load
+
+    run = load(path, device=device, trust=trust)
+    if data_root is not None:
+        options = run.recipe.data_options.model_copy(update={"data_root": data_root})
+        run.recipe = dataclasses.replace(run.recipe, data_options=options)
+    return run
+
+
+split_option = click.option(
+    "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which data."
+)
+limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first so many data.")
+seed_option = click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True, help="Of the noise.")
+
+
+def require_suffix(out: Path | None, *suffixes: str) -> None:
+    """Raises UsageError where a file that is to be written has another ending, before any work is done."""
+    if out is not None and out.suffix not in suffixes:
+        raise UsageError(f"--out {out}: end the name in {' or '.join(suffixes)}")
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {out.parent}")

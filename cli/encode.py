@@ -1,0 +1,52 @@
+"""`pyrovae encode`: posterior means and scales."""
+
+from pathlib import Path
+
+import click
+
+from pyrovae.cli._options import debug_option
+from pyrovae.cli._runs import limit_option, on_run, open_run, require_suffix, seed_option, split_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pyrovae encode runs/vae-digits --out latents.npz
+  pyrovae encode runs/vae-digits --split train --picture latents.png"""
+)
+@on_run
+@split_option
+@limit_option
+@seed_option
+@click.option("--out", type=click.Path(path_type=Path), help="The .npz [default: latents.npz, unless there is --picture].")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the posterior means in two dimensions to this .png.")
+@debug_option
+def command(
+    path: Path,
+    device: str,
+    trust: bool,
+    data_root: Path | None,
+    split: str,
+    limit: int | None,
+    seed: int,
+    out: Path | None,
+    picture: Path | None,
+) -> None:
+    """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a .npz."""
+    require_suffix(out, ".npz")
+    require_suffix(picture, ".png")
+    run = open_run(path, device, trust, data_root)
+
+    import numpy as np
+
+    from pyrovae import gallery
+    from pyrovae.store import aside
+
+    if out is not None or picture is None:
+        out = out or Path("latents.npz")
+        arrays = run.encode(split, limit, seed)  # type: ignore[arg-type]
+        with aside(out) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        click.echo(out)
+    if picture is not None:
+        click.echo(gallery.latents(run, picture, split, limit))

@@ -1,0 +1,65 @@
+"""`pyrovae loglik`: importance-sampled log-likelihood of a run."""
+
+from pathlib import Path
+
+import click
+
+from pyrovae.cli._options import debug_option, json_option
+from pyrovae.cli._output import likelihood_line, print_json, print_table
+from pyrovae.cli._runs import limit_option, on_run, open_run, require_suffix, seed_option, split_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pyrovae loglik runs/cvae-digits --samples 5000
+  pyrovae loglik runs/cvae-digits --limit 100 --out per_datum.npz --json"""
+)
+@on_run
+@split_option
+@click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="K, importance samples a datum.")
+@click.option("--chunk", type=click.IntRange(min=1), help="Samples at once [default: what fits the memory].")
+@limit_option
+@seed_option
+@click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
+@json_option
+@debug_option
+def command(
+    path: Path,
+    device: str,
+    trust: bool,
+    data_root: Path | None,
+    split: str,
+    samples: int,
+    chunk: int | None,
+    limit: int | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Estimate log p(x), or log p(x|y), of held-out data by importance sampling; nats a datum."""
+    require_suffix(out, ".npz")
+    run = open_run(path, device, trust, data_root)
+
+    import numpy as np
+
+    from pyrovae.progress import progress
+    from pyrovae.store import aside
+
+    with progress() as show:
+        found = run.log_likelihood(samples, split, limit, chunk, seed, show)  # type: ignore[arg-type]
+    if out is not None:
+        values = {name: getattr(found, name).numpy() for name in ("log_likelihood", "standard_error", "ess")}
+        with aside(out) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **values)
+    summary = found.summary()
+    if as_json:
+        return print_json(summary)
+    spread = summary["standard_error_data"]
+    rows = [
+        ("log-likelihood", likelihood_line(summary)),
+        ("over the data", "-" if spread is None else f"+- {spread:.3f} (standard error of the mean over data)"),
+        ("effective samples", f"{summary['ess']:.1f} of {summary['samples']} (mean over data)"),
+        ("seconds", f"{summary['seconds']:.1f}"),
+    ]
+    return print_table(("", ""), rows)

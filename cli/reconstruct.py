@@ -1,0 +1,38 @@
+"""`pyrovae reconstruct`: test data through guide and model."""
+
+from pathlib import Path
+
+import click
+
+from pyrovae.cli._options import debug_option
+from pyrovae.cli._pictures import show
+from pyrovae.cli._runs import on_run, open_run, require_suffix, seed_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pyrovae reconstruct runs/cvae-digits --out reconstructions.png
+  pyrovae reconstruct runs/textvae-pydoc -n 5"""
+)
+@on_run
+@click.option("-n", "--number", "n", type=click.IntRange(min=1), default=10, show_default=True, help="How many data.")
+@seed_option
+@click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
+@debug_option
+def command(
+    path: Path, device: str, trust: bool, data_root: Path | None, n: int, seed: int, out: Path | None
+) -> None:
+    """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
+    require_suffix(out, ".png", ".npz")
+    run = open_run(path, device, trust, data_root)
+
+    from pyrovae import gallery
+
+    if run.vocabulary is not None:
+        truth = run.vocabulary.decode(run.split("test", n)[run.pair.inputs.index("x")])
+        show(run, [list(pair) for pair in zip(truth, run.reconstruct(n, seed), strict=True)], out)
+    elif out is None or out.suffix == ".png":
+        click.echo(gallery.reconstructions(run, out or Path("reconstructions.png"), n, seed))
+    else:
+        show(run, run.reconstruct(n, seed), out)
