@@ -12,7 +12,7 @@ from pyrovae.cli.fit import configs, next_free, settings_of
 from pyrovae.config import refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
-from pyrovae.recipe import TrainConfig
+from pyrovae.options import TrainConfig
 
 
 @click.command(

@@ -12,13 +12,15 @@ from pyrovae.cli._output import likelihood_line, print_json, print_table
 from pyrovae.config import Config, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
-from pyrovae.recipe import TrainConfig
+from pyrovae.options import TrainConfig
 
 
 def configs(model: str | None) -> Mapping[str, type[Config]]:
     """The options of fit: those of the model that is named, of training and of the data."""
-    own = {} if model is None else {f"Options of {model}": registry.variant(model).config}
-    return {**own, "Training": TrainConfig, "Data": DataConfig}
+    if model is None:
+        return {"Training": TrainConfig, "Data": DataConfig}
+    variant = registry.variant(model)
+    return {f"Options of {model}": variant.config, "Training": variant.training, "Data": DataConfig}
 
 
 def next_free(model: str, data: str, root: Path = Path("runs")) -> Path:

@@ -23,7 +23,8 @@ from pyrovae import nets
 from pyrovae.config import Config as Base
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError
-from pyrovae.likelihoods import Autoregressive
+from pyrovae.likelihoods import Autoregressive, trim
+from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.priors import StandardNormal
 from pyrovae.registry import Family
@@ -34,10 +35,18 @@ DATA = "pydoc"
 class Config(Base):
     latent_dim: int = Option(16, ge=1, description="dimensions of z")
     embedding: int = Option(128, ge=1, description="dimensions of a word embedding")
-    hidden: int = Option(256, ge=1, description="dimensions of the GRU states")
+    hidden: int = Option(128, ge=1, description="dimensions of the GRU states")
     word_dropout: float = Option(0.25, ge=0, lt=1, description="share of the decoder's input words replaced by <unk>")
-    tied: bool = Option(False, description="one matrix for the decoder's input and output words")
+    tied: bool = Option(True, description="one matrix for the decoder's input and output words")
     z: bool = Option(True, description="--no-z: the same decoder without z, a language model")
+
+
+class Training(TrainConfig):
+    epochs: int | None = Option(20, ge=1, description="passes over the training data")
+    batch_size: int | None = Option(32, ge=1, description="data a step")
+    kl_warmup: float = Option(10.0, ge=0, description="epochs over which the KL weight grows from 0 to beta")
+    lr: float = Option(3e-3, gt=0, description="learning rate")
+    clip: float = Option(5.0, ge=0, description="largest global norm of the gradient; 0 does not clip")
 
 
 class Decoder(nn.Module):
@@ -85,7 +94,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Config, x: Field) -> None:
         super().__init__()
-        assert x.size
+        assert x.size and x.pad is not None
         self.pad = x.pad
         self.features = 2 * config.hidden
         self.embedding = nn.Embedding(x.size, config.embedding)
@@ -97,6 +106,7 @@ class Encoder(nn.Module):
         return nets.fold(self._states, (x, 1))
 
     def _states(self, x: Tensor) -> Tensor:  # (N, T) -> (N, features)
+        x = trim(x, self.pad)
         length = (x != self.pad).sum(-1, keepdim=True).clamp_min(1)  # (N, 1)
         # Each sentence is turned around within its own length, so that padding stays behind both ways.
         time = torch.arange(x.shape[1], device=x.device)

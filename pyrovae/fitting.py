@@ -15,7 +15,8 @@ from pyrovae.errors import UsageError
 from pyrovae.jsonable import finite
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress, progress
-from pyrovae.recipe import Recipe, TrainConfig
+from pyrovae.options import TrainConfig
+from pyrovae.recipe import Recipe
 from pyrovae.run import Run
 from pyrovae.seeding import seeded
 from pyrovae.training import Trained, train, warnings
@@ -94,10 +95,10 @@ def fit(
                 data=dataset,
                 vocabulary=dataset.vocabulary,
                 last=trained.last,
-                path=folder,
+                path=folder if trained.metrics else None,  # without an epoch the folder is still as it was
             )
             if folder is not None:
-                run.save(folder)  # before the scores: what was trained is not lost to what comes after
+                run.save(folder, overwrite)  # before the scores: what was trained is not lost to what comes after
             if trained.stopped != "interrupted":
                 run.results |= scores(run, recipe.training, shown)
                 if folder is not None:

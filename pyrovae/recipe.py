@@ -4,36 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
-
-from pydantic import Field as Option
+from typing import Any
 
 from pyrovae import registry
 from pyrovae.config import Config, parse, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
-
-
-class TrainConfig(Config):
-    """Options of training."""
-
-    epochs: int | None = Option(None, ge=1, description="passes over the training data [default: about 3,000 steps, at least 10]")
-    batch_size: int | None = Option(None, ge=1, description="data a step [default: 128, or all where there are fewer]")
-    lr: float = Option(1e-3, gt=0, description="learning rate")
-    schedule: Literal["constant", "cosine", "linear", "iwae"] = Option("cosine", description="of the learning rate")
-    optimizer: Literal["adam", "adamw", "adamax"] = Option("adam", description="fused where torch can")
-    adam_eps: float = Option(1e-8, gt=0, description="epsilon of the optimizer")
-    weight_decay: float = Option(0.0, ge=0, description="of the optimizer")
-    clip: float = Option(0.0, ge=0, description="largest global norm of the gradient; 0 does not clip")
-    beta: float = Option(1.0, ge=0, description="weight of the KL term; the printed ELBO is never weighted")
-    kl_warmup: float = Option(0.0, ge=0, description="epochs over which the KL weight grows from 0 to beta")
-    free_bits: float = Option(0.0, ge=0, description="nats a latent dimension that cost nothing")
-    particles: int = Option(1, ge=1, description="draws of z a datum and step, averaged in the ELBO")
-    patience: int = Option(0, ge=0, description="stop after so many epochs without a better held-out ELBO; 0 never")
-    score_samples: int = Option(200, ge=1, description="importance samples of the log-likelihood at the end")
-    score_limit: int = Option(1000, ge=1, description="test data of the log-likelihood at the end, at most")
-    seed: int = Option(0, ge=0, lt=2**31, description="of the weights, the shuffling and the noise")
-    device: str = Option("auto", description="auto, cpu, cuda, cuda:1 or mps; auto: a GPU when there is one")
+from pyrovae.options import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +66,7 @@ class Recipe:
             guide=guide,
             data=data,
             data_options=parse(DataConfig, mine(DataConfig), "data"),
-            training=parse(TrainConfig, mine(TrainConfig), "training"),
+            training=parse(variant.training if variant else TrainConfig, mine(TrainConfig), "training"),
         )
 
     def to_json(self) -> dict[str, Any]:

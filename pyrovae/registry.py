@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pyrovae.config import Config, from_signature, parse
 from pyrovae.errors import UsageError, did_you_mean
+from pyrovae.options import TrainConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +46,7 @@ class Variant:
         build: (options, fields of the data, guide family) -> Pair.
         prepare: (options, data) -> the data as this pair reads them.
         guide: spec of the default guide; None where the variant brings its own and takes no family.
+        training: options of training, with the variant's own defaults.
         data: the default data.
         own: whether it is the user's code rather than an installed name.
     """
@@ -55,6 +57,7 @@ class Variant:
     prepare: Callable[[Any, "Dataset"], "Dataset"]
     guide: str | None
     data: str
+    training: type[TrainConfig]
     own: bool
 
 
@@ -81,6 +84,7 @@ def variant(name: str) -> Variant:
             prepare=getattr(found, "prepare", lambda config, data: data),
             guide=getattr(found, "GUIDE", "diagonal"),
             data=getattr(found, "DATA", "digits"),
+            training=getattr(found, "Training", TrainConfig),
             own=own,
         )
     return _from_callable(name, found, own)
@@ -106,7 +110,7 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
 
     config = from_signature(make, leave_out=INJECTED)
     guide = "diagonal" if "family" in takes else None
-    return Variant(name, config, build, lambda config, data: data, guide, "digits", own)
+    return Variant(name, config, build, lambda config, data: data, guide, "digits", TrainConfig, own)
 
 
 def family(spec: str) -> Family:

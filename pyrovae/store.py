@@ -82,10 +82,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
 
 
+def to_bytes(state: State) -> bytes:
+    """As safetensors, which refuses tensors that share memory: each is copied."""
+    return save({name: tensor.to("cpu", copy=True).contiguous() for name, tensor in state.items()})
+
+
 def write_tensors(path: Path, state: State) -> None:
     """Writes safetensors whole or not at all."""
     with aside(path) as temporary:
-        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in state.items()}))
+        temporary.write_bytes(to_bytes(state))
 
 
 def read_json(path: Path) -> Any:

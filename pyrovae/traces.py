@@ -1,7 +1,6 @@
 """The two traces of a pair: everything that trains, scores, samples and pictures it is computed from them."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -131,9 +130,10 @@ class Structure:
 def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
     """Reads the structure of a pair off one pair of traces; draws from torch's generator, leaves weights alone."""
     with torch.no_grad(), unvalidated(), evaluating(pair):
-        q = draw(pair.guide, batch)
-        missing = sorted(set(sites(draw(pair.model, batch), False)) ^ set(sites(q, False)))
-        p, q = traces(pair, batch)
+        # Not replayed: Pyro raises where the guide observes a latent site of the model, which is to be told here.
+        q, p = draw(pair.guide, batch), draw(pair.model, batch)
+        q.compute_log_prob()
+        p.compute_log_prob()
     latent, B = sites(q, observed=False), first_dim(batch)
     every = [(name, site) for trace in (p, q) for name, site in sites(trace).items()]
     return Structure(
@@ -142,7 +142,7 @@ def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
         unnamed=[name for name in sites(p, observed=True) if name not in pair.inputs],
         outside=sorted({name for name, site in every if not is_local(site)}),
         shapes={name: tuple(site["log_prob"].shape) for name, site in every if tuple(site["log_prob"].shape) != (B,)},
-        missing=missing,
+        missing=sorted(set(sites(p, observed=False)) ^ set(latent)),
         enumerated=[name for name, site in latent.items() if site["infer"].get("enumerate") == "parallel"],
         score=[name for name, site in latent.items() if not site["fn"].has_rsample],
         guide_observes=[
@@ -188,7 +188,3 @@ def rows(batch: Sequence[Tensor], size: int) -> Iterator[tuple[Tensor, ...]]:
     for start in range(0, first_dim(batch), size):
         yield tuple(tensor[start : start + size] for tensor in batch)
 
-
-def numel_per_datum(batch: Sequence[Tensor]) -> int:
-    """Numbers in one datum of a batch, all fields together."""
-    return sum(math.prod(tensor.shape[1:]) for tensor in batch)

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.elbo import elbo
+from pyrovae.evaluation.elbo import data_at_once, elbo
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
-from pyrovae.recipe import TrainConfig
+from pyrovae.options import TrainConfig
 from pyrovae.store import State, weights
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate, require_trainable
 
@@ -26,6 +26,9 @@ STEPS = 3000
 
 BATCH = 128
 """Data a step where the batch size was not given."""
+
+POOL = 20
+"""Batches of sentences that are sorted by length together."""
 
 
 @dataclasses.dataclass
@@ -54,9 +57,10 @@ class Trained:
 def batch_size(data: Dataset, config: TrainConfig) -> int:
     """Data a step; raises UsageError where more are asked for than there are."""
     n = data.size("train")
-    if config.batch_size is not None and config.batch_size > n:
+    # A default of the variant is no demand.
+    if config.batch_size is not None and config.batch_size > n and "batch_size" in config.model_fields_set:
         raise UsageError(f"batch size {config.batch_size} is larger than the {n} training data: set it to {n} or less")
-    return config.batch_size or min(BATCH, n)
+    return min(config.batch_size or BATCH, n)
 
 
 def epochs(data: Dataset, config: TrainConfig) -> int:
@@ -76,11 +80,20 @@ def warnings(data: Dataset, config: TrainConfig) -> list[str]:
     return found
 
 
-def shuffled(columns: Columns, size: int, device: torch.device) -> Iterator[Columns]:
-    """The rows in a fresh order, in pieces of `size`, the last one short; drawn from torch's generator."""
+def shuffled(columns: Columns, size: int, device: torch.device, lengths: Tensor | None = None) -> Iterator[Columns]:
+    """The rows in a fresh order, in pieces of `size`, one of them short; drawn from torch's generator.
+
+    With `lengths`, each piece holds rows of similar length: the order is cut into pools of `POOL` pieces, each pool is
+    sorted, and its pieces come in a fresh order.
+    """
     n = min(len(column) for column in columns.values())
     order = torch.randperm(n, device=device)
-    for rows in order.split(size):
+    pieces = list(order.split(size))
+    if lengths is not None:
+        pools = [pool[lengths[pool].argsort()] for pool in order.split(size * POOL)]
+        pieces = [piece for pool in pools for piece in pool.split(size)]
+        pieces = [pieces[i] for i in torch.randperm(len(pieces)).tolist()]
+    for rows in pieces:
         yield {name: column[rows] for name, column in columns.items()}
 
 
@@ -109,9 +122,12 @@ def train(
     size, total_epochs, n = batch_size(data, config), epochs(data, config), data.size("train")
     steps = math.ceil(n / size)
     columns = {name: column.to(device) for name, column in data.columns["train"].items()}
+    lengths = data.lengths("train")
+    lengths = None if lengths is None else lengths.to(device)
     first = data.batch({name: column[:2] for name, column in columns.items()}, pair.inputs)
     require_trainable(pair, first, config.free_bits)
     valid = tuple(tensor.to(device) for tensor in data.split("valid", pair.inputs))
+    at_once = data_at_once(pair, valid)
     objective = ELBO(pair, config.particles if config.particles > 1 else None, config.free_bits)
     parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
     optimizer = Optimizer(parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip)
@@ -124,7 +140,7 @@ def train(
     try:
         for epoch in range(1, total_epochs + 1):
             begun, skipped, sums = time.perf_counter(), optimizer.skipped.item(), torch.zeros(3, device=device)
-            for rows in shuffled(columns, size, device):
+            for rows in shuffled(columns, size, device, lengths):
                 batch = data.batch(rows, pair.inputs)
                 rate = learning_rate(done, steps * total_epochs, config.lr, config.schedule)
                 weight = kl_weight(done, round(config.kl_warmup * steps), config.beta)
@@ -133,7 +149,7 @@ def train(
                 done += 1
             train_elbo, mean_rate, distortion = (sums / n).tolist()
             seconds, run.skipped = time.perf_counter() - begun, int(optimizer.skipped.item())
-            held_out = elbo(pair, valid, seed=config.seed)["elbo"]
+            held_out = elbo(pair, valid, at_once, config.seed)["elbo"]
             metrics = {
                 "epoch": epoch,
                 "step": done,
@@ -147,9 +163,9 @@ def train(
                 "steps": steps,
             }
             run.metrics.append(metrics)
-            on_epoch(metrics)
             if held_out > best:
                 best, run.best, run.best_epoch = held_out, snapshot(pair), epoch
+            on_epoch(metrics)
             show.advance(ELBO=train_elbo, held_out=held_out, best=best, lr=rate)
             if optimizer.skipped.item() - skipped == steps:
                 run.stopped = "diverged"
@@ -161,7 +177,7 @@ def train(
         run.stopped = "interrupted"
     finally:
         show.close()
-    if not run.best_epoch and run.metrics:
+    if not run.best_epoch and run.metrics and run.stopped != "interrupted":
         raise PyrovaeError(
             f"training never reached a finite held-out ELBO ({run.skipped} of {done} steps had gradients that are not "
             f"finite and were skipped): look at the data, or lower --lr"

@@ -53,6 +53,13 @@ class Dataset:
         columns = self.columns.get(split, {})
         return min((len(column) for column in columns.values()), default=0)
 
+    def lengths(self, split: Split) -> Tensor | None:
+        """Tokens in each datum of a split, (N,); None where the data are no text."""
+        for name, field in self.fields.items():
+            if field.kind == "tokens":
+                return (self.columns[split][name] != field.pad).sum(-1)
+        return None
+
     def batch(self, rows: Columns, inputs: tuple[str, ...]) -> tuple[Tensor, ...]:
         """Stored rows -> the tuple of tensors that `pair.model(*batch)` takes."""
         for transform in self.transforms:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.evaluation.chunks import device_of
+from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pair import Pair, first_dim
 from pyrovae.seeding import seeded
 from pyrovae.svi.terms import closed_form, rate, rate_by_dim
@@ -41,7 +42,7 @@ class Diagnostics:
         return dataclasses.asdict(self)
 
 
-def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int = 200, seed: int = 0) -> Diagnostics:
+def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, seed: int = 0) -> Diagnostics:
     """Rates and active units of a pair on a batch; leaves weights, modes and random generators as they were.
 
     Raises:
@@ -50,10 +51,11 @@ def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int = 200, seed: i
     device, n = device_of(pair), first_dim(batch)
     with seeded(seed, device):
         require_per_datum(pair, [tensor[:2].to(device) for tensor in batch], "a rate for each datum")
+    size = batch_size or data_at_once(pair, batch)
     totals: dict[str, Tensor] = {}
     by_dim: dict[str, Tensor | None] = {}
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
-        for part in rows([tensor.to(device) for tensor in batch], batch_size):
+        for part in rows([tensor.to(device) for tensor in batch], size):
             p, q = traces(pair, part)
             latent, prior, closed = sites(q, observed=False), sites(p), closed_form(p, q)
             for name, site in latent.items():
@@ -62,7 +64,7 @@ def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int = 200, seed: i
                 before = by_dim.get(name, 0)
                 by_dim[name] = None if dims is None or before is None else before + dims.double().sum(0)
     active, units = {}, {}
-    for name, (mean, scale, noise) in posterior_moments(pair, batch, batch_size, seed).items():
+    for name, (mean, scale, noise) in posterior_moments(pair, batch, size, seed).items():
         # The mean of a few draws varies by its own noise, too: take that off.
         variance = mean.var(0, correction=0) - noise.mean(0) if n > 1 else torch.zeros(mean.shape[1:])
         active[name], units[name] = int((variance > ACTIVE).sum()), scale.shape[1:].numel()
@@ -75,7 +77,7 @@ def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int = 200, seed: i
 
 
 def posterior_moments(
-    pair: Pair, batch: Sequence[Tensor], batch_size: int = 200, seed: int = 0
+    pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, seed: int = 0
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For each latent site: mean and scale of q for each datum, and the variance of that mean as an estimate.
 
@@ -84,7 +86,7 @@ def posterior_moments(
     """
     device, found = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
-        for part in rows([tensor.to(device) for tensor in batch], batch_size):
+        for part in rows([tensor.to(device) for tensor in batch], batch_size or data_at_once(pair, batch)):
             drawn: dict[str, Site] = {}
             for name, site in sites(draw(pair.guide, part), observed=False).items():
                 try:

@@ -6,30 +6,39 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.evaluation.chunks import device_of
+from pyrovae.evaluation.chunks import device_of, split
 from pyrovae.pair import Pair, first_dim
 from pyrovae.seeding import seeded
 from pyrovae.svi.elbo import ELBO
 from pyrovae.traces import evaluating, rows, unvalidated
 
 
-def elbo(pair: Pair, batch: Sequence[Tensor], batch_size: int = 500, seed: int = 0) -> dict[str, float]:
+def elbo(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, seed: int = 0) -> dict[str, float]:
     """Single-sample estimates of ELBO, rate and distortion, mean nats a datum.
 
     The noise starts from `seed`, so two weights are compared on the same draws; weights, buffers, modes and random
-    generators are left as they were.
+    generators are left as they were. `batch_size` None is what fits the memory (`data_at_once`).
 
     Raises:
         PyrovaeError: on an empty batch.
     """
     if first_dim(batch) == 0:
         raise PyrovaeError("the ELBO of no data is not defined: give at least one datum")
+    size = batch_size or data_at_once(pair, batch)
     device, objective = device_of(pair), ELBO(pair)
     total = torch.zeros(3, dtype=torch.float64, device=device)
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
-        for part in rows(batch, batch_size):
+        for part in rows(batch, size):
             share = first_dim(part) / first_dim(batch)
             terms = objective(*(tensor.to(device) for tensor in part), fraction=share)
             total += torch.stack([terms.elbo, terms.rate, terms.distortion])
     values = (total / first_dim(batch)).tolist()
     return dict(zip(("elbo", "rate", "distortion"), values, strict=True))
+
+
+def data_at_once(pair: Pair, batch: Sequence[Tensor]) -> int:
+    """How many data of a batch fit the memory at one draw of z each; leaves everything as it was."""
+    device = device_of(pair)
+    one = [tensor[:1].to(device) for tensor in batch]
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, device):
+        return split(lambda: ELBO(pair)(*one), first_dim(batch), 1, device)[0]

@@ -81,11 +81,12 @@ def log_likelihood(
     if first_dim(batch) == 0:
         raise PyrovaeError("the log-likelihood of no data is not defined: give at least one datum")
     started, device = time.perf_counter(), device_of(pair)
-    with seeded(seed, device):
+    with seeded(seed, device), torch.no_grad(), unvalidated(), evaluating(pair):
         found = require_per_datum(pair, [tensor[:2].to(device) for tensor in batch], "a log-likelihood")
-    if not found.latent:
-        samples = 1  # nothing is drawn: one weight is exact
-    data, at_once = split(batch, samples, device)
+        if not found.latent:
+            samples = 1  # nothing is drawn: one weight is exact
+        one = [tensor[:1].to(device) for tensor in batch]
+        data, at_once = split(lambda: log_weights(pair, one, 1), first_dim(batch), samples, device)
     at_once = min(samples, chunk or at_once)
     pieces = []
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:

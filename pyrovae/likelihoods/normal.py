@@ -31,7 +31,7 @@ class Normal(nn.Module):
         self.dims = len(field.shape)
         self.outputs = 2 if scale == "pixel" else 1
         raw = torch.tensor(math.log(math.expm1(max(sigma - SMALLEST, SMALLEST))))
-        self.raw = nn.Parameter(raw) if scale == "learned" else None
+        self.raw = nn.Parameter(raw.clone()) if scale == "learned" else None
         self.register_buffer("offset", raw)
         self.register_buffer("sigma", torch.tensor(float(sigma)))
         self.scale = scale

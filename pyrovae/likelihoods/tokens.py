@@ -12,6 +12,12 @@ from torch.distributions import constraints
 from pyrovae.nets.left import fold
 
 
+def trim(x: Tensor, pad: int) -> Tensor:
+    """Sentences (N, T) without the last columns that are padding in all of them; at least one column stays."""
+    longest = int((x != pad).any(0).nonzero().max()) + 1 if (x != pad).any() else 1
+    return x[:, :longest]
+
+
 class Decoder(Protocol):
     """What predicts the next word; `pad`, `bos` and `eos` are token ids."""
 
@@ -66,10 +72,16 @@ class Autoregressive(TorchDistribution):
         return fold(self._score, (self.z, 1), (value, 1))
 
     def _score(self, z: Tensor, value: Tensor) -> Tensor:
+        value = trim(value, self.decoder.pad)
         before = torch.cat([value.new_full((len(value), 1), self.decoder.bos), value[:, :-1]], 1)
-        logits = self.decoder.logits(z, before)  # (N, T, V)
+        logits = self._words(self.decoder.logits(z, before))  # (N, T, V)
         word = logits.gather(-1, value.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
         return torch.where(value != self.decoder.pad, word, 0.0).sum(-1)
+
+    def _words(self, logits: Tensor) -> Tensor:
+        """Neither padding nor <bos> is a word: they have no share in what is scored, and are never drawn."""
+        token = torch.arange(logits.shape[-1], device=logits.device)
+        return logits.masked_fill((token == self.decoder.pad) | (token == self.decoder.bos), -torch.inf)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """(*sample_shape, *L, T) ints: words drawn until <eos>, then padding."""
@@ -84,9 +96,7 @@ class Autoregressive(TorchDistribution):
         state, words = decoder.start(z), []
         for _ in range(self.event_shape[0]):
             logits, state = decoder.advance(z, word, state)
-            # Neither is ever scored inside a sentence, so neither may be drawn inside one.
-            logits[:, [decoder.pad, decoder.bos]] = -torch.inf
-            word = torch.distributions.Categorical(logits=logits, validate_args=False).sample()
+            word = torch.distributions.Categorical(logits=self._words(logits), validate_args=False).sample()
             words.append(torch.where(ended, decoder.pad, word))
             ended = ended | (word == decoder.eos)
         return torch.stack(words, -1)

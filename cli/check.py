@@ -1,0 +1,88 @@
+"""`pyrovae check`: the laws that every pair obeys, on a built-in or a user's pair."""
+
+from typing import Any
+
+import click
+
+from pyrovae import registry
+from pyrovae.cli._options import ModelCommand, debug_option, json_option
+from pyrovae.cli._output import print_json, print_table
+from pyrovae.config import Config, refuse_unknown
+from pyrovae.data.options import DataConfig
+from pyrovae.errors import UsageError
+
+
+class CheckCommand(ModelCommand):
+    """The model is the argument here, so that is where its options come from."""
+
+    def _model(self, args: list[str]) -> str | None:
+        return next((arg for arg in args if not arg.startswith("-")), None)
+
+
+def configs(model: str | None) -> dict[str, type[Config]]:
+    """The options of check: those of the model and of the data."""
+    own = {} if model is None else {f"Options of {model}": registry.variant(model).config}
+    return {**own, "Data": DataConfig}
+
+
+@click.command(
+    cls=CheckCommand,
+    configs=configs,
+    epilog="""\b
+Examples:
+  pyrovae check my_model.py:MyVAE --data my_data.npz
+  pyrovae check cvae --guide iaf --condition quadrants
+
+The name comes first, then the options.""",
+)
+@click.argument("model", metavar="NAME")
+@click.option("--guide", metavar="SPEC", help="A guide family (`pyrovae guides`).")
+@click.option("--data", metavar="DATA", help="Data to try it on: a data set (`pyrovae data`), or a path.")
+@json_option
+@debug_option
+def command(model: str, guide: str | None, data: str | None, as_json: bool, **options: Any) -> None:
+    """Try the laws on a pair: sites, shapes, gradients, particles, Pyro's own ELBO, saving. Exits with 1 if one fails.
+
+    NAME is a model (`pyrovae models`) or your own my_model.py:MyVAE.
+    """
+    from pyrovae.data import load
+    from pyrovae.pair import Pair
+    from pyrovae.recipe import Recipe
+    from pyrovae.testing import check, sites_table
+
+    variant = registry.variant(model)
+    given = {key: value for key, value in options.items() if value is not None}
+    refuse_unknown(given, [*variant.config.model_fields, *DataConfig.model_fields], f"model {model}")
+    recipe = Recipe.of(variant, guide, data or variant.data, given)
+    dataset = variant.prepare(recipe.options, load(recipe.data, recipe.data_options))
+
+    def make() -> Pair:
+        return variant.build(recipe.options, dataset.fields, registry.family(recipe.guide or "diagonal"))
+
+    try:
+        pair = make()
+    except KeyError as error:
+        raise UsageError(f"{model} needs the field {error}, and data '{dataset.name}' has {', '.join(dataset.fields)}") from None
+    dataset.require(pair.inputs, model)
+    batch = dataset.split("test", pair.inputs, limit=13)
+    laws = check(make, batch, dataset.fields)
+    broken = [law for law in laws if law.passed is False]
+    rows = [] if laws[0].passed is False else sites_table(pair, batch)
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "passed": not broken,
+                "laws": [{"name": law.name, "passed": law.passed, "detail": law.detail} for law in laws],
+                "sites": [row._asdict() for row in rows],
+            }
+        )
+    else:
+        if rows:
+            print_table(("site", "kind", "plate", "batch", "event", "p", "q"), rows)
+            click.echo()
+        words = {True: "holds", False: "BROKEN", None: "-"}
+        print_table(("law", "", ""), [(law.name, words[law.passed], law.detail) for law in laws])
+        click.echo(f"\n{sum(law.passed is True for law in laws)} laws hold, {len(broken)} broken")
+    if broken:
+        raise click.exceptions.Exit(1)

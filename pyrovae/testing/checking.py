@@ -1,0 +1,97 @@
+"""`check`: every law on one pair, with the state of the process left as it was found."""
+
+import copy
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import pyro
+import torch
+from torch import Tensor
+
+from pyrovae.data.field import Field
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.evaluation.chunks import device_of
+from pyrovae.pair import Pair, first_dim
+from pyrovae.seeding import seeded
+from pyrovae.testing import programs, uses  # noqa: F401  they register the laws, in this order
+from pyrovae.testing.law import LAWS, Case, Entry, Law, LawError, Make
+from pyrovae.traces import structure
+
+
+def check(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[str, Field] | None = None) -> list[Law]:
+    """Tries every law on a pair. Draws from generators of its own; the pair, if one is given, is copied.
+
+    Args:
+        pair_or_make: a function that makes a fresh pair with random weights at every call, or a Pair.
+        batch: real data, as `pair.model(*batch)` takes them; 7 rows or a few more are enough, others are left out.
+        fields: what the batch holds, by name; None leaves the shapes of generated sites unchecked.
+
+    Raises:
+        UsageError: for fewer than 2 rows.
+    """
+    if not batch or first_dim(batch) < 2:
+        raise UsageError("the laws compare data with each other: give a batch of at least 2, better 7 or more")
+    with _as_found():
+        try:
+            case = _case(pair_or_make, batch, fields or {})
+        except Exception as error:
+            first = Law(LAWS[0].name, False, f"{_told(error)}: {LAWS[0].cure}")
+            return [first, *(Law(entry.name, None, "not tried, as the pair does not run") for entry in LAWS[1:])]
+        return [_tried(entry, case) for entry in LAWS]
+
+
+def _case(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[str, Field]) -> Case:
+    make = (lambda: copy.deepcopy(pair_or_make)) if isinstance(pair_or_make, Pair) else pair_or_make
+    pair = make()
+    if not isinstance(pair, Pair):
+        raise LawError(f"a {type(pair).__name__} was made, and must be a pyrovae.Pair(model, guide, inputs)")
+    if len(batch) != len(pair.inputs):
+        raise LawError(
+            f"the batch has {len(batch)} tensors, and the pair reads {', '.join(pair.inputs)}: give one for each"
+        )
+    lengths = {len(tensor) for tensor in batch}
+    if len(lengths) > 1:
+        raise LawError(f"the tensors of the batch have {sorted(lengths)} rows: give all the same number")
+    taken = {size for tensor in batch for size in tensor.shape[1:]}
+    B = _prime((7, 11, 13, 5, 3), taken, first_dim(batch))
+    K = _prime((5, 3, 7), taken | {B}, 7)
+    part = tuple(tensor[:B].to(device_of(pair)) for tensor in batch)
+    return Case(make, part, B, K, fields, structure(pair, part))
+
+
+def _prime(primes: Sequence[int], taken: Iterable[int], most: int) -> int:
+    possible = [prime for prime in primes if prime <= most]
+    return next((prime for prime in possible if prime not in taken), possible[0] if possible else most)
+
+
+@contextmanager
+def _as_found() -> Iterator[None]:
+    """Generators and param store stand afterwards as they stood; inside, Pyro checks what it can."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with seeded(0, device), pyro.get_param_store().scope(), pyro.validation_enabled(True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _tried(entry: Entry, case: Case) -> Law:
+    try:
+        if entry.needs is not None:
+            try:
+                entry.needs(case.pair(), case)
+            except PyrovaeError as error:
+                return Law(entry.name, None, f"does not apply: {error}")
+        torch.manual_seed(1)
+        entry.test(case)
+    except LawError as broken:
+        return Law(entry.name, False, str(broken))
+    except Exception as error:
+        return Law(entry.name, False, f"{_told(error)}: {entry.cure}")
+    return Law(entry.name, True, (entry.test.__doc__ or "").strip())
+
+
+def _told(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    if isinstance(error, PyrovaeError | LawError):
+        return lines[0]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

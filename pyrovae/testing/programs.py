@@ -1,0 +1,126 @@
+"""Laws on the two programs as they are written: their sites, and what they read."""
+
+from collections.abc import Iterable
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from pyrovae.testing.law import TOLERANCE, Case, LawError, apart, latents, law, per_datum
+from pyrovae.traces import draw, log_weights, sites, unvalidated
+
+
+@law("structure", cure="every site stands in pyro.plate('data', len(x), dim=-1), and .to_event(n) covers one datum")
+def _structure(case: Case) -> None:
+    """model and guide have the same latent sites, all in plate 'data', one log-probability a datum"""
+    found, wrong = case.found, []
+    if found.missing:
+        wrong.append(f"latent sites {found.missing} stand in only one of model and guide: give both the same sites")
+    if found.outside:
+        wrong.append(f"sites {found.outside} stand outside of pyro.plate('data', len(x), dim=-1): move them into it")
+    for name, shape in found.shapes.items():
+        if name not in found.outside:
+            wrong.append(f"site '{name}' has log_prob of shape {shape}, must be ({case.B},): add .to_event(n)")
+    if found.unnamed:
+        wrong.append(f"observed sites {found.unnamed} are none of the fields: give each the name of its field")
+    if found.guide_observes:
+        wrong.append(f"the guide observes {found.guide_observes}: leave that to the model, or use pyro.factor")
+    if found.score:
+        wrong.append(f"sites {found.score} have no rsample, so no gradient: take another distribution")
+    if not found.generated:
+        wrong.append("the model observes no field: give the site of the data obs=x and the name of its field")
+    pair = case.pair()
+    for name in found.generated:
+        field, tensor = case.fields.get(name), case.batch[pair.inputs.index(name)]
+        with torch.no_grad(), unvalidated():
+            event = tuple(sites(draw(pair.model, case.batch))[name]["fn"].event_shape)
+        # Sentences are cut to the longest of their batch.
+        wanted = tuple(tensor.shape[1:]) if field is None or field.kind == "tokens" else field.shape
+        if event != wanted and name not in found.shapes:
+            wrong.append(f"site '{name}' has event shape {event}, its field {wanted}: give the site the field's shape")
+    if wrong:
+        raise LawError("; ".join(wrong))
+
+
+@law("leak", cure="the model may read the shape of a field that it generates, never its content")
+def _leak(case: Case) -> None:
+    """the model never reads the content of what it generates"""
+    pair = case.pair().eval()
+    names = case.found.generated
+    # Row 0 everywhere: other content in each row, other statistics of the batch.
+    other = tuple(t[:1].expand_as(t).clone() if n in names else t for n, t in zip(pair.inputs, case.batch, strict=True))
+    if all(torch.equal(a, b) for a, b in zip(other, case.batch, strict=True)):
+        raise LawError("all rows of the batch are alike, so nothing can be told from them: give other data")
+    with torch.no_grad(), unvalidated():
+        values, drawn = latents(pair, case), []
+        for batch in (case.batch, other):
+            torch.manual_seed(2)
+            trace = draw(poutine.uncondition(pair.model), batch, values)
+            trace.compute_log_prob()
+            drawn.append(sites(trace))
+    for name, site in drawn[0].items():
+        if any(not torch.equal(site[key], drawn[1][name][key]) for key in ("value", "log_prob")):
+            raise LawError(
+                f"site '{name}' changes with the content of {names}, which the model generates: read its shape only "
+                f"(a decoder that is fed the words before is a Distribution, as pyrovae.likelihoods.Autoregressive)"
+            )
+
+
+@law("rows", cure="act on the last dims of each datum", needs=per_datum)
+def _rows(case: Case) -> None:
+    """the log weight of a datum does not depend on the other data of its batch"""
+    pair = case.pair().eval()
+    few = max(1, case.B // 2)
+    with torch.no_grad():
+        values = latents(pair, case)
+        whole = log_weights(pair, case.batch, values=values)[:few]
+        part = log_weights(pair, [t[:few] for t in case.batch], values={name: z[:few] for name, z in values.items()})
+    if apart(part, whole) > TOLERANCE:
+        raise LawError(
+            f"the log weight of a datum is {part[0]:.4f} among {few} data and {whole[0]:.4f} among {case.B}: "
+            f"a network mixes the data of a batch; act on the last dims only, and look at view(len(x), -1) and norms"
+        )
+
+
+@law("particles", cure="act on the last dims; pyrovae.nets.fold calls what takes one left dim", needs=per_datum)
+def _particles(case: Case) -> None:
+    """log weights of [K, B] equal a loop over K"""
+    pair = case.pair().eval()
+    with torch.no_grad():
+        values = latents(pair, case, case.K)
+        at_once = log_weights(pair, case.batch, case.K, values)
+        loop = [log_weights(pair, case.batch, None, {n: z[k] for n, z in values.items()}) for k in range(case.K)]
+    if at_once.shape != (case.K, case.B):
+        raise LawError(
+            f"log weights have shape {tuple(at_once.shape)}, must be ({case.K}, {case.B}): act on the last dims"
+        )
+    gap = apart(at_once, torch.stack(loop))
+    if gap > TOLERANCE:
+        raise LawError(
+            f"log weights of [K, B] = {[case.K, case.B]} differ from a loop over K by {gap:.1e} of their size: "
+            f"call convolutions, GRUs and norms through pyrovae.nets.fold, and flatten from the right, x.flatten(-3)"
+        )
+
+
+@law("float64", cure="take dtype and device from what comes in, not .float()", needs=per_datum)
+def _float64(case: Case) -> None:
+    """log weights in double precision equal those in single precision"""
+    pair = case.pair().eval()
+    with torch.no_grad():
+        values = latents(pair, case)
+        single = log_weights(pair, case.batch, values=values)
+        torch.set_default_dtype(torch.float64)
+        try:
+            exact = dict(zip(values, _double(values.values()), strict=True))
+            double = log_weights(pair.double(), _double(case.batch), values=exact)
+        finally:
+            torch.set_default_dtype(single.dtype)
+    if apart(single.double(), double) > 50 * TOLERANCE:
+        raise LawError(
+            f"the log weight of a datum is {single[0]:.4f} in float32 and {double[0]:.4f} in float64: "
+            f"look for exp and log that meet large numbers, and use logits, softplus and logsumexp"
+        )
+
+
+def _double(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]

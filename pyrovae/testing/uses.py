@@ -1,0 +1,127 @@
+"""Laws on what is done with a pair: it trains, it is saved, it is scored."""
+
+import copy
+from collections.abc import Mapping
+
+import pyro
+import safetensors.torch
+import torch
+from pyro import optim
+from torch import Tensor
+
+from pyrovae import evaluation, store
+from pyrovae.pair import Pair
+from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.testing.law import TOLERANCE, Case, LawError, apart, latents, law, per_datum, trainable
+from pyrovae.traces import log_weights
+
+STEPS = 3
+"""Steps within which every parameter moves: a layer that starts at zero hides those behind it for one of them."""
+
+
+@law("parameters move", cure="the pair must train by the ELBO", needs=trainable)
+def _moves(case: Case) -> None:
+    """every parameter moves within three steps"""
+    pair = case.pair().train()
+    trained = [parameter for parameter in pair.parameters() if parameter.requires_grad]
+    if not trained:
+        return
+    before, optimizer = _state(pair), Optimizer(trained, lr=1e-2)
+    step = Step(ELBO(pair), optimizer)
+    for _ in range(STEPS):
+        step(case.batch, 1e-2, torch.ones((), device=case.batch[0].device), torch.ones((), device=case.batch[0].device))
+    if optimizer.skipped:
+        raise LawError("a gradient is not finite at random weights: look for exp, log or a division in the networks")
+    _require_moved(pair, before, "the optimizer")
+
+
+@law("pyro.infer.SVI", cure="model and guide must be plain modules, without pyro.param and PyroModule", needs=trainable)
+def _svi(case: Case) -> None:
+    """pyro.infer.SVI moves every parameter and leaves the param store empty"""
+    pair = case.pair().train()
+    before = _state(pair)
+    svi = pyro.infer.SVI(
+        pair.model, pair.guide, optim.PyroOptim(torch.optim.Adam, {"lr": 1e-2}), pyro.infer.Trace_ELBO()
+    )
+    for _ in range(STEPS):
+        svi.step(*case.batch)
+    _require_moved(pair, before, "pyro.infer.SVI")
+    if stored := sorted(pyro.get_param_store().keys()):
+        raise LawError(f"the global param store holds '{stored[0]}': make it an nn.Parameter, or it is not saved")
+
+
+def _require_moved(pair: Pair, before: Mapping[str, Tensor], who: str) -> None:
+    trained = {name: p for name, p in pair.named_parameters() if p.requires_grad and p.numel()}
+    still = [name for name, parameter in trained.items() if torch.equal(parameter, before[name])]
+    if still:
+        some = ", ".join(still[:3]) + (" ..." if len(still) > 3 else "")
+        raise LawError(
+            f"{who} does not move {some} ({len(still)} of {len(trained)} parameters): "
+            f"use it in the model or the guide, or take it out"
+        )
+
+
+@law("Trace_ELBO", cure="the pair must run under pyro.infer.Trace_ELBO", needs=trainable)
+def _trace_elbo(case: Case) -> None:
+    """our ELBO and its gradients equal those of pyro.infer.Trace_ELBO"""
+    pair = case.pair().train()
+    parameters = {name: parameter for name, parameter in pair.named_parameters() if parameter.requires_grad}
+    found = []
+    start = copy.deepcopy(pair.state_dict())
+    for ours in (True, False):
+        pair.load_state_dict(start)  # running statistics
+        torch.manual_seed(2)
+        value = (
+            ELBO(pair)(*case.batch).loss
+            if ours
+            else pyro.infer.Trace_ELBO().differentiable_loss(pair.model, pair.guide, *case.batch)
+        )
+        gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, materialize_grads=True)
+        found.append((value.detach(), gradients))
+    (loss, gradients), (their_loss, their_gradients) = found
+    if apart(loss, their_loss) > TOLERANCE:
+        raise LawError(
+            f"our loss is {loss:.4f}, that of Trace_ELBO {their_loss:.4f}: give every site one log_prob a datum"
+        )
+    for name, a, b in zip(parameters, gradients, their_gradients, strict=True):
+        gap = ((a - b).abs().max() / (1 + b.abs().max())).item() if a.numel() else 0.0
+        if not gap <= 10 * TOLERANCE:
+            raise LawError(f"the gradient of {name} is {gap:.1e} off that of Trace_ELBO: draw latents with rsample")
+
+
+@law("save and load", cure="state lives in parameters and registered buffers only", needs=per_datum)
+def _save_and_load(case: Case) -> None:
+    """weights that are saved and loaded into a fresh pair give the same log weights"""
+    pair, fresh = case.pair().eval(), case.pair(seed=3).eval()
+    for tensor in fresh.state_dict().values():
+        tensor.zero_()  # a pair that was handed over is copied, and would keep what the file lacks
+    store.set_weights(fresh, safetensors.torch.load(store.to_bytes(store.weights(pair))))
+    with torch.no_grad():
+        values = latents(pair, case)
+        before, after = (log_weights(each, case.batch, values=values) for each in (pair, fresh))
+    if not torch.equal(before, after):
+        raise LawError(
+            f"the log weight of a datum is {before[0]:.4f} before saving and {after[0]:.4f} after loading: "
+            f"register every tensor that is not recomputed as a parameter or a buffer"
+        )
+
+
+@law("evaluation", cure="scores must be computable in eval mode", needs=per_datum)
+def _evaluation(case: Case) -> None:
+    """scoring leaves weights, buffers, modes and random generators as they were"""
+    pair = case.pair().train()
+    modes, before, generator = [part.training for part in pair.modules()], _state(pair), torch.get_rng_state()
+    evaluation.elbo(pair, case.batch)
+    evaluation.diagnose(pair, case.batch)
+    evaluation.log_likelihood(pair, case.batch, samples=case.K)
+    if not torch.equal(generator, torch.get_rng_state()):
+        raise LawError("scoring moved torch's generator, which is a fault of pyrovae: please report it")
+    if modes != [part.training for part in pair.modules()]:
+        raise LawError("scoring left a module in another mode: do not call train() or eval() in forward")
+    if changed := [name for name, tensor in _state(pair).items() if not torch.equal(tensor, before[name])]:
+        raise LawError(f"scoring changed {', '.join(changed[:3])}: change buffers only while self.training")
+
+
+def _state(pair: Pair) -> dict[str, Tensor]:
+    """Every parameter and buffer, saved or not."""
+    return {name: tensor.detach().clone() for name, tensor in (*pair.named_parameters(), *pair.named_buffers())}

@@ -1,0 +1,230 @@
+"""Small data of every kind, every variant on them, and pairs whose numbers are known in closed form."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pyrovae import Pair, registry
+from pyrovae.data import Field
+from pyrovae.data.transforms import Quadrants
+
+torch.set_num_threads(1)  # the networks are tiny: threads only cost
+
+N = 13
+
+GUIDES = ("diagonal", "full", "lowrank:rank=2", "iaf:steps=2:hidden=8")
+
+SMALL: dict[str, Any] = {
+    "vae": {"latent_dim": 3, "hidden": (9,)},
+    "cvae": {"latent_dim": 3, "hidden": (9,)},
+    "iaf": {"latent_dim": 3, "widths": (4, 4), "context": 9},
+    "textvae": {"latent_dim": 3, "hidden": 9, "embedding": 6},
+}
+
+CONV: dict[str, Any] = {"net": "conv", "channels": (3, 4)}
+
+VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data, options
+    "vae": ("vae", "images", {}),
+    "vae-conv": ("vae", "images", CONV),
+    "vae-conv-colour": ("vae", "colour", CONV),
+    "vae-normal-learned": ("vae", "vectors", {"scale": "learned"}),
+    "vae-normal-fixed": ("vae", "vectors", {"scale": "fixed"}),
+    "vae-normal-pixel": ("vae", "vectors", {"scale": "pixel"}),
+    "vae-conv-normal-pixel": ("vae", "colour", CONV | {"scale": "pixel"}),
+    "vae-bce": ("vae", "colour", {"likelihood": "bce"}),
+    "cvae": ("cvae", "images", {}),
+    "cvae-standard-prior": ("cvae", "images", {"prior": "standard"}),
+    "cvae-embedding": ("cvae", "images", {"embedding": 2}),
+    "cvae-real-vector": ("cvae", "conditions", {}),
+    "cvae-quadrants": ("cvae", "quadrants", {"condition": "quadrants"}),
+    "cvae-quadrants-conv": ("cvae", "quadrants", CONV | {"condition": "quadrants"}),
+    "iaf": ("iaf", "images", {}),
+    "iaf-colour": ("iaf", "colour", {}),
+    "iaf-vectors": ("iaf", "vectors", {}),
+    "textvae": ("textvae", "text", {}),
+    "textvae-tied": ("textvae", "text", {"tied": True}),
+    "textvae-no-z": ("textvae", "text", {"z": False}),
+}
+
+
+def small(kind: str) -> tuple[dict[str, Field], dict[str, Tensor]]:
+    """N data of a kind, the same at every call: fields and columns by name."""
+    draw = torch.Generator().manual_seed(0)
+    y = torch.arange(N) % 3
+    images = torch.bernoulli(torch.full((N, 1, 8, 8), 0.4), generator=draw)
+    labels = Field((), "category", size=3)
+    match kind:
+        case "images":
+            return {"x": Field((1, 8, 8), "binary", mean=images.mean(0)), "y": labels}, {"x": images, "y": y}
+        case "colour":  # odd sizes, three channels
+            x = torch.rand(N, 3, 9, 6, generator=draw)
+            return {"x": Field((3, 9, 6), "unit", mean=x.mean(0)), "y": labels}, {"x": x, "y": y}
+        case "vectors":
+            x = torch.randn(N, 6, generator=draw)
+            return {"x": Field((6,), "real", mean=x.mean(0)), "y": labels}, {"x": x, "y": y}
+        case "conditions":
+            real = torch.randn(N, 4, generator=draw)
+            return {"x": Field((1, 8, 8), "binary"), "y": Field((4,), "real")}, {"x": images, "y": real}
+        case "quadrants":
+            partial = Field((2, 8, 8), "partial", of="x")
+            return {"x": Field((1, 8, 8), "binary"), "y": partial}, Quadrants(1)({"x": images})
+        case "text":
+            x = torch.randint(4, 11, (N, 6), generator=draw)
+            ends = torch.arange(N) % 6
+            x[torch.arange(N), ends] = 2
+            x[torch.arange(6) > ends.unsqueeze(1)] = 0
+            return {"x": Field((6,), "tokens", size=11, pad=0, bos=1, eos=2, unk=3)}, {"x": x}
+    raise ValueError(kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A variant with a guide on small data."""
+
+    make: Callable[[], Pair]
+    batch: tuple[Tensor, ...]
+    fields: Mapping[str, Field]
+
+    def pair(self, seed: int = 0) -> Pair:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.make()
+
+
+def case(name: str, guide: str = "diagonal", **options: Any) -> Case:
+    """A variant of VARIANTS with a guide; `options` on top of its own."""
+    model, kind, own = VARIANTS[name]
+    variant = registry.variant(model)
+    fields, columns = small(kind)
+    config = variant.config(**SMALL[model] | own | options)
+    make = lambda: variant.build(config, fields, registry.family(guide))  # noqa: E731
+    inputs = ("x", "y") if model == "cvae" else ("x",)
+    return Case(make, tuple(columns[name] for name in inputs), fields)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Each test draws the same numbers, alone or among others."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=VARIANTS)
+def variant_name(request: pytest.FixtureRequest) -> str:
+    """Each variant of VARIANTS."""
+    return request.param
+
+
+@pytest.fixture(params=GUIDES, ids=lambda spec: spec.split(":")[0])
+def guide(request: pytest.FixtureRequest) -> str:
+    """Each guide family, small."""
+    return request.param
+
+
+@pytest.fixture(name="case")
+def case_fixture(variant_name: str, guide: str) -> Case:
+    """Each variant with each guide."""
+    return case(variant_name, guide)
+
+
+class LinearModel(nn.Module):
+    """z ~ N(0, I), x ~ N(W z + b, sigma^2 I)."""
+
+    def __init__(self, W: Tensor, b: Tensor, sigma: float) -> None:
+        super().__init__()
+        self.W, self.b, self.sigma = nn.Parameter(W), nn.Parameter(b), sigma
+
+    def forward(self, x: Tensor) -> None:
+        one = torch.ones_like(self.W[0])
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(0 * one, one).to_event(1))
+            pyro.sample("x", dist.Normal(z @ self.W.T + self.b, self.sigma).to_event(1), obs=x)
+
+
+class LinearGuide(nn.Module):
+    """The exact posterior of LinearModel, with its scale times `wider`."""
+
+    def __init__(self, W: Tensor, b: Tensor, sigma: float, wider: float) -> None:
+        super().__init__()
+        covariance = torch.linalg.inv(torch.eye(W.shape[1], dtype=W.dtype) + W.T @ W / sigma**2)
+        self.to_mean = nn.Parameter(covariance @ W.T / sigma**2)
+        self.b = nn.Parameter(b.clone())
+        self.tril = nn.Parameter(wider * torch.linalg.cholesky(covariance))
+
+    def forward(self, x: Tensor) -> None:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.MultivariateNormal((x - self.b) @ self.to_mean.T, scale_tril=self.tril))
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """A linear-Gaussian pair in double precision whose numbers are known.
+
+    Attributes:
+        pair: the guide is the exact posterior with its scale times `wider`.
+        x: data, drawn from the model.
+        log_p: log p(x), exactly.
+        kl: KL(q || posterior), the same for each datum.
+        second_moment: E_q[(p/q)^2] of the normalised weights, so ESS / K -> 1 / second_moment.
+    """
+
+    pair: Pair
+    x: Tensor
+    log_p: Tensor
+    kl: float
+    second_moment: float
+
+
+def linear(wider: float = 1.0, n: int = 20) -> Linear:
+    """D = 5, two latents."""
+    draw = torch.Generator().manual_seed(1)
+    W = torch.randn(5, 2, generator=draw, dtype=torch.float64)
+    b = torch.randn(5, generator=draw, dtype=torch.float64)
+    sigma = 0.7
+    x = torch.randn(n, 2, generator=draw, dtype=torch.float64) @ W.T + b
+    x = x + sigma * torch.randn(n, 5, generator=draw, dtype=torch.float64)
+    marginal = torch.distributions.MultivariateNormal(b, W @ W.T + sigma**2 * torch.eye(5, dtype=torch.float64))
+    return Linear(
+        Pair(LinearModel(W, b, sigma), LinearGuide(W, b, sigma, wider)),
+        x,
+        marginal.log_prob(x),
+        2 * ((wider**2 - 1) / 2 - math.log(wider)),
+        (wider**2 / math.sqrt(2 * wider**2 - 1)) ** 2,
+    )
+
+
+class GlobalModel(nn.Module):
+    """A location b that all data share, outside plate "data": b ~ N(0, 1), z_i ~ N(b, 1), x_i ~ N(z_i, 1)."""
+
+    def forward(self, x: Tensor) -> None:
+        one = x.new_ones(2)
+        b = pyro.sample("b", dist.Normal(0 * one, one).to_event(1))
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(b, one).to_event(1))
+            pyro.sample("x", dist.Normal(z, one).to_event(1), obs=x)
+
+
+class GlobalGuide(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.b, self.scale = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.ones(2))
+        self.z = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> None:
+        pyro.sample("b", dist.Normal(self.b, self.scale.abs() + 0.1).to_event(1))
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(self.z(x), x.new_ones(2)).to_event(1))
+
+
+@pytest.fixture
+def global_pair() -> Pair:
+    """A pair with the latent site b outside plate "data"."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Pair(GlobalModel(), GlobalGuide())

@@ -1,0 +1,298 @@
+"""The ELBO against Pyro's Trace_ELBO and against closed forms; what it refuses; what scoring leaves alone."""
+
+import copy
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from conftest import case, linear
+from pyro.infer import Trace_ELBO
+from torch import nn
+
+from pyrovae import ELBO, Pair, PyrovaeError
+from pyrovae.evaluation import diagnose, elbo
+from pyrovae.seeding import seeded
+from pyrovae.svi import Optimizer, Step, require_trainable
+from pyrovae.svi.terms import closed_form, rate, rate_by_dim
+from pyrovae.traces import draw, log_weights, sites, traces
+
+
+def gradients(pair, value):
+    return torch.autograd.grad(value, list(pair.parameters()), allow_unused=True, materialize_grads=True)
+
+
+def pyro_loss(pair, batch, K=None):
+    """Of Pyro, on the noise of seed 3."""
+    torch.manual_seed(3)
+    parts = {"num_particles": K, "vectorize_particles": True, "max_plate_nesting": 1} if K else {}
+    return Trace_ELBO(**parts).differentiable_loss(pair.model, pair.guide, *batch)
+
+
+def our_terms(pair, batch, K=None, free_bits=0.0, **weights):
+    """Of ours, on the noise of seed 3."""
+    torch.manual_seed(3)
+    return ELBO(pair, K, free_bits)(*batch, **weights)
+
+
+@pytest.mark.parametrize("K", [None, 1, 4])
+@pytest.mark.parametrize("name", ["vae-conv", "cvae-quadrants", "textvae"])
+def test_value_and_gradient_are_those_of_trace_elbo(name, guide, K):
+    tried = case(name, guide)
+    pair = tried.pair().train()
+    ours, theirs = our_terms(pair, tried.batch, K), pyro_loss(pair, tried.batch, K)
+    torch.testing.assert_close(ours.loss, theirs, rtol=1e-5, atol=0)
+    torch.testing.assert_close(ours.elbo, -theirs.detach(), rtol=1e-5, atol=0)
+    for a, b in zip(gradients(pair, ours.loss), gradients(pair, theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_expectation_is_log_p_minus_the_kl_to_the_posterior():
+    wide = linear(wider=1.5)
+    with torch.no_grad():
+        terms = ELBO(wide.pair, particles=20000)(wide.x)
+    assert terms.elbo.item() / 20 == pytest.approx(wide.log_p.mean().item() - wide.kl, abs=0.01)
+    assert (terms.elbo + terms.rate + terms.distortion).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_closed_rate_is_the_kl_divergence():
+    tried = case("vae")
+    pair = tried.pair().eval()
+    q = sites(draw(pair.guide, tried.batch))["z"]["fn"].base_dist
+    loc, scale = q.loc.detach(), q.scale.detach()
+    by_dim = (0.5 * (loc**2 + scale**2 - 1) - scale.log()).mean(0)
+    found = diagnose(pair, tried.batch)
+    assert found.rate["z"] == pytest.approx(by_dim.sum().item(), rel=1e-5)
+    assert found.rate_by_dim["z"] == pytest.approx(by_dim.tolist(), rel=1e-4)
+    assert found.units == {"z": 3}
+    assert 0 <= found.active_units["z"] <= 3
+    assert diagnose(case("vae", "full").pair(), tried.batch).rate_by_dim["z"] is None
+
+
+def test_active_units_are_dims_whose_mean_varies():
+    class Guide(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                pyro.sample("z", dist.Normal(x * torch.tensor([1.0, 0.05, 1.0]), 0.5).to_event(1))
+
+    class Model(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z = pyro.sample("z", dist.Normal(x.new_zeros(3), 1.0).to_event(1))
+                pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    found = diagnose(Pair(Model(), Guide()), [torch.randn(500, 3)])
+    assert found.active_units == {"z": 2}  # variance 0.0025 is under the threshold of 0.01
+
+
+def test_order_rule_of_closed_forms():
+    """Bottom-up q of a top-down p: the KL of z1 given z2 is no number of one draw of z2."""
+
+    class Model(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z2 = pyro.sample("z2", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+                z1 = pyro.sample("z1", dist.Normal(z2, 1.0).to_event(1))
+                pyro.sample("x", dist.Normal(z1, 1.0).to_event(1), obs=x)
+
+    class BottomUp(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z1 = pyro.sample("z1", dist.Normal(x, 1.0).to_event(1))
+                pyro.sample("z2", dist.Normal(z1, 1.0).to_event(1))
+
+    assert closed_form(*traces(Pair(Model(), BottomUp()), [torch.randn(3, 2)])) == {"z2"}
+    assert closed_form(*traces(linear().pair, [linear().x])) == {"z"}
+
+
+def test_kl_weight_weighs_the_loss_and_never_what_is_printed():
+    tried = case("vae")
+    pair = tried.pair()
+    whole, half = our_terms(pair, tried.batch), our_terms(pair, tried.batch, kl_weight=torch.tensor(0.5))
+    assert torch.equal(whole.elbo, half.elbo)
+    torch.testing.assert_close(whole.loss, whole.distortion + whole.rate)
+    torch.testing.assert_close(half.loss, half.distortion + 0.5 * half.rate)
+
+
+def test_free_bits_count_each_dimension_or_the_site():
+    for spec, K in (("diagonal", None), ("diagonal", 4), ("full", None), ("full", 4)):
+        tried = case("vae", spec)
+        pair, bits, B = tried.pair(), 0.2 if spec == "diagonal" else 1.0, len(tried.batch[0])
+        torch.manual_seed(3)
+        p, q = traces(pair, tried.batch, K)
+        z, prior = q.nodes["z"], p.nodes["z"]
+        if spec == "diagonal":
+            by_dim = z["fn"].base_dist.log_prob(z["value"]) - prior["fn"].base_dist.log_prob(z["value"])
+            means = by_dim.reshape(-1, 3).mean(0)
+            paid = B * means.clamp_min(bits).sum()
+            assert (means < bits).any()
+        else:
+            assert rate_by_dim(z, prior, closed=False) is None
+            paid = B * (z["log_prob"] - prior["log_prob"]).mean().clamp_min(3 * bits)
+        found = our_terms(pair, tried.batch, K, free_bits=bits)
+        torch.testing.assert_close(found.loss, found.distortion + paid)
+        plain = our_terms(pair, tried.batch, K)
+        assert torch.equal(found.elbo, plain.elbo)
+        assert found.loss > plain.loss
+        many = our_terms(pair, tried.batch, K, free_bits=1000.0)
+        torch.testing.assert_close(many.loss, many.distortion + B * 3 * 1000.0)
+
+
+def test_masks_and_scales_of_a_site_reach_its_rate():
+    class Masked(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1), pyro.poutine.mask(mask=torch.arange(len(x)) < 2):
+                pyro.sample("z", dist.Normal(x, 2.0).to_event(1))
+
+    class Standard(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1), pyro.poutine.mask(mask=torch.arange(len(x)) < 2):
+                pyro.sample("z", dist.Normal(torch.zeros_like(x), torch.ones_like(x)).to_event(1))
+
+    p, q = traces(Pair(Standard(), Masked()), [torch.randn(5, 3)])
+    for closed in (True, False):
+        whole = rate(q.nodes["z"], p.nodes["z"], closed)
+        by_dim = rate_by_dim(q.nodes["z"], p.nodes["z"], closed)
+        assert by_dim.shape == (5, 3)
+        torch.testing.assert_close(by_dim.sum(-1), whole)
+        assert (whole[2:] == 0).all()
+        assert (whole[:2] != 0).all()
+
+
+@pytest.mark.parametrize("K", [None, 4])
+def test_a_global_latent_weighs_its_fraction(global_pair, K):
+    batch = [torch.randn(6, 2)]
+    whole = our_terms(global_pair, batch, K)
+    theirs = pyro_loss(global_pair, batch, K)
+    torch.testing.assert_close(whole.loss, theirs)
+    for a, b in zip(gradients(global_pair, whole.loss), gradients(global_pair, theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    torch.manual_seed(3)
+    p, q = traces(global_pair, batch, K)
+    shared = (q.nodes["b"]["log_prob"] - p.nodes["b"]["log_prob"]).mean()
+    quarter = our_terms(global_pair, batch, K, fraction=0.25)
+    torch.testing.assert_close(whole.loss - quarter.loss, 0.75 * shared)
+    torch.testing.assert_close(whole.elbo - quarter.elbo, -0.75 * shared.detach())
+
+
+def test_held_out_elbo_of_a_global_latent_pays_each_piece_its_share(global_pair):
+    x = torch.randn(12, 2)
+    with torch.no_grad():
+        global_pair.guide.b.fill_(3.0)
+    found = elbo(global_pair, [x], batch_size=3, seed=1)
+    with seeded(1), torch.no_grad():
+        pieces = [ELBO(global_pair)(piece, fraction=0.25) for piece in x.split(3)]
+    assert found["rate"] == pytest.approx(sum(piece.rate.item() for piece in pieces) / 12, rel=1e-5)
+    assert found["elbo"] == pytest.approx(sum(piece.elbo.item() for piece in pieces) / 12, rel=1e-5)
+
+
+class WithFactor(nn.Module):
+    """A guide with a training term of 2 nats a datum, that depends on its parameter."""
+
+    def __init__(self, guide):
+        super().__init__()
+        self.guide = guide
+        self.extra = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", self.guide.q(self.guide.encoder(x)))
+            pyro.factor("extra", -self.extra.expand(len(x)), has_rsample=True)
+
+
+def test_a_factor_in_the_guide_is_trained_and_never_scored():
+    tried = case("vae")
+    plain = tried.pair()
+    pair = Pair(plain.model, WithFactor(plain.guide))
+    require_trainable(pair, tried.batch)
+    with_factor, without = our_terms(pair, tried.batch), our_terms(plain, tried.batch)
+    torch.testing.assert_close(with_factor.loss, pyro_loss(pair, tried.batch))
+    torch.testing.assert_close(with_factor.loss, without.loss - 2.0 * len(tried.batch[0]))
+    assert torch.equal(with_factor.elbo, without.elbo)
+    (slope,) = torch.autograd.grad(with_factor.loss, pair.guide.extra)
+    assert slope.item() == -len(tried.batch[0])
+    z = {"z": torch.randn(len(tried.batch[0]), 3)}
+    assert torch.equal(log_weights(pair, tried.batch, values=z), log_weights(plain, tried.batch, values=z))
+
+
+def test_what_cannot_be_trained_is_refused_by_name(global_pair):
+    class Coin(nn.Module):
+        def __init__(self, observed):
+            super().__init__()
+            self.observed = observed
+
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                c = pyro.sample("c", dist.Bernoulli(0.5 + 0 * x).to_event(1))
+                if self.observed:
+                    pyro.sample("x", dist.Normal(c, 1.0).to_event(1), obs=x)
+
+    class Observer(Coin):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                pyro.sample("c", dist.Normal(x, 1.0).to_event(1), obs=x)
+
+    x = torch.randn(4, 2)
+    with pytest.raises(PyrovaeError, match=r"\['c'\] are drawn without reparametrization"):
+        require_trainable(Pair(Coin(True), Coin(False)), [x])
+    with pytest.raises(PyrovaeError, match=r"\['c'\]"):
+        require_trainable(Pair(Coin(True), Observer(False)), [x])
+    with pytest.raises(PyrovaeError, match=r"free bits.*\['b'\]"):
+        require_trainable(global_pair, [x], free_bits=0.1)
+    require_trainable(global_pair, [x])
+
+
+class Normed(nn.Module):
+    """A guide with buffers that move in train mode, and noise of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(self.net(x), 1.0).to_event(1))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamax"])
+def test_scoring_leaves_weights_buffers_optimizer_and_generator_alone(name):
+    tried = case("vae-normal-learned")
+    pair = Pair(tried.pair().model, Normed()).train()
+    pair.guide.net[2].eval()  # a mode of its own
+    optimizer = Optimizer(list(pair.parameters()), name)
+    step = Step(ELBO(pair), optimizer)
+    one = torch.ones(())
+    step(tried.batch, 1e-2, one, one)
+    weights = {n: t.clone() for n, t in pair.state_dict().items()}
+    state = copy.deepcopy(optimizer.optimizer.state_dict()["state"])
+    generator, modes = torch.get_rng_state(), [part.training for part in pair.modules()]
+    first = elbo(pair, tried.batch, batch_size=5, seed=1)
+    assert first == elbo(pair, tried.batch, batch_size=5, seed=1)
+    assert first != elbo(pair, tried.batch, batch_size=5, seed=2)
+    assert first["elbo"] == pytest.approx(-first["rate"] - first["distortion"], rel=1e-5)
+    assert torch.equal(generator, torch.get_rng_state())
+    assert modes == [part.training for part in pair.modules()]
+    assert all(torch.equal(t, weights[n]) for n, t in pair.state_dict().items())
+    after = optimizer.optimizer.state_dict()["state"]
+    assert all(torch.equal(after[i][k], state[i][k]) for i in state for k in state[i])
+    assert all(parameter.grad is None for parameter in pair.parameters())
+
+
+def test_held_out_elbo_is_a_mean_over_data_however_they_are_cut():
+    exact = linear(n=11)
+    for size in (1, 4, 5, 11, 100):
+        assert elbo(exact.pair, [exact.x], batch_size=size)["elbo"] == pytest.approx(exact.log_p.mean().item())
+    with pytest.raises(PyrovaeError, match="no data"):
+        elbo(exact.pair, [exact.x[:0]])
+
+
+def test_svi_trains_two_pairs_in_one_process():
+    tried = case("vae")
+    for seed in (0, 1):
+        pair = tried.pair(seed)
+        before = {name: p.detach().clone() for name, p in pair.named_parameters()}
+        svi = pyro.infer.SVI(pair.model, pair.guide, pyro.optim.Adam({"lr": 0.01}), Trace_ELBO())
+        for _ in range(3):
+            svi.step(*tried.batch)
+        assert [name for name, p in pair.named_parameters() if torch.equal(p, before[name])] == []
+        assert list(pyro.get_param_store().keys()) == []
