@@ -1,6 +1,7 @@
 """What commands print: one JSON object, or a small table."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
     """A table on stdout, as wide as it needs to be where stdout is no terminal."""
-    console = Console(width=None if click.get_text_stream("stdout").isatty() else 200, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
@@ -36,6 +37,8 @@ def _cell(value: Any) -> str:
 
 def likelihood_line(scores: Mapping[str, Any]) -> str:
     """`-20.33 nats (standard error 0.004; 200 samples, 360 data)`."""
+    if scores["log_likelihood"] is None:
+        return "-"
     return (
         f"{scores['log_likelihood']:.3f} nats (Monte Carlo standard error {scores['standard_error']:.2g}; "
         f"{scores['samples']} samples a datum, {scores['num_data']} data)"

@@ -29,9 +29,7 @@ def parse_given(given: Sequence[str]) -> dict[str, Any]:
 
 def show(run: "Run", value: Any, out: Path | None) -> None:
     """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a .npz under the name x."""
-    import numpy as np
-
-    from pyrovae.store import aside
+    from pyrovae.store import write_arrays
 
     if isinstance(value, list):
         if out is not None:
@@ -41,6 +39,5 @@ def show(run: "Run", value: Any, out: Path | None) -> None:
         return
     if out is None or out.suffix == ".png":
         raise UsageError("these data are no images: name a file for the values, --out FILE.npz")
-    with aside(out) as temporary, open(temporary, "wb") as file:
-        np.savez(file, x=value.numpy())
+    write_arrays(out, {"x": value.numpy()})
     click.echo(out)

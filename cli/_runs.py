@@ -42,7 +42,9 @@ split_option = click.option(
     "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which data."
 )
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first so many data.")
-seed_option = click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True, help="Of the noise.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True, help="Of the noise."
+)
 
 
 def require_suffix(out: Path | None, *suffixes: str) -> None:

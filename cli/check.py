@@ -9,7 +9,6 @@ from pyrovae.cli._options import ModelCommand, debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.config import Config, refuse_unknown
 from pyrovae.data.options import DataConfig
-from pyrovae.errors import UsageError
 
 
 class CheckCommand(ModelCommand):
@@ -57,13 +56,10 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     dataset = variant.prepare(recipe.options, load(recipe.data, recipe.data_options))
 
     def make() -> Pair:
-        return variant.build(recipe.options, dataset.fields, registry.family(recipe.guide or "diagonal"))
+        return recipe.build(variant, dataset.named_fields())
 
-    try:
-        pair = make()
-    except KeyError as error:
-        raise UsageError(f"{model} needs the field {error}, and data '{dataset.name}' has {', '.join(dataset.fields)}") from None
-    dataset.require(pair.inputs, model)
+    pair = make()
+    dataset.require(pair.inputs)
     batch = dataset.split("test", pair.inputs, limit=13)
     laws = check(make, batch, dataset.fields)
     broken = [law for law in laws if law.passed is False]

@@ -24,10 +24,14 @@ Examples:
   pyrovae compare --model vae --guides diagonal,iaf:steps=4 --seeds 0,1,2 --latent-dim 2""",
 )
 @click.option("--model", "-m", metavar="NAME", help="A variant (`pyrovae models`), or your own my_model.py:MyVAE.")
-@click.option("--guides", metavar="SPEC,...", help="Guide families (`pyrovae guides`), with options: diagonal,iaf:steps=4.")
+@click.option(
+    "--guides", metavar="SPEC,...", help="Guide families (`pyrovae guides`), with options: diagonal,iaf:steps=4."
+)
 @click.option("--seeds", type=Commas(click.IntRange(min=0)), help="Seeds of the fits.  [default: 0]")
 @click.option("--data", metavar="DATA", help="A data set (`pyrovae data`), or a path.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the comparison [default: runs/compare-MODEL-DATA].")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the comparison [default: runs/compare-MODEL-DATA]."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the comparison that is in --out.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with any of these options as keys.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -45,19 +49,25 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train one model with several guides and seeds, alike in all else; print one table, write compare.json and .png."""
+    """Train one model with several guides and seeds, alike in all else; print a table, write compare.json and .png."""
     named = {"model": model, "guides": guides, "seeds": seeds, "data": data, "out": out}
     settings = settings_of(config, options | named)
     model, chosen = settings.pop("model", None), settings.pop("guides", None)
     if model is None or chosen is None:
-        raise UsageError("compare needs --model NAME and --guides diagonal,iaf,... (`pyrovae models`, `pyrovae guides`)")
+        raise UsageError(
+            "compare needs --model NAME and --guides diagonal,iaf,... (`pyrovae models`, `pyrovae guides`)"
+        )
     if "seed" in settings:
         raise UsageError("compare takes --seeds 0,1,2, not --seed")
     variant = registry.variant(model)
     data = settings.pop("data", None) or variant.data
     seeds = tuple(settings.pop("seeds", None) or (0,))
     out = Path(settings.pop("out", None) or next_free(f"compare-{model}", data))
-    refuse_unknown(settings, [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields, *named], f"model {model}")
+    refuse_unknown(
+        settings,
+        [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields, *named],
+        f"model {model}",
+    )
 
     from pyrovae.comparison import FIGURES, compare
 
@@ -67,7 +77,9 @@ def command(
         return print_json({"out": str(out), **found.to_json()})
     titles = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "active_units": "active units"}
     rows = [[row["guide"], *(cell(row[name], whole=name == "parameters") for name in FIGURES)] for row in found.table]
-    print_table(["guide", *(titles.get(name, name) for name in FIGURES)], rows, f"{model} on {data}, {len(seeds)} seeds")
+    print_table(
+        ["guide", *(titles.get(name, name) for name in FIGURES)], rows, f"{model} on {data}, {len(seeds)} seeds"
+    )
     return click.echo(f"{out / 'compare.json'}  {out / 'compare.png'}")
 
 

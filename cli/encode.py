@@ -18,8 +18,12 @@ Examples:
 @split_option
 @limit_option
 @seed_option
-@click.option("--out", type=click.Path(path_type=Path), help="The .npz [default: latents.npz, unless there is --picture].")
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw the posterior means in two dimensions to this .png.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The .npz [default: latents.npz, unless there is --picture]."
+)
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="Draw the posterior means in two dimensions to this .png."
+)
 @debug_option
 def command(
     path: Path,
@@ -37,16 +41,13 @@ def command(
     require_suffix(picture, ".png")
     run = open_run(path, device, trust, data_root)
 
-    import numpy as np
-
     from pyrovae import gallery
-    from pyrovae.store import aside
+    from pyrovae.store import write_arrays
 
     if out is not None or picture is None:
         out = out or Path("latents.npz")
         arrays = run.encode(split, limit, seed)  # type: ignore[arg-type]
-        with aside(out) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+        write_arrays(out, arrays)
         click.echo(out)
     if picture is not None:
-        click.echo(gallery.latents(run, picture, split, limit))
+        click.echo(gallery.latents(run, picture, split, limit))  # type: ignore[arg-type]

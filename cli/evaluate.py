@@ -17,7 +17,9 @@ Examples:
 )
 @on_run
 @split_option
-@click.option("--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Importance samples a datum.")
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Importance samples a datum."
+)
 @limit_option
 @seed_option
 @json_option

@@ -83,7 +83,11 @@ def command(
     variant = registry.variant(model)
     guide, data = settings.pop("guide", None), settings.pop("data", None) or variant.data
     out = Path(settings.pop("out", None) or next_free(model, data))
-    refuse_unknown(settings, [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields, *named], f"model {model}")
+    refuse_unknown(
+        settings,
+        [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields, *named],
+        f"model {model}",
+    )
 
     from pyrovae.fitting import fit
 
@@ -95,9 +99,10 @@ def command(
     if as_json:
         return print_json(results)
     stopped = {"patience": " (early stopping)", "diverged": " (stopped: gradients were not finite)"}
+    parts = f"rate {results['test_rate']:.2f}, distortion {results['test_distortion']:.2f}"
     rows = [
         ("run directory", out),
-        ("test ELBO", f"{results['test_elbo']:.3f} nats (rate {results['test_rate']:.2f}, distortion {results['test_distortion']:.2f})"),
+        ("test ELBO", f"{results['test_elbo']:.3f} nats ({parts})"),
         ("log-likelihood", likelihood_line(results)),
         ("best epoch", f"{results['best_epoch']} of {results['epochs']}{stopped.get(results['stopped'], '')}"),
         ("parameters", f"{results['parameters']:,}"),

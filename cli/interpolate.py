@@ -17,7 +17,9 @@ Examples:
 )
 @on_run
 @click.option("--rows", type=click.IntRange(min=1), default=6, show_default=True, help="Pairs of test data.")
-@click.option("--steps", type=click.IntRange(min=2), default=10, show_default=True, help="Points on each line, with its ends.")
+@click.option(
+    "--steps", type=click.IntRange(min=2), default=10, show_default=True, help="Points on each line, with its ends."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
 def command(

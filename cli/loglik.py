@@ -17,7 +17,9 @@ Examples:
 )
 @on_run
 @split_option
-@click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="K, importance samples a datum.")
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="K, importance samples a datum."
+)
 @click.option("--chunk", type=click.IntRange(min=1), help="Samples at once [default: what fits the memory].")
 @limit_option
 @seed_option
@@ -41,17 +43,14 @@ def command(
     require_suffix(out, ".npz")
     run = open_run(path, device, trust, data_root)
 
-    import numpy as np
-
     from pyrovae.progress import progress
-    from pyrovae.store import aside
+    from pyrovae.store import write_arrays
 
     with progress() as show:
         found = run.log_likelihood(samples, split, limit, chunk, seed, show)  # type: ignore[arg-type]
     if out is not None:
         values = {name: getattr(found, name).numpy() for name in ("log_likelihood", "standard_error", "ess")}
-        with aside(out) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **values)
+        write_arrays(out, values)
     summary = found.summary()
     if as_json:
         return print_json(summary)

@@ -20,9 +20,7 @@ Examples:
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
-def command(
-    path: Path, device: str, trust: bool, data_root: Path | None, n: int, seed: int, out: Path | None
-) -> None:
+def command(path: Path, device: str, trust: bool, data_root: Path | None, n: int, seed: int, out: Path | None) -> None:
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
     require_suffix(out, ".png", ".npz")
     run = open_run(path, device, trust, data_root)

@@ -16,7 +16,9 @@ Examples:
   pyrovae sample runs/cvae-digits --given y=3 -n 50 --out threes.png"""
 )
 @on_run
-@click.option("-n", "--number", "n", type=click.IntRange(min=1), default=100, show_default=True, help="How many [text: 10].")
+@click.option(
+    "-n", "--number", "n", type=click.IntRange(min=1), default=100, show_default=True, help="How many [text: 10]."
+)
 @click.option("--given", multiple=True, metavar="NAME=VALUE", help="Fix a condition or a latent: y=3, z=0.5,-1.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")

@@ -36,8 +36,12 @@ class Config(nets.NetConfig, LikelihoodConfig):
         "label", description="y: the field y of the data (a label or a real vector), or the given quadrants of x"
     )
     quadrants: Literal[1, 2, 3] = Option(1, description="how many quadrants are given")
-    embedding: int | None = Option(None, ge=1, description="dimensions of a learned label embedding; not given: one-hot")
-    prior: Literal["conditional", "standard"] = Option("conditional", description="p(z|y) from a network of y, or N(0, I)")
+    embedding: int | None = Option(
+        None, ge=1, description="dimensions of a learned label embedding; not given: one-hot"
+    )
+    prior: Literal["conditional", "standard"] = Option(
+        "conditional", description="p(z|y) from a network of y, or N(0, I)"
+    )
 
 
 class ConditionalPrior(nn.Module):

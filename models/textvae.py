@@ -164,7 +164,9 @@ class NoGuide(nn.Module):
 def build(config: Config, fields: Mapping[str, Field], family: Family) -> Pair:
     x = fields["x"]
     if x.kind != "tokens":
-        raise UsageError("textvae reads sentences, and the field x of these data is no text: take --data pydoc, or a text file")
+        raise UsageError(
+            "textvae reads sentences, and the field x of these data is no text: take --data pydoc, or a text file"
+        )
     if not config.z:
         return Pair(LanguageModel(config, x), NoGuide(), inputs=("x",))
     return Pair(Model(config, x), Guide(config, x, family), inputs=("x",))

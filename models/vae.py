@@ -31,9 +31,7 @@ class Model(nn.Module):
         super().__init__()
         self.prior = StandardNormal(config.latent_dim)
         self.likelihood = likelihood(x, config)
-        self.decoder = nets.decoder(
-            config.latent_dim, x, self.likelihood.outputs, config, self.likelihood.bias(x)
-        )
+        self.decoder = nets.decoder(config.latent_dim, x, self.likelihood.outputs, config, self.likelihood.bias(x))
 
     def forward(self, x: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):

@@ -36,7 +36,7 @@ _HOMES = {
     "log_likelihood": "pyrovae.evaluation",
 }
 
-__all__ = ["__version__", "data", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", "data", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -70,8 +70,8 @@ def compare(
     guides, seeds, folder = list(guides), list(seeds), None if out is None else Path(out)
     if not guides or not seeds:
         raise UsageError("compare needs at least one guide and one seed")
-    for what, given in (("guide", guides), ("seed", seeds)):
-        twice = {str(item) for item in given if given.count(item) > 1}  # type: ignore[attr-defined]
+    for what, given in (("guide", guides), ("seed", [str(seed) for seed in seeds])):
+        twice = {item for item in given if given.count(item) > 1}
         if twice:
             raise UsageError(f"{what} {', '.join(sorted(twice))} is named twice: name each once")
     variant = registry.variant(model)
@@ -91,7 +91,11 @@ def compare(
                 if run.results["stopped"] == "interrupted":
                     raise KeyboardInterrupt
                 runs.append({"guide": guide, "seed": seed, **_figures(run, shown)})
-    setting = {"data": run.description, "data_name": run.recipe.data, **run.recipe.training.model_dump(exclude={"seed"})}
+    setting = {
+        "data": run.description,
+        "data_name": run.recipe.data,
+        **run.recipe.training.model_dump(exclude={"seed"}),
+    }
     setting |= {"options": None if run.recipe.options is None else run.recipe.options.model_dump(), "seeds": seeds}
     found = Comparison(model, runs, [_row(guide, runs) for guide in guides], setting)
     if folder is not None:

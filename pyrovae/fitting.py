@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
 from pyrovae import data as data_package
 from pyrovae import devices, evaluation, registry, store
-from pyrovae.errors import UsageError
+from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.jsonable import finite
+from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress, progress
-from pyrovae.options import TrainConfig
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
 from pyrovae.seeding import seeded
@@ -75,8 +74,8 @@ def fit(
             pair = own
         else:
             assert variant is not None
-            pair = _build(variant, recipe, dataset)
-        dataset.require(pair.inputs, f"model {variant.name}" if variant else "this pair")
+            pair = recipe.build(variant, dataset.named_fields())
+        dataset.require(pair.inputs)
         pair.to(device)
         with _shown(show) as shown:
             for note in [*dataset.description.get("notes", []), *warnings(dataset, recipe.training)]:
@@ -88,7 +87,7 @@ def fit(
             run = Run(
                 pair,
                 recipe,
-                {name: dataset.fields[name] for name in dataset.fields},
+                dataset.fields,
                 dataset.description,
                 trained.metrics,
                 _outcome(trained, pair),
@@ -112,23 +111,14 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     started, batch = time.perf_counter(), run.split("test")
     found: dict[str, Any] = {f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch).items()}
     part = [tensor[: config.score_limit] for tensor in batch]
-    found |= evaluation.log_likelihood(run.pair, part, config.score_samples, show=shown).summary()
-    del found["seconds"]
-    return found | {"score_seconds": time.perf_counter() - started}
-
-
-def _build(variant: registry.Variant, recipe: Recipe, dataset: Any) -> Pair:
-    names = set(dataset.fields)
     try:
-        return variant.build(recipe.options, dataset.fields, registry.family(recipe.guide or "diagonal"))
-    except KeyError as error:
-        missing = str(error.args[0])
-        if missing in names:
-            raise
-        raise UsageError(
-            f"model {variant.name} needs the field '{missing}', and data '{dataset.name}' has only {', '.join(sorted(names))}: "
-            f"take other data with --data"
-        ) from None
+        summary = evaluation.log_likelihood(run.pair, part, config.score_samples, show=shown).summary()
+    except PyrovaeError as error:  # a global latent: what was trained stands, without this score
+        shown.line(f"note: no log-likelihood: {error}")
+        summary = {"log_likelihood": None, "standard_error": None, "seconds": 0.0}
+    del summary["seconds"]
+    found |= summary
+    return found | {"score_seconds": time.perf_counter() - started}
 
 
 def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
@@ -161,5 +151,3 @@ def _metrics_file(folder: Path | None) -> Callable[[dict[str, Any]], None]:
 
 def _shown(show: Progress | bool | None) -> Progress:
     return show if isinstance(show, Progress) else progress(show)
-
-

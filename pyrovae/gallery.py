@@ -29,7 +29,8 @@ def write(run: Run, folder: Path) -> list[Path]:
     if is_image(run):
         made.append(samples(run, folder / "samples.png"))
         made.append(reconstructions(run, folder / "reconstructions.png"))
-    if evaluation.posterior_moments(run.pair, run.split("test", 2)):
+    few = run.split("test", 3)
+    if any(len(mean) == len(few[0]) for mean, _, _ in evaluation.posterior_moments(run.pair, few).values()):
         made.append(latents(run, folder / "latents.png"))
     return made
 
@@ -88,7 +89,9 @@ def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0)
     x = batch[run.pair.inputs.index("x")]
     with seeded(seed, evaluation.chunks.device_of(run.pair)):
         found = generate.expectation(generate.reconstruct(run.pair, batch)["x"]).cpu()
-    return plots.image_grid(torch.stack([x, found]).clamp(0, 1), path, row_titles=["x", "E[x|z]"], title="reconstructions")
+    return plots.image_grid(
+        torch.stack([x, found]).clamp(0, 1), path, row_titles=["x", "E[x|z]"], title="reconstructions"
+    )
 
 
 def interpolation(run: Run, path: Path, rows: int = 6, steps: int = 10) -> Path:
@@ -112,7 +115,7 @@ def latents(run: Run, path: Path, split: Split = "test", limit: int | None = Non
     found = evaluation.posterior_moments(run.pair, run.split(split, limit))
     if not found:
         raise UsageError("this pair has no latent site, so there is nothing to draw")
-    name, (mean, _, _) = next(iter(found.items()))
+    name, (mean, _, _) = max(found.items(), key=lambda item: len(item[1][0]))  # of a datum, not one for all
     points = mean.flatten(1).double()
     if points.shape[1] == 1:
         points = torch.cat([points, found[name][1].flatten(1).double()], 1)
@@ -129,4 +132,6 @@ def latents(run: Run, path: Path, split: Split = "test", limit: int | None = Non
         axes = (f"first component ({shares[0]} of variance)", f"second component ({shares[1]})")
     field = run.data.fields.get("y")
     names = field.names if field is not None else None
-    return plots.latents(points, run.labels(split, limit), path, names, axes, f"posterior means of {name}, {split} data")
+    return plots.latents(
+        points, run.labels(split, limit), path, names, axes, f"posterior means of {name}, {split} data"
+    )

@@ -63,7 +63,11 @@ def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] 
 def _fit(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
     """`value` broadcast to `shape`: one value for every datum, or one for each."""
     try:
-        return value.reshape(-1, *[1] * (len(shape) - 1)).expand(shape) if value.dim() <= 1 < len(shape) and value.numel() in (1, shape[0]) else value.expand(shape)
+        return (
+            value.reshape(-1, *[1] * (len(shape) - 1)).expand(shape)
+            if value.dim() <= 1 < len(shape) and value.numel() in (1, shape[0])
+            else value.expand(shape)
+        )
     except RuntimeError:
         raise UsageError(f"{name}: a value of shape {tuple(value.shape)} does not fit {shape}") from None
 
@@ -99,5 +103,3 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Sites:
         values[name] = torch.lerp(a, b, along.expand_as(a)) if a.is_floating_point() else a
     with torch.no_grad(), unvalidated(), evaluating(pair):
         return sites(poutine.trace(Fixed(values)(poutine.uncondition(pair.model))).get_trace(*firsts))
-
-

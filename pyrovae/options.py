@@ -10,7 +10,9 @@ from pyrovae.config import Config
 class TrainConfig(Config):
     """Options of training."""
 
-    epochs: int | None = Option(None, ge=1, description="passes over the training data [default: about 3,000 steps, at least 10]")
+    epochs: int | None = Option(
+        None, ge=1, description="passes over the training data [default: about 3,000 steps, at least 10]"
+    )
     batch_size: int | None = Option(None, ge=1, description="data a step [default: 128, or all where there are fewer]")
     lr: float = Option(2e-3, gt=0, description="learning rate")
     schedule: Literal["constant", "cosine", "linear", "iwae"] = Option("cosine", description="of the learning rate")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyrovae import registry
 from pyrovae.config import Config, parse, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
+
+if TYPE_CHECKING:
+    from pyrovae.data import Field
+    from pyrovae.pair import Pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,10 @@ class Recipe:
             data_options=parse(DataConfig, mine(DataConfig), "data"),
             training=parse(variant.training if variant else TrainConfig, mine(TrainConfig), "training"),
         )
+
+    def build(self, variant: registry.Variant, fields: Mapping[str, Field]) -> Pair:
+        """The pair, with fresh weights from torch's generator."""
+        return variant.build(self.options, fields, registry.family(self.guide or "diagonal"))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""

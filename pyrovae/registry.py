@@ -105,7 +105,9 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
         given = {key: value for key, value in {"fields": fields, "family": family}.items() if key in takes}
         made = make(**given, **{key: getattr(config, key) for key in type(config).model_fields})
         if not isinstance(made, Pair):
-            raise UsageError(f"{name} gives a {type(made).__name__}, and must give a pyrovae.Pair(model, guide, inputs)")
+            raise UsageError(
+                f"{name} gives a {type(made).__name__}, and must give a pyrovae.Pair(model, guide, inputs)"
+            )
         return made
 
     config = from_signature(make, leave_out=INJECTED)

@@ -67,7 +67,8 @@ class Run:
         self._data = data
 
     def __repr__(self) -> str:
-        return f"Run({self.recipe.model or 'own pair'}, guide={self.recipe.guide}, data={self.description.get('source')}, path={self.path})"
+        source = self.description.get("source")
+        return f"Run({self.recipe.model or 'own pair'}, guide={self.recipe.guide}, data={source}, path={self.path})"
 
     @property
     def data(self) -> Dataset:
@@ -78,7 +79,9 @@ class Run:
         """
         if self._data is None:
             if self.recipe.data is None:
-                raise PyrovaeError("this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)")
+                raise PyrovaeError(
+                    "this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)"
+                )
             self._data = self._checked(load_data(self.recipe.data, self.recipe.data_options))
         return self._data
 
@@ -87,8 +90,8 @@ class Run:
         ours, theirs = self.description.get("fingerprint"), data.description.get("fingerprint")
         if ours != theirs:
             raise PyrovaeError(
-                f"data '{data.name}' are not those of this run (fingerprint {str(theirs)[:12]}, the run has {str(ours)[:12]}): "
-                f"give the same files and the same data options"
+                f"data '{data.name}' are not those of this run (fingerprint {str(theirs)[:12]}, the run has "
+                f"{str(ours)[:12]}): give the same files and the same data options"
             )
         return data
 
@@ -123,13 +126,13 @@ class Run:
         scores["active_units"] = sum(scores["sites"]["active_units"].values())
         scores |= evaluation.log_likelihood(self.pair, batch, samples, seed=seed, show=show).summary()
         if self.vocabulary is not None:
-            words = int((batch[self.pair.inputs.index("x")] != self.fields["x"].pad).sum())
+            words = int(batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum())
             scores["words"] = words  # <eos> counted, padding not
             scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / words))
         return scores
 
     def sample(self, n: int = 16, seed: int = 0, **given: Any) -> Tensor | list[str]:
-        """Draws from p: E[x | z] for pixels (n, *shape), sentences for text. `given` fixes conditions or latents: `y=3`.
+        """Draws from p: E[x | z] for pixels (n, *shape), sentences for text; `given` fixes conditions or latents: y=3.
 
         Conditions that are not given are those of the test data.
         """
@@ -246,17 +249,27 @@ def load(
     path = Path(path)
     if not (path / store.RUN).is_file():
         unfinished = (path / store.METRICS).is_file()
-        why = "its fit did not finish" if unfinished else "there is no run.json in it" if path.is_dir() else "no such folder"
+        why = (
+            "its fit did not finish"
+            if unfinished
+            else "there is no run.json in it"
+            if path.is_dir()
+            else "no such folder"
+        )
         raise UsageError(f"{path} is not a run directory ({why}): give the folder that `pyrovae fit` printed")
     content = store.read_json(path / store.RUN)
     where = devices.find(device)
     try:
         if content["format"] != FORMAT:
-            raise PyrovaeError(f"{path / store.RUN} has format {content['format']}, this pyrovae reads {FORMAT}: update pyrovae")
+            raise PyrovaeError(
+                f"{path / store.RUN} has format {content['format']}, this pyrovae reads {FORMAT}: update pyrovae"
+            )
         name = content["recipe"]["model"]
         fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
         if name is not None and ":" in name and pair is None and not trust:
-            raise UsageError(f"{path} was made with your own code, {name}: it is only run with --trust (Python: trust=True)")
+            raise UsageError(
+                f"{path} was made with your own code, {name}: it is only run with --trust (Python: trust=True)"
+            )
         variant = None if name is None or pair is not None else registry.variant(name)
         recipe = (
             Recipe.from_json(content["recipe"], variant)
@@ -268,8 +281,10 @@ def load(
         raise PyrovaeError(f"{path / store.RUN} is damaged ({type(error).__name__}: {error})") from None
     if pair is None:
         if variant is None:
-            raise UsageError(f"{path} holds a pair that was handed over in Python: give one again, pyrovae.load(run, pair=...)")
-        pair = variant.build(recipe.options, fields, registry.family(recipe.guide or "diagonal"))
+            raise UsageError(
+                f"{path} holds a pair that was handed over in Python: give one again, pyrovae.load(run, pair=...)"
+            )
+        pair = recipe.build(variant, fields)
     store.set_weights(pair, store.read_tensors(path / store.WEIGHTS), str(path / store.WEIGHTS))
     pair.to(where).eval()
     words = path / store.VOCABULARY

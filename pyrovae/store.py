@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -44,7 +45,9 @@ def set_weights(module: nn.Module, state: Mapping[str, Tensor], what: str = "the
     for name, tensor in module.state_dict(keep_vars=True).items():
         name_in_file = owner.setdefault(id(tensor), name)
         if name_in_file not in state:
-            raise PyrovaeError(f"{what} have no tensor '{name_in_file}', which the pair needs: they are of another model")
+            raise PyrovaeError(
+                f"{what} have no tensor '{name_in_file}', which the pair needs: they are of another model"
+            )
         found = state[name_in_file]
         if found.shape != tensor.shape:
             raise PyrovaeError(f"{what}: '{name}' has shape {tuple(found.shape)}, the pair needs {tuple(tensor.shape)}")
@@ -91,6 +94,12 @@ def write_tensors(path: Path, state: State) -> None:
     """Writes safetensors whole or not at all."""
     with aside(path) as temporary:
         temporary.write_bytes(to_bytes(state))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a .npz whole or not at all."""
+    with aside(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_json(path: Path) -> Any:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pyro
 import torch
@@ -56,11 +56,11 @@ def particles(program: Program, K: int | None) -> Program:
 def sites(trace: poutine.Trace, observed: bool | None = None) -> dict[str, Site]:
     """The sample sites of a trace by name, in their order: all, the observed or the latent ones."""
     return {
-        name: site
+        name: cast(Site, site)
         for name, site in trace.nodes.items()
         if site["type"] == "sample"
         and not site_is_subsample(site)
-        and not site["infer"].get("_deterministic")
+        and not (site["infer"] or {}).get("_deterministic")
         and (observed is None or observed == site["is_observed"])
     }
 
@@ -155,7 +155,9 @@ def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structu
     """Refuses a pair that has no weight of its own for each datum; raises PyrovaeError that names the sites."""
     found = structure(pair, batch)
     if found.missing:
-        raise PyrovaeError(f"latent sites {found.missing} stand in only one of model and guide: give both the same sites")
+        raise PyrovaeError(
+            f"latent sites {found.missing} stand in only one of model and guide: give both the same sites"
+        )
     if found.outside:
         raise PyrovaeError(
             f"{what} needs one weight a datum, and sites {found.outside} stand outside plate 'data': "
@@ -187,4 +189,3 @@ def rows(batch: Sequence[Tensor], size: int) -> Iterator[tuple[Tensor, ...]]:
     """A batch in pieces of `size` data, the last one short."""
     for start in range(0, first_dim(batch), size):
         yield tuple(tensor[start : start + size] for tensor in batch)
-

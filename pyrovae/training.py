@@ -15,9 +15,9 @@ from torch import Tensor
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.elbo import data_at_once, elbo
+from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
-from pyrovae.options import TrainConfig
 from pyrovae.store import State, weights
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate, require_trainable
 
@@ -139,15 +139,16 @@ def train(
     pair.train()
     try:
         for epoch in range(1, total_epochs + 1):
-            begun, skipped, sums = time.perf_counter(), optimizer.skipped.item(), torch.zeros(3, device=device)
+            begun, skipped, sums = time.perf_counter(), optimizer.skipped.item(), torch.zeros(4, device=device)
             for rows in shuffled(columns, size, device, lengths):
                 batch = data.batch(rows, pair.inputs)
                 rate = learning_rate(done, steps * total_epochs, config.lr, config.schedule)
                 weight = kl_weight(done, round(config.kl_warmup * steps), config.beta)
                 terms = step(batch, rate, tensor(weight, device), tensor(len(batch[0]) / n, device))
-                sums += torch.stack([terms.elbo, terms.rate, terms.distortion])
+                found = torch.stack([terms.elbo, terms.rate, terms.distortion, tensor(len(batch[0]), device)])
+                sums += torch.where(terms.elbo.isfinite(), found, 0.0)  # of a skipped step there is nothing to sum
                 done += 1
-            train_elbo, mean_rate, distortion = (sums / n).tolist()
+            train_elbo, mean_rate, distortion = (sums[:3] / sums[3]).tolist()
             seconds, run.skipped = time.perf_counter() - begun, int(optimizer.skipped.item())
             held_out = elbo(pair, valid, at_once, config.seed)["elbo"]
             metrics = {

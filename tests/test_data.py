@@ -401,12 +401,19 @@ def test_the_forms_of_python_data_agree(gray):
 def test_missing_labels_and_named_columns_are_kept(gray):
     y = torch.arange(90) % 3
     y[::2] = -1
-    dataset = load({"x": gray, "y": y.float()[:, None], "c": torch.arange(90) % 7, "w": torch.rand(90)})
+    dataset = load({"x": gray, "y": y[:, None], "c": torch.arange(90) % 7, "w": torch.rand(90)})
     assert dataset.fields["y"].size == 3
     assert dataset.columns["train"]["y"].dtype == torch.int64
     assert (dataset.columns["train"]["y"] == -1).any()
     assert (dataset.fields["c"].kind, dataset.fields["c"].size) == ("category", 7)
     assert (dataset.fields["w"].kind, dataset.fields["w"].shape) == ("unit", (1,))
+
+
+def test_a_real_vector_y_is_a_condition_and_no_label(gray):
+    dataset = load((gray, torch.randn(90, 3)))
+    assert (dataset.fields["y"].kind, dataset.fields["y"].shape) == ("real", (3,))
+    assert load((gray, torch.randn(90, 1))).fields["y"].shape == (1,)
+    assert load((gray, (torch.arange(90) % 4).float())).fields["y"].size == 4
 
 
 nan = torch.full((30, 2), float("nan"))
@@ -430,7 +437,7 @@ nan = torch.full((30, 2), float("nan"))
         ((torch.rand(9, 2), torch.full((9,), 0.5)), "holds 0.5: labels are whole"),
         ((torch.rand(9, 2), torch.full((9,), -1)), "no label at all"),
         ((torch.rand(9, 2), torch.full((9,), 10**6)), "number the classes 0, 1, 2"),
-        ((torch.rand(9, 2), torch.zeros(9, 2)), r"y of train has shape \(9, 2\): give one label a datum"),
+        ((torch.rand(9, 2), torch.zeros(9, 2).long()), r"y of train has shape \(9, 2\): give one label a datum"),
         ((torch.rand(9, 2),) * 3, r"a tuple is \(x,\) or \(x, y\)"),
         ({}, "a dict goes from the names"),
         ({"test": torch.rand(9, 2)}, "no train split, only test"),

@@ -223,7 +223,7 @@ def test_kl_warmup():
 
 
 def test_kl_weight_grows_in_training(data):
-    seen = trained(vae(data), data, epochs=4, batch_size=24, kl_warmup=2, beta=0.5, schedule="linear").metrics
+    seen = trained(vae(data), data, epochs=4, batch_size=24, kl_warmup=2, beta=0.5, lr=1e-3, schedule="linear").metrics
     assert [metrics["kl_weight"] for metrics in seen] == [0.125, 0.375, 0.5, 0.5]  # of the last step of an epoch
     assert [metrics["lr"] for metrics in seen] == pytest.approx([1e-3 * (1 - done / 8) for done in (1, 3, 5, 7)])
     for metrics in seen:

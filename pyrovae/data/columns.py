@@ -92,12 +92,12 @@ def labels(y: Tensor, what: str) -> Tensor:
     if y.dim() == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.dim() != 1:
-        raise PyrovaeError(f"{what} has shape {tuple(y.shape)}: give one label a datum, (N,), or a real vector of floats")
+        raise PyrovaeError(f"{what} has shape {tuple(y.shape)}: give one label a datum, (N,), or floats")
     whole = y.to(torch.int64)
     if y.is_floating_point() and (whole != y).any():
         value = float(y[whole != y][0])
         raise PyrovaeError(
-            f"{what} holds {value:g}: labels are whole numbers from 0, or -1 where missing; give a real vector as (N, D)"
+            f"{what} holds {value:g}: labels are whole numbers from 0, -1 where missing; give a real vector as (N, D)"
         )
     if int(whole.min()) < -1:
         raise PyrovaeError(f"{what} holds {int(whole.min())}: labels are whole numbers from 0, or -1 where missing")

@@ -19,6 +19,20 @@ Columns = dict[str, Tensor]
 Transform = Callable[[Columns], Columns]
 
 
+class Fields(dict[str, Field]):
+    """Fields by name; one that is missing is a UsageError that says whose."""
+
+    def __init__(self, fields: Mapping[str, Field], data: str) -> None:
+        super().__init__(fields)
+        self.data = data
+
+    def __missing__(self, name: str) -> Field:
+        raise UsageError(
+            f"the model needs the field '{name}', and data '{self.data}' has only {', '.join(self)}: "
+            f"take other data with --data"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """Named tensors in three splits.
@@ -57,7 +71,7 @@ class Dataset:
         """Tokens in each datum of a split, (N,); None where the data are no text."""
         for name, field in self.fields.items():
             if field.kind == "tokens":
-                return (self.columns[split][name] != field.pad).sum(-1)
+                return self.columns[split][name].ne(field.pad).sum(-1)  # type: ignore[arg-type]
         return None
 
     def batch(self, rows: Columns, inputs: tuple[str, ...]) -> tuple[Tensor, ...]:
@@ -74,11 +88,12 @@ class Dataset:
             batch = self.batch(dict(self.columns[split]), inputs)
         return tuple(tensor[:limit] for tensor in batch)
 
-    def require(self, inputs: tuple[str, ...], who: str) -> None:
-        """Raises UsageError where a field that the pair reads is not in the data."""
+    def named_fields(self) -> Fields:
+        """The fields, which say whose they are where one is missing."""
+        return Fields(self.fields, self.name)
+
+    def require(self, inputs: tuple[str, ...]) -> None:
+        """Raises UsageError where a field that a pair reads is not in the data."""
+        fields = self.named_fields()
         for name in inputs:
-            if name not in self.fields:
-                raise UsageError(
-                    f"{who} needs the field '{name}', and data '{self.name}' has only {', '.join(self.fields)}: "
-                    f"take other data with --data"
-                )
+            fields[name]

@@ -1,7 +1,7 @@
 """Inverse autoregressive flow on a diagonal Gaussian (Kingma et al. 2016)."""
 
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyro.distributions as dist
 import torch
@@ -47,8 +47,9 @@ class Step(nn.Module):
         with warnings.catch_warnings():
             # In one dimension the network is a function of h alone, which is what is wanted there.
             warnings.filterwarnings("ignore", message="ConditionalAutoRegressiveNN input_dim = 1")
+            order: Any = torch.tensor(self.order, dtype=torch.long)
             self.net = ConditionalAutoRegressiveNN(
-                features, context, [hidden, hidden], permutation=torch.tensor(self.order), nonlinearity=nn.ELU()
+                features, context, [hidden, hidden], permutation=order, nonlinearity=nn.ELU()
             )
 
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

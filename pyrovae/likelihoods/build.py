@@ -26,7 +26,10 @@ class LikelihoodConfig(Config):
 def likelihood(field: Field, config: LikelihoodConfig) -> Bernoulli | Normal:
     """The module h -> p(x | h) for a field; raises UsageError where they do not go together."""
     if field.kind not in ("binary", "unit", "real"):
-        raise UsageError(f"this pair generates images or vectors, and the data are {field.kind}: take other data, or --model textvae for text")
+        raise UsageError(
+            f"this pair generates images or vectors, and the data are {field.kind}: "
+            f"take other data, or --model textvae for text"
+        )
     name = config.likelihood
     if name == "auto":
         name = "bernoulli" if field.kind == "binary" else "normal"
@@ -35,7 +38,8 @@ def likelihood(field: Field, config: LikelihoodConfig) -> Bernoulli | Normal:
     if field.kind == "real" or (field.kind == "unit" and name == "bernoulli"):
         values = "grayscale (values between 0 and 1)" if field.kind == "unit" else "real numbers"
         raise UsageError(
-            f"a Bernoulli scores binary data, and these are {values}: binarize them (--binarize dynamic|static|threshold)"
-            f" or take --likelihood normal; --likelihood bce computes the cross-entropy of grayscale, which is no likelihood"
+            f"a Bernoulli scores binary data, and these are {values}: "
+            f"binarize them (--binarize dynamic|static|threshold) or take --likelihood normal; "
+            f"--likelihood bce is the cross-entropy of grayscale, which is no likelihood"
         )
     return Bernoulli(field)

@@ -26,6 +26,9 @@ class Normal(nn.Module):
         sigma: the scale, in the units of the data.
     """
 
+    offset: Tensor
+    sigma: Tensor
+
     def __init__(self, field: Field, scale: Scale = "learned", sigma: float = 0.5) -> None:
         super().__init__()
         self.dims = len(field.shape)

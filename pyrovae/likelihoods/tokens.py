@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -51,7 +51,7 @@ class Autoregressive(TorchDistribution):
         length: T, the event shape is (T,).
     """
 
-    arg_constraints: dict[str, constraints.Constraint] = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     has_rsample = False
 
     def __init__(self, decoder: Decoder, z: Tensor, length: int, validate_args: bool | None = None) -> None:

@@ -1,5 +1,7 @@
 """Networks that read and write a field of the data, so that no variant spells a shape."""
 
+from __future__ import annotations
+
 from typing import Annotated, Literal
 
 import torch
@@ -25,7 +27,7 @@ class NetConfig(Config):
     activation: Literal["tanh", "relu", "softplus", "elu"] = Option("tanh", description="between the layers")
 
 
-def encoder(field: Field, config: NetConfig) -> nn.Module:
+def encoder(field: Field, config: NetConfig) -> ConvEncoder | FlatEncoder:
     """(*L, *field.shape) -> (*L, features); `.features` says how many."""
     if config.net == "conv":
         return ConvEncoder(_image(field), config.channels, config.hidden[-1], config.activation)
@@ -54,7 +56,7 @@ def decoder(features: int, field: Field, outputs: int, config: NetConfig, bias: 
     return nn.Sequential(mlp(widths, config.activation), last, nn.Unflatten(-1, shape))
 
 
-def embed(field: Field, dim: int | None = None) -> nn.Module:
+def embed(field: Field, dim: int | None = None) -> Label | Flat:
     """A condition as a vector, (*L, *field.shape) -> (*L, features): a learned embedding or one-hot for a label
     (`dim` None: one-hot), everything else flat; `.features` says how many."""
     return Label(field, dim) if field.kind == "category" else Flat(field)
@@ -111,6 +113,8 @@ def start_at(last: nn.Module, bias: Tensor | None) -> None:
 
 def _image(field: Field) -> tuple[int, int, int]:
     if not field.is_image:
-        raise UsageError(f"--net conv reads images (channels, height, width), and this field has shape {field.shape}: take --net mlp")
+        raise UsageError(
+            f"--net conv reads images (channels, height, width), and this field has shape {field.shape}: take --net mlp"
+        )
     c, h, w = field.shape
     return c, h, w

@@ -1,6 +1,7 @@
 """Fully connected networks."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -18,6 +19,6 @@ def linear(n_in: int, n_out: int) -> nn.Linear:
 def mlp(sizes: Sequence[int], activation: str = "tanh") -> nn.Sequential:
     """Linear layers of the given sizes, (*, sizes[0]) -> (*, sizes[-1]), each followed by the activation."""
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for n_in, n_out in pairwise(sizes):
         layers += [linear(n_in, n_out), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)

@@ -39,7 +39,9 @@ class ResNetEncoder(nn.Module):
         for n_in, n_out, size in zip([shape[0], *widths[:-1]], widths, sizes[1:], strict=True):
             blocks += [Block(n_in, n_out, size, stride=2), Block(n_out, n_out, size)]
         height, width = sizes[-1]
-        self.net = nn.Sequential(*blocks, nn.ELU(), nn.Flatten(), linear(widths[-1] * height * width, features), nn.ELU())
+        self.net = nn.Sequential(
+            *blocks, nn.ELU(), nn.Flatten(), linear(widths[-1] * height * width, features), nn.ELU()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return fold(self.net, (x, 3))

@@ -53,7 +53,9 @@ class ELBO(nn.Module):
         rates = {name: rate(site, in_model[name], closed=False) for name, site in latent.items()}
         total_rate = sum((self._total(latent[name], value, fraction) for name, value in rates.items()), zero)
         # pyro.factor(name, -value) in the guide is a training term: part of the loss, never of the printed ELBO.
-        factors = sum((self._total(site, site["log_prob"], fraction) for site in sites(q, observed=True).values()), zero)
+        factors = sum(
+            (self._total(site, site["log_prob"], fraction) for site in sites(q, observed=True).values()), zero
+        )
 
         paid = total_rate
         if self.free_bits:
@@ -79,16 +81,22 @@ def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.
     """Raises PyrovaeError where the ELBO would be wrong or its gradient biased, with the site and the cure."""
     found = structure(pair, batch)
     if found.missing:
-        raise PyrovaeError(f"latent sites {found.missing} stand in only one of model and guide: give both the same sites")
+        raise PyrovaeError(
+            f"latent sites {found.missing} stand in only one of model and guide: give both the same sites"
+        )
     if found.score:
         raise PyrovaeError(
             f"sites {found.score} are drawn without reparametrization, and this ELBO has no score-function gradient: "
             f"take a distribution with rsample, or train with pyro.infer.SVI"
         )
     if found.guide_observes:
-        raise PyrovaeError(f"the guide observes {found.guide_observes}: only the model observes; use pyro.factor for a training term")
+        raise PyrovaeError(
+            f"the guide observes {found.guide_observes}: only the model observes; use pyro.factor for a training term"
+        )
     if found.outside and free_bits:
-        raise PyrovaeError(f"free bits are nats a datum, and sites {found.outside} stand outside plate 'data': set free_bits to 0")
+        raise PyrovaeError(
+            f"free bits are nats a datum, and sites {found.outside} stand outside plate 'data': set free_bits to 0"
+        )
     wrong = {name: shape for name, shape in found.shapes.items() if name not in found.outside}
     if wrong:
         name, shape = next(iter(wrong.items()))
@@ -96,5 +104,3 @@ def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.
             f"site '{name}' has log_prob of shape {shape}, one value a datum would be ({first_dim(batch)},): "
             f"add .to_event(n) for the dims of one datum"
         )
-
-

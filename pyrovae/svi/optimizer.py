@@ -1,4 +1,4 @@
-"""One torch optimizer over all parameters, with clipping by the global norm and a guard against non-finite gradients."""
+"""One torch optimizer over all parameters, with global-norm clipping and a guard against non-finite gradients."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -9,7 +9,8 @@ Schedule = Literal["constant", "cosine", "linear", "iwae"]
 def learning_rate(step: int, steps: int, lr: float, schedule: Schedule = "constant") -> float:
     """The learning rate of step `step` of `steps`, from `lr` down.
 
-    `cosine` and `linear` end at 0; `iwae` takes 10^(-i/7) for i = 0..7 over shares 3^i of the steps (Burda et al. 2016).
+    `cosine` and `linear` end at 0; `iwae` takes 10^(-i/7) for i = 0..7 over shares 3^i of the steps (Burda et al.
+    2016).
     """
     done = min(step / max(steps, 1), 1.0)
     match schedule:

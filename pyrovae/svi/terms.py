@@ -33,7 +33,7 @@ def base(distribution: Distribution) -> Distribution:
 
 
 def rate(q: Site, p: Site, closed: bool) -> Tensor:
-    """Nats, of the shape of the site's log_prob: the KL divergence where `closed` and known, else log q(z) - log p(z)."""
+    """Nats, as the site's log_prob: the KL divergence where `closed` and known, else log q(z) - log p(z)."""
     if closed:
         with contextlib.suppress(NotImplementedError):
             return scale_and_mask(kl_divergence(q["fn"], p["fn"]), q["scale"], q["mask"])
