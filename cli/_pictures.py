@@ -29,7 +29,7 @@ def parse_given(given: Sequence[str]) -> dict[str, Any]:
 
 def show(run: "Run", value: Any, out: Path | None) -> None:
     """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a .npz under the name x."""
-    from pyrovae.store import write_arrays
+    from pyrovae.files import write_arrays
 
     if isinstance(value, list):
         if out is not None:

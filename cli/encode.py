@@ -42,7 +42,7 @@ def command(
     run = open_run(path, device, trust, data_root)
 
     from pyrovae import gallery
-    from pyrovae.store import write_arrays
+    from pyrovae.files import write_arrays
 
     if out is not None or picture is None:
         out = out or Path("latents.npz")

@@ -43,8 +43,8 @@ def command(
     require_suffix(out, ".npz")
     run = open_run(path, device, trust, data_root)
 
+    from pyrovae.files import write_arrays
     from pyrovae.progress import progress
-    from pyrovae.store import write_arrays
 
     with progress() as show:
         found = run.log_likelihood(samples, split, limit, chunk, seed, show)  # type: ignore[arg-type]

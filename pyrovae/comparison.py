@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pyrovae import plots, registry, store
+from pyrovae import files, plots, registry
 from pyrovae.errors import UsageError
 from pyrovae.fitting import fit
 from pyrovae.progress import Progress, progress
@@ -99,7 +99,7 @@ def compare(
     setting |= {"options": None if run.recipe.options is None else run.recipe.options.model_dump(), "seeds": seeds}
     found = Comparison(model, runs, [_row(guide, runs) for guide in guides], setting)
     if folder is not None:
-        store.write_json(folder / "compare.json", found.to_json())
+        files.write_json(folder / "compare.json", found.to_json())
         plots.comparison(found.table, folder / "compare.png")
     return found
 

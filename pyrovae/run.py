@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyrovae import devices, evaluation, gallery, generate, registry, store
+from pyrovae import devices, evaluation, files, gallery, generate, registry, store
 from pyrovae._version import __version__
 from pyrovae.data import DataConfig, Field
 from pyrovae.data import load as load_data
@@ -189,13 +189,13 @@ class Run:
         if self.path is None or path.resolve() != self.path.resolve():
             store.require_free(path, overwrite)
             store.make_directory(path)
-            store.write_text(path / store.METRICS, "".join(json.dumps(finite(m)) + "\n" for m in self.metrics))
+            files.write_text(path / store.METRICS, "".join(json.dumps(finite(m)) + "\n" for m in self.metrics))
         store.write_tensors(path / store.WEIGHTS, {k: v.cpu() for k, v in store.weights(self.pair).items()})
         if self.last is not None:
             store.write_tensors(path / store.LAST, self.last)
         if self.vocabulary is not None:
-            store.write_text(path / store.VOCABULARY, self.vocabulary.to_json())
-        store.write_json(
+            files.write_text(path / store.VOCABULARY, self.vocabulary.to_json())
+        files.write_json(
             path / store.RUN,
             {
                 "format": FORMAT,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.jsonable import finite
+from pyrovae.files import aside
 
 State = dict[str, Tensor]
 
@@ -58,33 +54,6 @@ def set_weights(module: nn.Module, state: Mapping[str, Tensor], what: str = "the
     module.load_state_dict(full)
 
 
-@contextlib.contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; afterwards it is synced and takes the place of `path`, or nothing happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
-    try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    with aside(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole or not at all; a number that is not finite becomes null."""
-    write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
-
-
 def to_bytes(state: State) -> bytes:
     """As safetensors, which refuses tensors that share memory: each is copied."""
     return save({name: tensor.to("cpu", copy=True).contiguous() for name, tensor in state.items()})
@@ -94,12 +63,6 @@ def write_tensors(path: Path, state: State) -> None:
     """Writes safetensors whole or not at all."""
     with aside(path) as temporary:
         temporary.write_bytes(to_bytes(state))
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a .npz whole or not at all."""
-    with aside(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_json(path: Path) -> Any:

@@ -14,7 +14,7 @@ from conftest import SMALL, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, store
+from pyrovae import Pair, PyrovaeError, UsageError, files, store
 from pyrovae.data import DataConfig, Field
 from pyrovae.traces import draw, log_weights, sites
 
@@ -212,13 +212,13 @@ def test_folders_that_are_no_run_are_told(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    store.write_text(path, "old")
-    with pytest.raises(TypeError), store.aside(path) as temporary:
+    files.write_text(path, "old")
+    with pytest.raises(TypeError), files.aside(path) as temporary:
         temporary.write_text(b"half of the new")
     assert path.read_text() == "old"
     monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        store.write_text(path, "new")
+        files.write_text(path, "new")
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
@@ -226,7 +226,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 def test_run_json_is_written_last(copy, monkeypatch):
     """A run whose writing stops in the middle has no run.json that says otherwise."""
     run = pyrovae.load(copy, device="cpu")
-    monkeypatch.setattr(store, "write_json", lambda path, value: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(files, "write_json", lambda path, value: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         run.save(copy.parent / "other")
     with pytest.raises(UsageError, match="did not finish"):
@@ -257,7 +257,7 @@ def test_shared_and_overlapping_tensors_are_saved(tmp_path):
 
 
 def test_numbers_that_json_lacks_are_null(tmp_path):
-    store.write_json(tmp_path / "file", {"a": [float("nan"), 1.0], "b": {"c": float("inf")}})
+    files.write_json(tmp_path / "file", {"a": [float("nan"), 1.0], "b": {"c": float("inf")}})
     assert json.loads((tmp_path / "file").read_text()) == {"a": [None, 1.0], "b": {"c": None}}
 
 

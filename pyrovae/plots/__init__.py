@@ -1,0 +1,11 @@
+"""Pictures, one a file: each is drawn without global state and written whole.
+
+The format follows the suffix (png, pdf, svg).
+"""
+
+from pyrovae.plots.comparison import comparison
+from pyrovae.plots.curves import curves
+from pyrovae.plots.grid import image_grid
+from pyrovae.plots.latents import latents
+
+__all__ = ["comparison", "curves", "image_grid", "latents"]

@@ -1,0 +1,78 @@
+"""How the house is laid out: what is packaged, and which room imports which."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("pyrovae", "models", "cli")
+LINKS = {"pyrovae/models", "pyrovae/cli"}
+
+
+def files(room: str) -> list[Path]:
+    found = (ROOT / room).rglob("*.py")
+    return [path for path in found if not any(str(path.relative_to(ROOT)).startswith(f"{link}/") for link in LINKS)]
+
+
+def imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def within(names: set[str], *packages: str) -> set[str]:
+    return {name for name in names if any(name == package or name.startswith(f"{package}.") for package in packages)}
+
+
+def test_every_package_is_listed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    inside = {path.parent for path in files("pyrovae") if path.name == "__init__.py"}
+    expected = {".".join(path.relative_to(ROOT).parts) for path in inside} | {"pyrovae.models", "pyrovae.cli"}
+    assert set(project["packages"]) == expected
+
+
+def test_the_only_name_in_site_packages_is_pyrovae():
+    top = importlib.metadata.distribution("pyrovae").read_text("top_level.txt")
+    assert top is not None
+    assert top.split() == ["pyrovae"]
+
+
+@pytest.mark.parametrize("name", ["models", "cli"])
+def test_no_generic_name_is_imported(name):
+    done = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"pyrovae.{name}" in done.stderr
+
+
+@pytest.mark.parametrize("path", files("pyrovae"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_core_knows_no_model_and_no_click(path):
+    assert not within(imports(path) - {"pyrovae.cli.main"}, "pyrovae.models", "pyrovae.cli", "click") or (
+        path.name == "__main__.py"
+    )
+
+
+@pytest.mark.parametrize("path", files("models"), ids=lambda path: path.stem)
+def test_a_variant_imports_the_core_only(path):
+    assert not within(imports(path), "pyrovae.cli", "pyrovae.models", "click")
+
+
+@pytest.mark.parametrize("path", [p for room in ROOMS for p in files(room)], ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_is_unpickled(path):
+    assert not within(imports(path), "pickle", "cloudpickle", "dill", "joblib")
+    assert not re.search(r"(?<!safetensors\.)torch\.load\(", path.read_text(encoding="utf-8"))
+
+
+def test_lists_and_help_import_no_torch():
+    for words in (["--help"], ["models"], ["guides"], ["data"]):
+        run = f"from pyrovae.cli import cli; cli({words!r}, standalone_mode=False)"
+        code = f"import sys; {run}; assert 'torch' not in sys.modules"
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
