@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -21,10 +20,13 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
     """A table on stdout, as wide as it needs to be where stdout is no terminal."""
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    header = any(columns)
+    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, show_header=header)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _cell(value: Any) -> str:
@@ -36,15 +38,11 @@ def _cell(value: Any) -> str:
 
 
 def likelihood_line(scores: Mapping[str, Any]) -> str:
-    """`-20.33 nats (standard error 0.004; 200 samples, 360 data)`."""
+    """`-20.33 nats, standard error 0.004 (200 samples a datum, 360 data)`: that of the Monte Carlo estimate."""
     if scores["log_likelihood"] is None:
         return "-"
+    elbo = f", their ELBO {scores['scored_elbo']:.3f}" if "scored_elbo" in scores else ""
     return (
-        f"{scores['log_likelihood']:.3f} nats (Monte Carlo standard error {scores['standard_error']:.2g}; "
-        f"{scores['samples']} samples a datum, {scores['num_data']} data)"
+        f"{scores['log_likelihood']:.3f} nats, standard error {scores['standard_error']:.2g} "
+        f"({scores['samples']} samples a datum, {scores['num_data']} data{elbo})"
     )
-
-
-def written(paths: Sequence[Path], folder: Path) -> str:
-    """Names of the files that were written below a folder."""
-    return ", ".join(str(path.relative_to(folder)) for path in paths)

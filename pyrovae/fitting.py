@@ -107,10 +107,15 @@ def fit(
 
 
 def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
-    """ELBO over the whole test split, log-likelihood over its first `score_limit` data; one draw of the test data."""
+    """ELBO over the whole test split, log-likelihood over its first `score_limit` data; one draw of the test data.
+
+    Where these are fewer, `scored_elbo` is the ELBO of the same data as the log-likelihood.
+    """
     started, batch = time.perf_counter(), run.split("test")
     found: dict[str, Any] = {f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch).items()}
     part = [tensor[: config.score_limit] for tensor in batch]
+    if len(part[0]) < len(batch[0]):
+        found["scored_elbo"] = evaluation.elbo(run.pair, part)["elbo"]
     try:
         summary = evaluation.log_likelihood(run.pair, part, config.score_samples, show=shown).summary()
     except PyrovaeError as error:  # a global latent: what was trained stands, without this score
