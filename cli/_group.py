@@ -25,9 +25,12 @@ REASONS = {
     errno.ENOSPC: "the disk is full: free some space or write elsewhere",
     errno.EDQUOT: "the disk quota is used up: free some space or write elsewhere",
     errno.EROFS: "the file system is read-only: write elsewhere",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
+    errno.EACCES: "permission denied: use another place, or change its permissions",
+    errno.EPERM: "permission denied: use another place, or change its permissions",
 }
+
+
+NO_MEMORY = "there is not enough memory: lower the sizes of the networks, --batch-size or the number of samples"
 
 
 class LazyGroup(click.Group):
@@ -114,6 +117,8 @@ def one_sentence(debug: bool) -> Iterator[None]:
         _forget_stdout()
         raise _exit(error, f"Error: {_system(error)}", 1, debug) from error
     except Exception as error:
+        if _out_of_memory(error):
+            raise _exit(error, f"Error: {NO_MEMORY}", 1, debug) from error
         line = f"Error: {type(error).__name__}: {_line(str(error))}".removesuffix(": ")
         raise _exit(error, line if debug else f"{line} (run again with --debug to see where)", 1, debug) from error
 
@@ -123,6 +128,15 @@ def _exit(error: BaseException, line: str, exit_code: int, debug: bool) -> click
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     click.echo(line, err=True)
     return click.exceptions.Exit(exit_code)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, torch on a GPU (a class that is not imported here) or torch on a CPU (words) had no memory."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
 
 
 def _system(error: OSError) -> str:

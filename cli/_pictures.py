@@ -23,6 +23,8 @@ def parse_given(given: Sequence[str]) -> dict[str, Any]:
             numbers = []
         if not name or not equals or not numbers:
             raise UsageError(f"--given {item}: write NAME=NUMBER, or NAME=NUMBER,NUMBER for a vector")
+        if name in found:
+            raise UsageError(f"--given {item}: {name} is given twice: give it once")
         found[name] = numbers[0] if len(numbers) == 1 else numbers
     return found
 

@@ -47,9 +47,11 @@ seed_option = click.option(
 )
 
 
-def require_suffix(out: Path | None, *suffixes: str) -> None:
+def require_suffix(out: Path | None, *suffixes: str, option: str = "--out") -> None:
     """Raises UsageError where a file that is to be written has another ending, before any work is done."""
     if out is not None and out.suffix not in suffixes:
-        raise UsageError(f"--out {out}: end the name in {' or '.join(suffixes)}")
+        raise UsageError(f"{option} {out}: end the name in {' or '.join(suffixes)}")
     if out is not None and not out.parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {out.parent}")
+        raise UsageError(f"{option} {out}: there is no folder {out.parent}: make it first")
+    if out is not None and out.is_dir():
+        raise UsageError(f"{option} {out} is a folder: name a file")

@@ -9,13 +9,18 @@ from pyrovae.cli._options import ModelCommand, debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.config import Config, refuse_unknown
 from pyrovae.data.options import DataConfig
+from pyrovae.errors import UsageError
 
 
 class CheckCommand(ModelCommand):
     """The model is the argument here, so that is where its options come from."""
 
     def _model(self, args: list[str]) -> str | None:
-        return next((arg for arg in args if not arg.startswith("-")), None)
+        name = next((arg for arg in args if not arg.startswith("-")), None)
+        before = set() if name is None else set(args[: args.index(name)])
+        if before - {"--json", "--debug", "--help", "-h"}:
+            raise UsageError("the name comes first, then the options: pyrovae check NAME --data DATA")
+        return name
 
 
 def configs(model: str | None) -> dict[str, type[Config]]:

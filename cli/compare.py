@@ -52,16 +52,18 @@ def command(
     """Train one model with several guides and seeds, alike in all else; print a table, write compare.json and .png."""
     named = {"model": model, "guides": guides, "seeds": seeds, "data": data, "out": out}
     settings = settings_of(config, options | named)
-    model, chosen = settings.pop("model", None), settings.pop("guides", None)
-    if model is None or chosen is None:
+    model, specs = settings.pop("model", None), settings.pop("guides", None)
+    if model is None or specs is None:
         raise UsageError(
             "compare needs --model NAME and --guides diagonal,iaf,... (`pyrovae models`, `pyrovae guides`)"
         )
     if "seed" in settings:
         raise UsageError("compare takes --seeds 0,1,2, not --seed")
     variant = registry.variant(model)
-    data = settings.pop("data", None) or variant.data
-    seeds = tuple(settings.pop("seeds", None) or (0,))
+    data = settings.pop("data", variant.data)
+    specs = [spec.strip() for spec in specs.split(",")] if isinstance(specs, str) else specs
+    specs = _list("guides", specs, str, '["diagonal", "iaf"]')
+    numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
     out = Path(settings.pop("out", None) or next_free(f"compare-{model}", data))
     refuse_unknown(
         settings,
@@ -71,16 +73,22 @@ def command(
 
     from pyrovae.comparison import FIGURES, compare
 
-    names = chosen.split(",") if isinstance(chosen, str) else chosen
-    found = compare(model, names, seeds, data, out, overwrite, show=False if quiet else None, **settings)
+    found = compare(model, specs, numbers, data, out, overwrite, show=False if quiet else None, **settings)
     if as_json:
         return print_json({"out": str(out), **found.to_json()})
     titles = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "active_units": "active units"}
     rows = [[row["guide"], *(cell(row[name], whole=name == "parameters") for name in FIGURES)] for row in found.table]
     print_table(
-        ["guide", *(titles.get(name, name) for name in FIGURES)], rows, f"{model} on {data}, {len(seeds)} seeds"
+        ["guide", *(titles.get(name, name) for name in FIGURES)], rows, f"{model} on {data}, {len(numbers)} seeds"
     )
     return click.echo(f"{out / 'compare.json'}  {out / 'compare.png'}")
+
+
+def _list(key: str, value: Any, item: type, example: str) -> list[Any]:
+    """A list that may come from a TOML file; raises UsageError where it is none."""
+    if not isinstance(value, list | tuple) or not all(type(each) is item for each in value):
+        raise UsageError(f"{key} = {value!r}: write {key} = {example} in the config file")
+    return list(value)
 
 
 def cell(figure: dict[str, float | None], whole: bool = False) -> str:

@@ -38,7 +38,7 @@ def command(
 ) -> None:
     """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a .npz."""
     require_suffix(out, ".npz")
-    require_suffix(picture, ".png")
+    require_suffix(picture, ".png", option="--picture")
     run = open_run(path, device, trust, data_root)
 
     from pyrovae import gallery

@@ -14,6 +14,8 @@ from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
 
+TEXTS = ("model", "guide", "data", "out")
+
 
 def configs(model: str | None) -> Mapping[str, type[Config]]:
     """The options of fit: those of the model that is named, of training and of the data."""
@@ -38,9 +40,11 @@ def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     if config is None:
         return given
     from_file = read_toml(config)
-    nested = [key for key, value in from_file.items() if isinstance(value, dict)]
-    if nested:
-        raise UsageError(f"config file {config}: [{nested[0]}] is a table: write all keys at the top level")
+    for key, value in from_file.items():
+        if isinstance(value, dict):
+            raise UsageError(f"config file {config}: [{key}] is a table: write all keys at the top level")
+        if key in TEXTS and not isinstance(value, str):
+            raise UsageError(f'config file {config}: {key} = {value!r} is no text: write {key} = "..."')
     return from_file | given
 
 
@@ -81,7 +85,7 @@ def command(
     if model is None:
         raise UsageError(f"which model? --model {'|'.join(registry.describe('models'))}, or your own my_model.py:MyVAE")
     variant = registry.variant(model)
-    guide, data = settings.pop("guide", None), settings.pop("data", None) or variant.data
+    guide, data = settings.pop("guide", None), settings.pop("data", variant.data)
     out = Path(settings.pop("out", None) or next_free(model, data))
     refuse_unknown(
         settings,

@@ -17,20 +17,18 @@ Examples:
 )
 @on_run
 @click.option(
-    "-n", "--number", "n", type=click.IntRange(min=1), default=100, show_default=True, help="How many [text: 10]."
+    "-n", "--number", "n", type=click.IntRange(min=1), help="How many [default: 100; of text or completions 10]."
 )
 @click.option("--given", multiple=True, metavar="NAME=VALUE", help="Fix a condition or a latent: y=3, z=0.5,-1.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
-@click.pass_context
 def command(
-    ctx: click.Context,
     path: Path,
     device: str,
     trust: bool,
     data_root: Path | None,
-    n: int,
+    n: int | None,
     given: tuple[str, ...],
     seed: int,
     out: Path | None,
@@ -39,15 +37,12 @@ def command(
     require_suffix(out, ".png", ".npz")
     values = parse_given(given)
     run = open_run(path, device, trust, data_root)
-    chosen = ctx.get_parameter_source("n") is not click.core.ParameterSource.DEFAULT
 
     from pyrovae import gallery
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
         out = out or Path("samples.png")
-        classes = run.classes() if not values else None
-        rows = -(-n // (classes or gallery.COLUMNS)) if chosen or classes is None else gallery.ROWS
-        gallery.samples(run, out, rows, seed, values)
+        gallery.samples(run, out, n, seed, values)
         click.echo(out)
     else:
-        show(run, run.sample(n if chosen or out is not None else 10, seed, **values), out)
+        show(run, run.sample(n or (10 if run.vocabulary is not None else 100), seed, **values), out)

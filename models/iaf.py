@@ -1,11 +1,12 @@
-"""Residual network with inverse autoregressive flow, the MNIST model of Kingma et al. 2016.
+"""Residual networks with an inverse autoregressive flow, after the MNIST experiment of Kingma et al. 2016.
 
     p(x, z) = N(z; 0, I) p(x | decoder(z))
     q(z | x): h = encoder(x); z_0 ~ N(mu(h), diag sigma(h)^2); z_t = s_t * z_(t-1) + (1 - s_t) * m_t,  t = 1..T
 
 (s_t, m_t) come from masked networks of z_(t-1) and the context h, with the ordering of z reversed between steps.
 Images are read and written by convolutional residual networks with ELU; anything else by fully connected ones.
-The paper trains with free bits: `--free-bits`. The flow is the default guide; any other may take its place.
+The number and widths of the blocks are this file's choice. Free bits are `--free-bits`. The flow is the default guide;
+any other may take its place.
 
 Diederik P. Kingma, Tim Salimans, Rafal Jozefowicz, Xi Chen, Ilya Sutskever, Max Welling: Improving Variational
 Inference with Inverse Autoregressive Flow. NeurIPS 2016.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pyrovae import files, plots, registry
+from pyrovae import files, plots, registry, store
 from pyrovae.errors import UsageError
 from pyrovae.fitting import fit
 from pyrovae.progress import Progress, progress
+from pyrovae.recipe import Recipe
 
 FIGURES = ("elbo", "log_likelihood", "rate", "active_units", "seconds", "parameters")
 
@@ -75,10 +77,11 @@ def compare(
         if twice:
             raise UsageError(f"{what} {', '.join(sorted(twice))} is named twice: name each once")
     variant = registry.variant(model)
-    for guide in guides:
-        registry.family(guide)
     if variant.guide is None:
         raise UsageError(f"{model} brings a guide of its own: give it a parameter `family` to compare guides")
+    for guide in guides:
+        for seed in seeds:
+            Recipe.of(variant, guide, settings={**settings, "seed": seed})
     if folder is not None:
         _require_free(folder, overwrite)
     runs = []
@@ -86,7 +89,8 @@ def compare(
         for guide in guides:
             for seed in seeds:
                 shown.line(f"{model} with {guide}, seed {seed}")
-                path = None if folder is None else folder / f"{guide.replace(':', '_')}-{seed}"
+                name = re.sub(r"[^=.\w-]+", "_", f"{guide}-{seed}")
+                path = None if folder is None else folder / name
                 run = fit(model, data, guide, path, overwrite, shown, **{**settings, "seed": seed})
                 if run.results["stopped"] == "interrupted":
                     raise KeyboardInterrupt
@@ -130,7 +134,9 @@ def _row(guide: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _require_free(folder: Path, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not folder.is_dir() or not (folder / "compare.json").is_file():
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file: give a folder for the comparison")
+    if not (folder / "compare.json").is_file() and not all(store.is_run(each) for each in folder.iterdir()):
         raise UsageError(f"{folder} exists and holds no comparison: give a new folder")
     if not overwrite:
         raise UsageError(f"there is a comparison in {folder} already: take another --out, or --overwrite")

@@ -12,17 +12,20 @@ from pyrovae.errors import UsageError, did_you_mean
 
 
 class Config(BaseModel):
-    """Base of every configuration: frozen, typed, and an unknown key is an error.
+    """Base of every configuration: frozen, typed, finite, and an unknown key is an error.
 
     To add an option, add a field with a default and a description:
     `latent_dim: int = Field(20, ge=1, description="dimensions of z")`. The command line makes
     `--latent-dim` of it, a TOML file takes `latent_dim = 20`, Python takes `latent_dim=20`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 C = TypeVar("C", bound=Config)
+
+REASONS = {"too_short": "give at least one value"}
+"""What is said instead of pydantic's own words."""
 
 
 def parse(config: type[C], values: Mapping[str, Any], what: str) -> C:
@@ -37,7 +40,8 @@ def parse(config: type[C], values: Mapping[str, Any], what: str) -> C:
     try:
         return config(**values)
     except ValidationError as error:
-        raise UsageError("; ".join(_sentence(e, what) for e in error.errors())) from None
+        first = {e["loc"][:1]: e for e in reversed(error.errors())}  # of a field, what is wrong with it first
+        raise UsageError("; ".join(_sentence(e, what) for e in reversed(first.values()))) from None
 
 
 def refuse_unknown(values: Collection[str], known: Collection[str], what: str) -> None:
@@ -49,7 +53,7 @@ def refuse_unknown(values: Collection[str], known: Collection[str], what: str) -
 
 def _sentence(error: Any, what: str) -> str:
     name = ".".join(str(part) for part in error["loc"][:1]) or "options"
-    reason = error["msg"].removeprefix("Value error, ")
+    reason = REASONS.get(error["type"], error["msg"].removeprefix("Value error, "))
     return f"{what}: {name} = {error['input']!r}: {reason[:1].lower()}{reason[1:]}"
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pyrovae.jsonable import finite
 @contextlib.contextmanager
 def aside(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; afterwards it is synced and takes the place of `path`, or nothing happens."""
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
@@ -28,7 +29,28 @@ def aside(path: Path) -> Iterator[Path]:
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        remove_empty(made)
         raise
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Removes folders, inner ones first, up to the first that holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def write_together(contents: Mapping[Path, bytes], clear: Iterable[Path] = ()) -> None:
+    """Writes files, all or none: each aside and synced; then `clear` is removed and they take their places, the first
+    one last."""
+    with contextlib.ExitStack() as stack:
+        for path, content in contents.items():
+            with open(stack.enter_context(aside(path)), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in clear:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,7 +61,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON whole or not at all; a number that is not finite becomes null."""
-    write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+    write_text(path, to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON; a number that is not finite becomes null."""
+    return json.dumps(finite(value), indent=2, allow_nan=False) + "\n"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

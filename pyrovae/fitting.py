@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pyrovae import data as data_package
-from pyrovae import devices, evaluation, registry, store
+from pyrovae import devices, evaluation, files, registry, store
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.jsonable import finite
 from pyrovae.options import TrainConfig
@@ -80,24 +83,26 @@ def fit(
         with _shown(show) as shown:
             for note in [*dataset.description.get("notes", []), *warnings(dataset, recipe.training)]:
                 shown.line(f"note: {note}")
-            on_epoch = _metrics_file(folder)
-            trained = train(pair, dataset, recipe.training, device, shown, on_epoch)
-            store.set_weights(pair, trained.best)
-            pair.eval()
-            run = Run(
-                pair,
-                recipe,
-                dataset.fields,
-                dataset.description,
-                trained.metrics,
-                _outcome(trained, pair),
-                data=dataset,
-                vocabulary=dataset.vocabulary,
-                last=trained.last,
-                path=folder if trained.metrics else None,  # without an epoch the folder is still as it was
-            )
-            if folder is not None:
-                run.save(folder, overwrite)  # before the scores: what was trained is not lost to what comes after
+            # A run that is to be replaced stays as it is until the new one is trained.
+            live = None if folder is None or store.is_run(folder) else folder
+            with _metrics_file(live) as on_epoch:
+                trained = train(pair, dataset, recipe.training, device, shown, on_epoch)
+                store.set_weights(pair, trained.best)
+                pair.eval()
+                run = Run(
+                    pair,
+                    recipe,
+                    dataset.fields,
+                    dataset.description,
+                    trained.metrics,
+                    _outcome(trained, pair),
+                    data=dataset,
+                    vocabulary=dataset.vocabulary,
+                    last=trained.last,
+                    path=live if trained.metrics else None,  # without an epoch the folder is still as it was
+                )
+                if folder is not None:
+                    run.save(folder, overwrite)  # before the scores: what was trained is not lost to what comes after
             if trained.stopped != "interrupted":
                 run.results |= scores(run, recipe.training, shown)
                 if folder is not None:
@@ -107,14 +112,17 @@ def fit(
 
 
 def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
-    """ELBO over the whole test split, log-likelihood over its first `score_limit` data; one draw of the test data.
+    """ELBO over the whole test split, log-likelihood over `score_limit` data of it; one draw of the test data.
 
-    Where these are fewer, `scored_elbo` is the ELBO of the same data as the log-likelihood.
+    These are evenly spaced, as the order of a split may mean something; where they are fewer than the split has,
+    `scored_elbo` is the ELBO of the same data as the log-likelihood.
     """
     started, batch = time.perf_counter(), run.split("test")
     found: dict[str, Any] = {f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch).items()}
-    part = [tensor[: config.score_limit] for tensor in batch]
-    if len(part[0]) < len(batch[0]):
+    n = len(batch[0])
+    chosen = torch.linspace(0, n - 1, min(n, config.score_limit)).round().long()
+    part = [tensor[chosen] for tensor in batch]
+    if len(chosen) < n:
         found["scored_elbo"] = evaluation.elbo(run.pair, part)["elbo"]
     try:
         summary = evaluation.log_likelihood(run.pair, part, config.score_samples, show=shown).summary()
@@ -137,21 +145,26 @@ def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
     }
 
 
-def _metrics_file(folder: Path | None) -> Callable[[dict[str, Any]], None]:
-    """Appends the metrics of each epoch to the run directory, which is made at the first."""
-    made = False
+@contextlib.contextmanager
+def _metrics_file(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Appends the metrics of each epoch to a new run directory, made at the first; takes it away where a fit fails."""
+    made = [] if folder is None else [each for each in (folder, *folder.parents) if not each.exists()]
 
     def append(metrics: dict[str, Any]) -> None:
-        nonlocal made
         if folder is None:
             return
-        if not made:
-            store.make_directory(folder)
-            made = True
+        folder.mkdir(parents=True, exist_ok=True)
         with open(folder / store.METRICS, "a", encoding="utf-8") as file:
             file.write(json.dumps(finite(metrics)) + "\n")
 
-    return append
+    try:
+        yield append
+    except BaseException:
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                (folder / store.METRICS).unlink(missing_ok=True)
+            files.remove_empty(made)
+        raise
 
 
 def _shown(show: Progress | bool | None) -> Progress:

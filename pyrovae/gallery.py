@@ -43,41 +43,53 @@ def is_image(run: Run) -> bool:
 def require_image(run: Run) -> None:
     """Raises UsageError where x is no picture."""
     if not is_image(run):
-        raise UsageError("these data are no images, so there is no picture of them: leave out --out, or end it in .npz")
+        raise UsageError(
+            "these data are no images, so there is no picture of them: write their values to a .npz, --out FILE.npz"
+        )
 
 
-def samples(run: Run, path: Path, rows: int = ROWS, seed: int = 0, given: dict[str, object] | None = None) -> Path:
-    """E[x | z] of draws from p; one column a class where the label is a condition, completions where part of x is."""
+def samples(run: Run, path: Path, n: int | None = None, seed: int = 0, given: dict[str, object] | None = None) -> Path:
+    """E[x | z] of n draws from p.
+
+    Where a label is a condition that is not given: a column a class, and as many rows as n draws need (10). Where part
+    of x is the condition: completions of n data (10). Else n draws (100) in rows of ten.
+    """
     require_image(run)
+    generate.require_allowed(run.fields, given or {})
     y = run.fields.get("y") if "y" in run.pair.inputs else None
     if y is not None and y.kind == "partial":
-        return completions(run, path, rows, seed)
+        return completions(run, path, n or ROWS, seed, given)
     if y is not None and y.kind == "category" and y.size is not None and not given:
+        rows = ROWS if n is None else -(-n // y.size)
         labels = torch.arange(y.size).repeat(rows)
-        shown = pixels(run, {"y": labels}, len(labels), seed)
+        shown = pixels(run, {"y": labels}, len(labels), len(labels), seed)
         titles = list(y.names or map(str, range(y.size)))
         return plots.image_grid(shown.unflatten(0, (rows, y.size)), path, titles, title="samples")
-    shown = pixels(run, given, rows * COLUMNS, seed)
-    return plots.image_grid(shown.unflatten(0, (rows, COLUMNS)), path, title="samples")
+    n = n or ROWS * COLUMNS
+    shown = pixels(run, given, n, n, seed)
+    columns = min(n, COLUMNS)
+    blank = shown.new_full((-n % columns, *shown.shape[1:]), torch.nan)
+    return plots.image_grid(torch.cat([shown, blank]).unflatten(0, (-1, columns)), path, title="samples")
 
 
-def pixels(run: Run, given: dict[str, object] | None, n: int, seed: int) -> Tensor:
-    """E[x | z] of n draws, (n, C, H, W), in [0, 1]."""
+def pixels(run: Run, given: dict[str, object] | None, n: int, conditions: int, seed: int) -> Tensor:
+    """E[x | z] of n draws, (n, C, H, W), in [0, 1], under the conditions of the first so many test data, in turn."""
     with seeded(seed, evaluation.chunks.device_of(run.pair)):
-        found = generate.sample(run.pair, run.split("test", n), n, given)
+        found = generate.sample(run.pair, run.split("test", conditions), n, given)
     return generate.expectation(found["x"]).cpu().clamp(0, 1)
 
 
-def completions(run: Run, path: Path, rows: int = ROWS, seed: int = 0, draws: int = 6) -> Path:
+def completions(
+    run: Run, path: Path, rows: int = ROWS, seed: int = 0, given: dict[str, object] | None = None, draws: int = 6
+) -> Path:
     """A row a datum: the given part, completions drawn from p(x | y), and the truth."""
     x, y = (run.split("test", rows)[run.pair.inputs.index(name)] for name in ("x", "y"))
     rows = len(x)
     value, mask = y[:, :-1], y[:, -1:].expand(y[:, :-1].shape)
-    # The same rows in each column, so that a row shows several completions of one datum.
-    drawn = pixels(run, None, rows * draws, seed).unflatten(0, (draws, rows)).transpose(0, 1)
+    drawn = pixels(run, given, rows * draws, rows, seed).unflatten(0, (draws, rows)).transpose(0, 1)
     filled = torch.where(mask[:, None] > 0, value[:, None], drawn)
-    given = torch.where(mask > 0, value, torch.nan)
-    grid = torch.cat([given[:, None], filled, x[:, None].clamp(0, 1)], 1)
+    known = torch.where(mask > 0, value, torch.nan)
+    grid = torch.cat([known[:, None], filled, x[:, None].clamp(0, 1)], 1)
     titles = ["given", *[f"draw {i + 1}" for i in range(draws)], "truth"]
     return plots.image_grid(grid, path, titles, title="completions")
 
@@ -97,7 +109,7 @@ def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0)
 def interpolation(run: Run, path: Path, rows: int = 6, steps: int = 10) -> Path:
     """E[x | z] along lines between the posterior means of pairs of test data, the data themselves at the ends."""
     require_image(run)
-    x = run.split("test", 2 * rows)[run.pair.inputs.index("x")]
+    x = run.ends(rows)[run.pair.inputs.index("x")]
     between = run.interpolate(rows, steps)
     assert isinstance(between, Tensor)
     rows = len(between)

@@ -1,5 +1,6 @@
 """What a trained pair makes: samples, reconstructions, interpolations. All from its traces."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.diagnostics import posterior_moments
@@ -22,6 +24,24 @@ def expectation(site: Site) -> Tensor:
         return site["fn"].mean
     except (NotImplementedError, AttributeError):
         return site["value"]
+
+
+def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> None:
+    """Raises UsageError where a value of `given` is not finite, is no class of a label, or is part of an image."""
+    for name, value in given.items():
+        numbers = torch.as_tensor(value, dtype=torch.float64).flatten().tolist()
+        wrong = [number for number in numbers if not math.isfinite(number)]
+        field = fields.get(name)
+        if wrong:
+            raise UsageError(f"{name} = {wrong[0]}: give a finite number")
+        if field is not None and field.kind == "partial":
+            raise UsageError(f"{name} is the given part of the test images: no value can be given for it")
+        if field is not None and field.kind == "category" and field.size is not None:
+            wrong = [number for number in numbers if number not in range(-1, field.size)]
+            if wrong:
+                raise UsageError(
+                    f"{name} = {wrong[0]:g} is no class: give a whole number from 0 to {field.size - 1}, or -1 for none"
+                )
 
 
 def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] | None = None) -> Sites:
@@ -85,8 +105,8 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Sites:
     """From datum 2i to datum 2i + 1, for each i: p(x | z) along the line between their posterior means.
 
     Returns:
-        The sites of a trace over (pairs * steps) data, pair by pair. Latents that are no real numbers, and the
-        conditions, stay those of the first end.
+        The sites of a trace over (pairs * steps) data, pair by pair. Real conditions go along the line, too; latents
+        and conditions that are no real numbers stay those of the first end.
     """
     if steps < 2:
         raise UsageError(f"steps = {steps}: an interpolation has at least its two ends")
@@ -94,12 +114,16 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Sites:
     if not pairs:
         raise UsageError("an interpolation needs two data, and there is one")
     device = device_of(pair)
-    firsts = [tensor[: 2 * pairs : 2].repeat_interleave(steps, 0).to(device) for tensor in batch]
     share = torch.linspace(0, 1, steps, device=device).repeat(pairs)
+
+    def line(ends: Tensor) -> Tensor:
+        """(2 * pairs, ...) -> (pairs * steps, ...)."""
+        a, b = (end.repeat_interleave(steps, 0).to(device) for end in (ends[::2], ends[1::2]))
+        return torch.lerp(a, b, share.reshape(-1, *[1] * (a.dim() - 1)).to(a)) if a.is_floating_point() else a
+
+    conditions = [line(tensor[: 2 * pairs]) for tensor in batch]
     values = {}
     for name, (mean, _, _) in posterior_moments(pair, [tensor[: 2 * pairs] for tensor in batch]).items():
-        a, b = (end.repeat_interleave(steps, 0).to(device) for end in (mean[::2], mean[1::2]))
-        along = share.reshape(-1, *[1] * (a.dim() - 1))
-        values[name] = torch.lerp(a, b, along.expand_as(a)) if a.is_floating_point() else a
+        values[name] = line(mean)
     with torch.no_grad(), unvalidated(), evaluating(pair):
-        return sites(poutine.trace(Fixed(values)(poutine.uncondition(pair.model))).get_trace(*firsts))
+        return sites(poutine.trace(Fixed(values)(poutine.uncondition(pair.model))).get_trace(*conditions))

@@ -26,6 +26,8 @@ class TrainConfig(Config):
     particles: int = Option(1, ge=1, description="draws of z a datum and step, averaged in the ELBO")
     patience: int = Option(0, ge=0, description="stop after so many epochs without a better held-out ELBO; 0 never")
     score_samples: int = Option(200, ge=1, description="importance samples of the log-likelihood at the end")
-    score_limit: int = Option(1000, ge=1, description="test data of the log-likelihood at the end, at most")
+    score_limit: int = Option(
+        1000, ge=1, description="test data of the log-likelihood at the end, at most, evenly spaced"
+    )
     seed: int = Option(0, ge=0, lt=2**31, description="of the weights, the shuffling and the noise")
     device: str = Option("auto", description="auto, cpu, cuda, cuda:1 or mps; auto: a GPU when there is one")

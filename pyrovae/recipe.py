@@ -57,7 +57,7 @@ class Recipe:
         refuse_unknown(settings, known, who)
         if guide is not None and (variant is None or variant.guide is None):
             raise UsageError(f"guide {guide}: {variant.name if variant else 'this pair'} brings a guide of its own")
-        guide = guide or (variant.guide if variant else None)
+        guide = variant.guide if guide is None and variant else guide
         if guide is not None:
             registry.family(guide)  # a wrong name or option is told before any data are read
 
@@ -91,6 +91,9 @@ class Recipe:
     @classmethod
     def from_json(cls, values: Mapping[str, Any], variant: registry.Variant | None) -> Recipe:
         """The inverse of `to_json`; `variant` is that of `values["model"]`."""
+        for name in ("guide", "data"):
+            if not isinstance(values[name], str | None):
+                raise TypeError(f"{name} = {values[name]!r}")
         return cls(
             model=values["model"],
             options=parse(variant.config, values["options"], f"model {variant.name}") if variant else None,

@@ -77,6 +77,8 @@ def variant(name: str) -> Variant:
     found = _find("models", name)
     own = ":" in name
     if isinstance(found, ModuleType):
+        if not hasattr(found, "Config") or not hasattr(found, "build"):
+            raise UsageError(f"{name} is a module without Config and build: name a class or function in it")
         return Variant(
             name=name,
             config=found.Config,
@@ -118,21 +120,28 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
 def family(spec: str) -> Family:
     """Finds a guide family by its spec: a name and options, `iaf:steps=4:hidden=64`."""
     name, options = split_spec(spec)
-    make = _family_class(name)
     config = parse(guide_config(name), options, f"guide {name}")
-    return functools.partial(make, **dict(config))
+    return functools.partial(_family_class(name), **dict(config))
 
 
 def guide_config(name: str) -> type[Config]:
-    """The options of a guide family."""
-    return from_signature(_family_class(name), leave_out=INJECTED)
+    """The options of a guide family; raises UsageError where `name` is none."""
+    make = _family_class(name)
+    if not callable(make) or not {"context", "features"} <= set(inspect.signature(make).parameters):
+        raise UsageError(f"{name} is no guide family: it must be a class or function of (context, features)")
+    return from_signature(make, leave_out=INJECTED)
 
 
 def split_spec(spec: str) -> tuple[str, dict[str, str]]:
     """`"iaf:steps=4"` -> `("iaf", {"steps": "4"})`; a user's `file.py:Name` keeps its colon."""
     parts = spec.split(":")
-    options = dict(part.split("=", 1) for part in parts if "=" in part)
-    return ":".join(part for part in parts if "=" not in part), options
+    names, given = [part for part in parts if "=" not in part], [part for part in parts if "=" in part]
+    if names[0] in describe("guides") and len(names) > 1:
+        raise UsageError(f"guide {spec}: '{names[1]}' is no OPTION=VALUE: write {names[0]}, or {names[0]}:option=value")
+    options = dict(part.split("=", 1) for part in given)
+    if len(options) < len(given):
+        raise UsageError(f"guide {spec}: an option is given twice: give it once")
+    return ":".join(names), options
 
 
 def _family_class(name: str) -> Any:
@@ -160,6 +169,8 @@ def _find(kind: Kind, name: str) -> Any:
     for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}", name=name):
         return point.load()
     known = describe(kind)
+    if name.endswith(".py") and Path(name).is_file():
+        raise UsageError(f"{name} is a file: name the class or function in it, {name}:MyVAE")
     if name not in known:
         raise UsageError(f"there is no {kind[:-1]} '{name}'{did_you_mean(name, known)}")
     return importlib.import_module(f"pyrovae.{kind}.{name}")
@@ -168,6 +179,8 @@ def _find(kind: Kind, name: str) -> Any:
 def _own(name: str) -> Any:
     """`my_model.py:MyVAE` or `package.module:MyVAE`."""
     where, _, attribute = name.rpartition(":")
+    if not where or not attribute or where.startswith("."):
+        raise UsageError(f"'{name}' is no name of your own code: write my_model.py:MyVAE or package.module:MyVAE")
     if where.endswith(".py"):
         module = _load_file(Path(where))
     else:
@@ -195,7 +208,7 @@ def _load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[key]
-        if isinstance(error, Exception):
+        if isinstance(error, Exception | SystemExit):
             raise UsageError(f"{path} does not run: {type(error).__name__}: {error}") from error
         raise
     return module

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pyrovae import devices, evaluation, files, gallery, generate, registry, store
 from pyrovae._version import __version__
-from pyrovae.data import DataConfig, Field
+from pyrovae.data import DataConfig, Field, sources
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
@@ -82,7 +82,8 @@ class Run:
                 raise PyrovaeError(
                     "this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)"
                 )
-            self._data = self._checked(load_data(self.recipe.data, self.recipe.data_options))
+            options = self.recipe.data_options
+            self._data = self._checked(load_data(_found(self.recipe.data, options.data_root), options))
         return self._data
 
     def _checked(self, data: Dataset) -> Dataset:
@@ -136,6 +137,7 @@ class Run:
 
         Conditions that are not given are those of the test data.
         """
+        generate.require_allowed(self.fields, given)
         found = self._generated(generate.sample, self.split("test", max(n, 2)), n, given, seed=seed)
         return self._shown(found)
 
@@ -144,17 +146,31 @@ class Run:
         return self._shown(self._generated(generate.reconstruct, self.split("test", n), seed=seed))
 
     def interpolate(self, rows: int = 4, steps: int = 8, seed: int = 0) -> Tensor | list[list[str]]:
-        """Between pairs of test data: (rows, steps, *shape), or `rows` lists of `steps` sentences."""
-        found = self._generated(generate.interpolate, self.split("test", 2 * rows), steps, seed=seed)
+        """Between the pairs of test data of `ends`: (rows, steps, *shape), or `rows` lists of `steps` sentences."""
+        found = self._generated(generate.interpolate, self.ends(rows), steps, seed=seed)
         shown = self._shown(found)
         if isinstance(shown, Tensor):
             return shown.unflatten(0, (-1, steps))
         return [shown[start : start + steps] for start in range(0, len(shown), steps)]
 
+    def ends(self, rows: int) -> tuple[Tensor, ...]:
+        """2 * rows test data, pair by pair, to interpolate between: of one class where the label is a condition."""
+        if self.classes() is None:
+            return self.split("test", 2 * rows)
+        batch = self.split("test")
+        label = batch[self.pair.inputs.index("y")]
+        members = [(label == y).nonzero().flatten() for y in label.unique()]
+        most = max(len(found) // 2 for found in members)
+        pairs = [found[2 * i : 2 * i + 2] for i in range(most) for found in members if len(found) >= 2 * i + 2]
+        chosen = torch.cat(pairs[:rows]) if pairs else torch.arange(min(2 * rows, len(label)))
+        return tuple(tensor[chosen] for tensor in batch)
+
     def encode(self, split: Split = "test", limit: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
         """Posterior mean and scale of every latent site, `z_mean` and `z_scale` (N, *event), and the data's labels."""
         batch = self.split(split, limit)
         found = evaluation.posterior_moments(self.pair, batch, seed=seed)
+        if not found:
+            raise UsageError("this pair has no latent site, so there is nothing to encode")
         arrays = {f"{name}_mean": mean.numpy() for name, (mean, _, _) in found.items()}
         arrays |= {f"{name}_scale": scale.numpy() for name, (_, scale, _) in found.items()}
         labels = self.labels(split, limit)
@@ -184,30 +200,47 @@ class Run:
         return gallery.write(self, folder)
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Writes the run directory; raises UsageError where there is one already, without `overwrite`."""
+        """Writes the run directory, all of it or none; raises UsageError where there is one already, without
+        `overwrite`."""
         path = Path(path)
-        if self.path is None or path.resolve() != self.path.resolve():
+        new = self.path is None or path.resolve() != self.path.resolve()
+        if new:
             store.require_free(path, overwrite)
-            store.make_directory(path)
-            files.write_text(path / store.METRICS, "".join(json.dumps(finite(m)) + "\n" for m in self.metrics))
-        store.write_tensors(path / store.WEIGHTS, {k: v.cpu() for k, v in store.weights(self.pair).items()})
+        content = {
+            "format": FORMAT,
+            "recipe": self.recipe.to_json(),
+            "inputs": list(self.pair.inputs),
+            "fields": {name: field.to_json() for name, field in self.fields.items()},
+            "data": self.description,
+            "results": self.results,
+            "environment": environment(),
+        }
+        metrics = "".join(json.dumps(finite(epoch)) + "\n" for epoch in self.metrics)
+        contents = {
+            store.RUN: files.to_json(content).encode(),
+            store.WEIGHTS: store.to_bytes(store.weights(self.pair)),
+            store.METRICS: metrics.encode(),
+        }
         if self.last is not None:
-            store.write_tensors(path / store.LAST, self.last)
+            contents[store.LAST] = store.to_bytes(self.last)
         if self.vocabulary is not None:
-            files.write_text(path / store.VOCABULARY, self.vocabulary.to_json())
-        files.write_json(
-            path / store.RUN,
-            {
-                "format": FORMAT,
-                "recipe": self.recipe.to_json(),
-                "inputs": list(self.pair.inputs),
-                "fields": {name: field.to_json() for name, field in self.fields.items()},
-                "data": self.description,
-                "results": self.results,
-                "environment": environment(),
-            },
+            contents[store.VOCABULARY] = self.vocabulary.to_json().encode()
+        # All or none, run.json last: what was there is gone only when the new run is on the disk.
+        files.write_together(
+            {path / name: data for name, data in contents.items()}, clear=store.files_of(path) if new else ()
         )
         self.path = path
+
+
+def _found(data: str, root: Path | None) -> str:
+    """The name of the data, or their path: as it was when they were fitted, else the same name below `root`."""
+    if data in sources() or Path(data).exists():
+        return data
+    if root is None or not (root / Path(data).name).exists():
+        raise PyrovaeError(
+            f"the data of this run are not at {data}: give the folder that holds {Path(data).name} now, --data-root DIR"
+        )
+    return str(root / Path(data).name)
 
 
 def environment() -> dict[str, str]:
@@ -221,6 +254,17 @@ def environment() -> dict[str, str]:
         "pyro": pyro.__version__,
         "threads": str(torch.get_num_threads()),
     }
+
+
+def _vocabulary(path: Path, fields: Mapping[str, Field]) -> Vocabulary | None:
+    """The words of a run on text; raises PyrovaeError where the file is missing, damaged or of other text."""
+    sizes = [field.size for field in fields.values() if field.kind == "tokens"]
+    if not sizes:
+        return None
+    found = store.read_vocabulary(path)
+    if len(found) != sizes[0]:
+        raise PyrovaeError(f"{path} holds {len(found)} words, and the run has {sizes[0]}: the file is of another run")
+    return found
 
 
 def prepared(recipe: Recipe, data: Dataset) -> Dataset:
@@ -254,6 +298,8 @@ def load(
             if unfinished
             else "there is no run.json in it"
             if path.is_dir()
+            else "it is a file"
+            if path.is_file()
             else "no such folder"
         )
         raise UsageError(f"{path} is not a run directory ({why}): give the folder that `pyrovae fit` printed")
@@ -262,7 +308,7 @@ def load(
     try:
         if content["format"] != FORMAT:
             raise PyrovaeError(
-                f"{path / store.RUN} has format {content['format']}, this pyrovae reads {FORMAT}: update pyrovae"
+                f"{path / store.RUN} has format {content['format']!r}, this pyrovae reads {FORMAT}: update pyrovae"
             )
         name = content["recipe"]["model"]
         fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
@@ -271,12 +317,15 @@ def load(
                 f"{path} was made with your own code, {name}: it is only run with --trust (Python: trust=True)"
             )
         variant = None if name is None or pair is not None else registry.variant(name)
-        recipe = (
-            Recipe.from_json(content["recipe"], variant)
-            if variant or name is None
-            else Recipe.from_json(content["recipe"] | {"model": None}, None)
-        )
-        description, results = content["data"], content["results"]
+        try:
+            recipe = (
+                Recipe.from_json(content["recipe"], variant)
+                if variant or name is None
+                else Recipe.from_json(content["recipe"] | {"model": None}, None)
+            )
+        except UsageError as error:
+            raise PyrovaeError(f"{path / store.RUN} is damaged, or of another version of the model: {error}") from None
+        description, results = dict(content["data"]), dict(content["results"])
     except (KeyError, TypeError, AttributeError) as error:
         raise PyrovaeError(f"{path / store.RUN} is damaged ({type(error).__name__}: {error})") from None
     if pair is None:
@@ -284,10 +333,17 @@ def load(
             raise UsageError(
                 f"{path} holds a pair that was handed over in Python: give one again, pyrovae.load(run, pair=...)"
             )
-        pair = recipe.build(variant, fields)
+        try:
+            pair = recipe.build(variant, fields)
+        except PyrovaeError:
+            raise
+        except Exception as error:
+            raise PyrovaeError(
+                f"{path}: {recipe.model} cannot be built as run.json says ({type(error).__name__}: {error}): "
+                f"the file is damaged, or the model has changed"
+            ) from error
     store.set_weights(pair, store.read_tensors(path / store.WEIGHTS), str(path / store.WEIGHTS))
     pair.to(where).eval()
-    words = path / store.VOCABULARY
     run = Run(
         pair,
         recipe,
@@ -295,7 +351,7 @@ def load(
         description,
         store.read_metrics(path / store.METRICS),
         results,
-        vocabulary=Vocabulary.from_json(words.read_text(encoding="utf-8")) if words.is_file() else None,
+        vocabulary=_vocabulary(path / store.VOCABULARY, fields),
         path=path,
     )
     if data is not None:

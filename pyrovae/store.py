@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.files import aside
 
 State = dict[str, Tensor]
 
@@ -59,18 +59,22 @@ def to_bytes(state: State) -> bytes:
     return save({name: tensor.to("cpu", copy=True).contiguous() for name, tensor in state.items()})
 
 
-def write_tensors(path: Path, state: State) -> None:
-    """Writes safetensors whole or not at all."""
-    with aside(path) as temporary:
-        temporary.write_bytes(to_bytes(state))
-
-
 def read_json(path: Path) -> Any:
     """Reads JSON; raises PyrovaeError where it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PyrovaeError(f"{path} is no JSON ({error}): the file is damaged") from None
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Reads a vocabulary; raises PyrovaeError where the file is missing or damaged."""
+    if not path.is_file():
+        raise PyrovaeError(f"there is no {path}: the run was not finished, or the file was removed")
+    try:
+        return Vocabulary.from_json(path.read_text(encoding="utf-8"))
+    except (PyrovaeError, UnicodeDecodeError) as error:
+        raise PyrovaeError(f"{path} cannot be read ({error}): the file is damaged") from None
 
 
 def read_tensors(path: Path) -> State:
@@ -88,8 +92,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (ValueError, TypeError) as error:
         raise PyrovaeError(f"{path} is damaged ({error})") from None
 
 
@@ -101,14 +105,17 @@ def require_free(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} is a file: give a folder for the run")
     if not any(path.iterdir()):
         return
-    if not (path / RUN).is_file() and not (path / METRICS).is_file():
+    if not is_run(path):
         raise UsageError(f"{path} is a folder with other things in it: give a new folder for the run")
     if not overwrite:
         raise UsageError(f"there is a run in {path} already: take another --out, or --overwrite")
 
 
-def make_directory(path: Path) -> None:
-    """Makes an empty run directory, or clears the files of the run that is there."""
-    path.mkdir(parents=True, exist_ok=True)
-    for name in (RUN, WEIGHTS, LAST, METRICS, VOCABULARY, *PICTURES):
-        (path / name).unlink(missing_ok=True)
+def files_of(path: Path) -> list[Path]:
+    """Where the files of a run directory are, or would be."""
+    return [path / name for name in (RUN, WEIGHTS, LAST, METRICS, VOCABULARY, *PICTURES)]
+
+
+def is_run(path: Path) -> bool:
+    """Whether there is a run directory, finished or not."""
+    return (path / RUN).is_file() or (path / METRICS).is_file()

@@ -221,7 +221,11 @@ def test_wrong_names_are_usage_errors(group: click.Group, args: str, words: str)
             1,
             "Error: runs/x: the disk is full: free some space or write elsewhere",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "runs/x"), 1, "Error: runs/x: permission denied"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "runs/x"),
+            1,
+            "Error: runs/x: permission denied: use another place, or change its permissions",
+        ),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "a"), 1, "Error: a: No such file or directory"),
         (OSError("timed out"), 1, "Error: timed out"),
         (KeyError("x"), 1, "Error: KeyError: 'x' (run again with --debug to see where)"),

@@ -1,6 +1,7 @@
 """A run directory: loaded in another process it gives the same numbers, and what is damaged or foreign is told."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from conftest import SMALL, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, files, store
+from pyrovae import Pair, PyrovaeError, UsageError, files, gallery, generate, store
 from pyrovae.data import DataConfig, Field
 from pyrovae.traces import draw, log_weights, sites
 
@@ -181,7 +182,11 @@ def edited(path, change):
         ("weights.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-10]), "cannot be read"),
         ("weights.safetensors", lambda path: path.write_bytes(b""), "cannot be read"),
         ("weights.safetensors", lambda path: path.unlink(), "there is no .*weights.safetensors"),
-        ("weights.safetensors", lambda path: store.write_tensors(path, {"extra": torch.ones(1)}), "have no tensor"),
+        (
+            "weights.safetensors",
+            lambda path: path.write_bytes(store.to_bytes({"extra": torch.ones(1)})),
+            "have no tensor",
+        ),
         ("metrics.jsonl", lambda path: path.write_text('{"epoch": 1'), "is damaged"),
     ],
 )
@@ -195,7 +200,7 @@ def test_damage_is_told_in_one_sentence(copy, file, damage, says):
 
 def test_foreign_tensors_are_told(copy):
     tensors = store.read_tensors(copy / store.WEIGHTS)
-    store.write_tensors(copy / store.WEIGHTS, tensors | {"more": torch.ones(1)})
+    (copy / store.WEIGHTS).write_bytes(store.to_bytes(tensors | {"more": torch.ones(1)}))
     with pytest.raises(PyrovaeError, match="have a tensor 'more' that the pair lacks"):
         pyrovae.load(copy, device="cpu")
 
@@ -223,14 +228,25 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
-def test_run_json_is_written_last(copy, monkeypatch):
-    """A run whose writing stops in the middle has no run.json that says otherwise."""
+def test_a_run_is_written_whole_or_not_at_all(copy, saved, monkeypatch):
     run = pyrovae.load(copy, device="cpu")
-    monkeypatch.setattr(files, "write_json", lambda path, value: (_ for _ in ()).throw(OSError("disk full")))
+    other = pyrovae.load(saved / "vae-normal", device="cpu")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    calls, fsync = iter(range(100)), os.fsync
+
+    def full(descriptor):
+        if next(calls) == 2:
+            raise OSError("disk full")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
-        run.save(copy.parent / "other")
-    with pytest.raises(UsageError, match="did not finish"):
-        pyrovae.load(copy.parent / "other")
+        run.save(copy.parent / "some" / "where")
+    assert not (copy.parent / "some").exists()
+    calls = iter(range(100))
+    with pytest.raises(OSError, match="disk full"):
+        other.save(copy, overwrite=True)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 
 def test_shared_and_overlapping_tensors_are_saved(tmp_path):
@@ -247,7 +263,7 @@ def test_shared_and_overlapping_tensors_are_saved(tmp_path):
     tied = Tied()
     state = store.weights(tied)
     assert set(state) == {"first.weight", "first.bias", "second.bias", "left", "right"}
-    store.write_tensors(tmp_path / "file", state)
+    (tmp_path / "file").write_bytes(store.to_bytes(state))
     other = Tied()
     other.left.zero_()
     store.set_weights(other, store.read_tensors(tmp_path / "file"))
@@ -422,3 +438,34 @@ def test_a_field_round_trip():
         for field in small(kind)[0].values():
             assert Field.from_json(json.loads(json.dumps(field.to_json()))) == field
     assert DataConfig(**json.loads(DataConfig().model_dump_json())) == DataConfig()
+
+
+def test_completions_of_a_row_have_one_condition(tmp_path, monkeypatch):
+    """Each row of the picture shows several draws for the given part of one datum."""
+    run = pyrovae.fit("cvae", condition="quadrants", show=False, epochs=1, hidden=(8,), latent_dim=2)
+    seen = []
+    sample = generate.sample
+    monkeypatch.setattr(
+        generate, "sample", lambda pair, like, n, given: seen.append((like, n)) or sample(pair, like, n, given)
+    )
+    gallery.samples(run, tmp_path / "samples.png", 4)
+    ((like, n),) = seen
+    assert len(like[0]) == 4
+    assert n == 4 * 6
+
+
+def test_a_label_is_one_along_an_interpolation():
+    run = pyrovae.fit("cvae", show=False, epochs=1, hidden=(8,), latent_dim=2)
+    _, y = run.ends(12)
+    assert torch.equal(y[::2], y[1::2])
+    assert len(y.unique()) == 10
+    assert run.interpolate(3, 4).shape == (3, 4, 1, 8, 8)
+
+
+def test_real_conditions_go_along_the_line():
+    run = pyrovae.fit("cvae", condition="quadrants", show=False, epochs=1, hidden=(8,), latent_dim=2)
+    batch = run.ends(1)
+    found = []
+    run.pair.model.register_forward_pre_hook(lambda module, args: found.append(args[1]))
+    run.interpolate(1, 3)
+    assert torch.allclose(found[-1][1], (batch[1][0] + batch[1][1]) / 2)

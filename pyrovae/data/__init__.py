@@ -70,8 +70,8 @@ def load(spec: Any, config: DataConfig | None = None) -> Dataset:
         found = _source(name)(config)
         return found if isinstance(found, Dataset) else prepare(found, name, config)
     path = Path(name)
-    if not path.exists():
-        if isinstance(spec, Path) or len(path.parts) > 1 or name.endswith(SUFFIXES):
+    if not name or not path.exists():
+        if isinstance(spec, Path) or {os.sep, os.altsep} & set(name) or name.endswith(SUFFIXES):
             raise UsageError(f"data {name}: there is no such file or folder")
         raise UsageError(f"there is no data set '{name}'{did_you_mean(name, sources())}")
     from pyrovae.data.paths import read

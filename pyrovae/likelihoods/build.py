@@ -20,7 +20,7 @@ class LikelihoodConfig(Config):
         "bce: Bernoulli's formula on grayscale, which is no likelihood",
     )
     scale: Scale = Option("learned", description="scale of a Normal: one learned, fixed at --sigma, or one a pixel")
-    sigma: float = Option(0.5, gt=0, description="where the scale of a Normal starts, or stays")
+    sigma: float = Option(0.5, gt=0, le=1e6, description="where the scale of a Normal starts, or stays")
 
 
 def likelihood(field: Field, config: LikelihoodConfig) -> Bernoulli | Normal:

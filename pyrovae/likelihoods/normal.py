@@ -33,7 +33,8 @@ class Normal(nn.Module):
         super().__init__()
         self.dims = len(field.shape)
         self.outputs = 2 if scale == "pixel" else 1
-        raw = torch.tensor(math.log(math.expm1(max(sigma - SMALLEST, SMALLEST))))
+        start = max(sigma - SMALLEST, SMALLEST)
+        raw = torch.tensor(start + math.log(-math.expm1(-start)))  # the inverse of softplus, which never overflows
         self.raw = nn.Parameter(raw.clone()) if scale == "learned" else None
         self.register_buffer("offset", raw)
         self.register_buffer("sigma", torch.tensor(float(sigma)))
