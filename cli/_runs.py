@@ -1,5 +1,6 @@
 """The argument RUN and the options that every command on a run has."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds RUN, --device, --trust and --data-root; the command calls `open_run` on them."""
+    """Adds RUN, --device, --trust and --data-root; the command gets the loaded run as its first argument."""
+
+    @functools.wraps(command)
+    def opened(path: Path, device: str, trust: bool, data_root: Path | None, **options: Any) -> Any:
+        return command(open_run(path, device, trust, data_root), **options)
+
     options = [
         click.argument("path", metavar="RUN", type=click.Path(path_type=Path)),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
@@ -21,15 +27,15 @@ def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--data-root", type=click.Path(path_type=Path), help="Where the data are now, if they moved."),
     ]
     for option in reversed(options):
-        command = option(command)
-    return command
+        opened = option(opened)
+    return opened
 
 
 def open_run(path: Path, device: str, trust: bool, data_root: Path | None) -> "Run":
     """Loads a run, its data from another root where that is given."""
     import dataclasses
 
-    from pyrovae.run import load
+    from pyrovae.loading import load
 
     run = load(path, device=device, trust=trust)
     if data_root is not None:

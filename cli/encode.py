@@ -1,11 +1,15 @@
 """`pyrovae encode`: posterior means and scales."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pyrovae.cli._options import debug_option
-from pyrovae.cli._runs import limit_option, on_run, open_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
 
 
 @click.command(
@@ -14,7 +18,6 @@ Examples:
   pyrovae encode runs/vae-digits --out latents.npz
   pyrovae encode runs/vae-digits --split train --picture latents.png"""
 )
-@on_run
 @split_option
 @limit_option
 @seed_option
@@ -25,22 +28,11 @@ Examples:
     "--picture", type=click.Path(path_type=Path), help="Draw the posterior means in two dimensions to this .png."
 )
 @debug_option
-def command(
-    path: Path,
-    device: str,
-    trust: bool,
-    data_root: Path | None,
-    split: str,
-    limit: int | None,
-    seed: int,
-    out: Path | None,
-    picture: Path | None,
-) -> None:
+@on_run
+def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | None, picture: Path | None) -> None:
     """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a .npz."""
     require_suffix(out, ".npz")
     require_suffix(picture, ".png", option="--picture")
-    run = open_run(path, device, trust, data_root)
-
     from pyrovae import gallery
     from pyrovae.files import write_arrays
 

@@ -1,12 +1,15 @@
 """`pyrovae evaluate`: all scores of a run."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
-from pyrovae.cli._runs import limit_option, on_run, open_run, seed_option, split_option
+from pyrovae.cli._runs import limit_option, on_run, seed_option, split_option
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
 
 
 @click.command(
@@ -15,7 +18,6 @@ Examples:
   pyrovae evaluate runs/cvae-digits
   pyrovae evaluate runs/cvae-digits --split valid --samples 1000 --json"""
 )
-@on_run
 @split_option
 @click.option(
     "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Importance samples a datum."
@@ -24,20 +26,9 @@ Examples:
 @seed_option
 @json_option
 @debug_option
-def command(
-    path: Path,
-    device: str,
-    trust: bool,
-    data_root: Path | None,
-    split: str,
-    samples: int,
-    limit: int | None,
-    seed: int,
-    as_json: bool,
-) -> None:
+@on_run
+def command(run: "Run", split: str, samples: int, limit: int | None, seed: int, as_json: bool) -> None:
     """Score a run: ELBO, distortion, rate by site and dimension, active units, log-likelihood; nats a datum."""
-    run = open_run(path, device, trust, data_root)
-
     from pyrovae.progress import progress
 
     with progress() as show:

@@ -1,12 +1,16 @@
 """`pyrovae interpolate`: lines through the latent space."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import show
-from pyrovae.cli._runs import on_run, open_run, require_suffix
+from pyrovae.cli._runs import on_run, require_suffix
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
 
 
 @click.command(
@@ -15,20 +19,16 @@ Examples:
   pyrovae interpolate runs/cvae-digits --out interpolation.png
   pyrovae interpolate runs/textvae-pydoc --rows 3 --steps 6"""
 )
-@on_run
 @click.option("--rows", type=click.IntRange(min=1), default=6, show_default=True, help="Pairs of test data.")
 @click.option(
     "--steps", type=click.IntRange(min=2), default=10, show_default=True, help="Points on each line, with its ends."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
-def command(
-    path: Path, device: str, trust: bool, data_root: Path | None, rows: int, steps: int, out: Path | None
-) -> None:
+@on_run
+def command(run: "Run", rows: int, steps: int, out: Path | None) -> None:
     """Decode along lines between the posterior means of test data; a row a pair of data."""
     require_suffix(out, ".png", ".npz")
-    run = open_run(path, device, trust, data_root)
-
     from pyrovae import gallery
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):

@@ -1,12 +1,26 @@
 """`pyrovae loglik`: importance-sampled log-likelihood of a run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
-from pyrovae.cli._runs import limit_option, on_run, open_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
+
+
+class Chunk(click.IntRange):
+    """A number of samples, or `auto`, which is 0."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return 0 if value == "auto" else super().convert(value, param, ctx)
 
 
 @click.command(
@@ -15,25 +29,28 @@ Examples:
   pyrovae loglik runs/cvae-digits --samples 5000
   pyrovae loglik runs/cvae-digits --limit 100 --out per_datum.npz --json"""
 )
-@on_run
 @split_option
 @click.option(
     "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="K, importance samples a datum."
 )
-@click.option("--chunk", type=click.IntRange(min=1), help="Samples at once [default: what fits the memory].")
+@click.option(
+    "--chunk",
+    type=Chunk(),
+    default="auto",
+    show_default=True,
+    help="Samples at once; auto: what fits the memory.",
+)
 @limit_option
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
 @json_option
 @debug_option
+@on_run
 def command(
-    path: Path,
-    device: str,
-    trust: bool,
-    data_root: Path | None,
+    run: "Run",
     split: str,
     samples: int,
-    chunk: int | None,
+    chunk: int,
     limit: int | None,
     seed: int,
     out: Path | None,
@@ -41,13 +58,11 @@ def command(
 ) -> None:
     """Estimate log p(x), or log p(x|y), of held-out data by importance sampling; nats a datum."""
     require_suffix(out, ".npz")
-    run = open_run(path, device, trust, data_root)
-
     from pyrovae.files import write_arrays
     from pyrovae.progress import progress
 
     with progress() as show:
-        found = run.log_likelihood(samples, split, limit, chunk, seed, show)  # type: ignore[arg-type]
+        found = run.log_likelihood(samples, split, limit, chunk or None, seed, show)  # type: ignore[arg-type]
     if out is not None:
         values = {name: getattr(found, name).numpy() for name in ("log_likelihood", "standard_error", "ess")}
         write_arrays(out, values)

@@ -1,12 +1,16 @@
 """`pyrovae reconstruct`: test data through guide and model."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import show
-from pyrovae.cli._runs import on_run, open_run, require_suffix, seed_option
+from pyrovae.cli._runs import on_run, require_suffix, seed_option
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
 
 
 @click.command(
@@ -15,16 +19,14 @@ Examples:
   pyrovae reconstruct runs/cvae-digits --out reconstructions.png
   pyrovae reconstruct runs/textvae-pydoc -n 5"""
 )
-@on_run
 @click.option("-n", "--number", "n", type=click.IntRange(min=1), default=10, show_default=True, help="How many data.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
-def command(path: Path, device: str, trust: bool, data_root: Path | None, n: int, seed: int, out: Path | None) -> None:
+@on_run
+def command(run: "Run", n: int, seed: int, out: Path | None) -> None:
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
     require_suffix(out, ".png", ".npz")
-    run = open_run(path, device, trust, data_root)
-
     from pyrovae import gallery
 
     if run.vocabulary is not None:

@@ -1,12 +1,16 @@
 """`pyrovae sample`: draws from the model of a run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import parse_given, show
-from pyrovae.cli._runs import on_run, open_run, require_suffix, seed_option
+from pyrovae.cli._runs import on_run, require_suffix, seed_option
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
 
 
 @click.command(
@@ -15,7 +19,6 @@ Examples:
   pyrovae sample runs/cvae-digits --out samples.png
   pyrovae sample runs/cvae-digits --given y=3 -n 50 --out threes.png"""
 )
-@on_run
 @click.option(
     "-n", "--number", "n", type=click.IntRange(min=1), help="How many [default: 100; of text or completions 10]."
 )
@@ -23,21 +26,11 @@ Examples:
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
-def command(
-    path: Path,
-    device: str,
-    trust: bool,
-    data_root: Path | None,
-    n: int | None,
-    given: tuple[str, ...],
-    seed: int,
-    out: Path | None,
-) -> None:
+@on_run
+def command(run: "Run", n: int | None, given: tuple[str, ...], seed: int, out: Path | None) -> None:
     """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), or sentences."""
     require_suffix(out, ".png", ".npz")
     values = parse_given(given)
-    run = open_run(path, device, trust, data_root)
-
     from pyrovae import gallery
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from pyrovae.evaluation import LogLikelihood as LogLikelihood
     from pyrovae.evaluation import log_likelihood as log_likelihood
     from pyrovae.fitting import fit as fit
+    from pyrovae.gallery import pictures as pictures
+    from pyrovae.loading import load as load
     from pyrovae.pair import Pair as Pair
     from pyrovae.run import Run as Run
-    from pyrovae.run import load as load
     from pyrovae.svi.elbo import ELBO as ELBO
     from pyrovae.testing import check as check
 
@@ -32,8 +33,9 @@ _HOMES = {
     "check": "pyrovae.testing",
     "compare": "pyrovae.comparison",
     "fit": "pyrovae.fitting",
-    "load": "pyrovae.run",
+    "load": "pyrovae.loading",
     "log_likelihood": "pyrovae.evaluation",
+    "pictures": "pyrovae.gallery",
 }
 
 __all__ = ["__version__", "data", *_HOMES]

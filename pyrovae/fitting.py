@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pyrovae import data as data_package
-from pyrovae import devices, evaluation, files, registry, store
+from pyrovae import devices, evaluation, files, gallery, registry, store
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.jsonable import finite
 from pyrovae.options import TrainConfig
@@ -107,7 +107,7 @@ def fit(
                 run.results |= scores(run, recipe.training, shown)
                 if folder is not None:
                     run.save(folder)
-                    run.pictures(folder)
+                    gallery.pictures(run, folder)
     return run
 
 

@@ -21,8 +21,8 @@ MOST_POINTS = 2000
 """In a scatter plot; more hide each other."""
 
 
-def write(run: Run, folder: Path) -> list[Path]:
-    """Everything that can be drawn of a run, into a folder."""
+def pictures(run: Run, folder: Path) -> list[Path]:
+    """Writes what the data of a run allow (curves, samples, reconstructions, latents) into a folder, and says which."""
     made = []
     if run.metrics:
         made.append(plots.curves(run.metrics, folder / "curves.png"))

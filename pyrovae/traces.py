@@ -163,13 +163,17 @@ def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structu
             f"{what} needs one weight a datum, and sites {found.outside} stand outside plate 'data': "
             f"move them into pyro.plate('data', len(x), dim=-1)"
         )
-    if found.shapes:
-        name, shape = next(iter(found.shapes.items()))
+    refuse_shapes(found.shapes, first_dim(batch))
+    return found
+
+
+def refuse_shapes(shapes: Mapping[str, tuple[int, ...]], B: int) -> None:
+    """Raises PyrovaeError for the first of the sites whose log_prob is not of shape (B,)."""
+    for name, shape in shapes.items():
         raise PyrovaeError(
-            f"site '{name}' has log_prob of shape {shape}, one value a datum would be ({first_dim(batch)},): "
+            f"site '{name}' has log_prob of shape {shape}, one value a datum would be ({B},): "
             f"add .to_event(n) for the dims of one datum"
         )
-    return found
 
 
 @contextmanager

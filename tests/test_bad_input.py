@@ -232,6 +232,9 @@ ON_A_RUN = [
     (("sample", "label", "--given", "x=3"), 2, "'x' is neither a condition nor a latent site"),
     (("sample", "label", "--given", "y=3"), 2, "y = 3 is no class: give a whole number from 0 to 2, or -1 for none"),
     (("sample", "label", "--given", "y=-2"), 2, "y = -2 is no class"),
+    (("sample", "label", "--given", "y=9", "--out", "x.npz"), 2, "y = 9 is no class"),
+    (("sample", "vector", "--given", "z=inf,0", "--out", "x.npz"), 2, "z = inf: give a finite number"),
+    (("sample", "text", "--given", "z=nan"), 2, "z = nan: give a finite number"),
     (("sample", "label", "--given", "y=0.5"), 2, "y = 0.5 is no class"),
     (("sample", "label", "--given", "z=nan,0"), 2, "z = nan: give a finite number"),
     (("sample", "label", "--given", "z=1,2,3"), 2, "z: a value of shape (3,) does not fit"),
@@ -519,7 +522,7 @@ def test_a_disk_that_is_full_in_the_middle_of_training(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_is_full_when_pictures_are_drawn_keeps_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(pyrovae.gallery, "write", no_space)
+    monkeypatch.setattr(pyrovae.gallery, "pictures", no_space)
     result = run(*fit(), "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "the disk is full" in the_error(result.stderr)

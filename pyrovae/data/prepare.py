@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from torch import Tensor
 
 from pyrovae.data.columns import arrange, classes, gather, labels, numbers
 from pyrovae.data.cut import cut
-from pyrovae.data.dataset import SPLITS, Columns, Dataset, Split, Transform
+from pyrovae.data.dataset import SPLITS, Dataset, Split, Transform
+from pyrovae.data.describe import Splits, describe
 from pyrovae.data.field import Field
 from pyrovae.data.options import DataConfig
 from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Raw, Sentences
 from pyrovae.data.text import prepare_text
 from pyrovae.errors import PyrovaeError, UsageError
-
-Splits = dict[Split, Columns]
 
 
 def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
@@ -64,28 +62,6 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
         seed=config.data_seed,
         description={**describe(name, splits, config), "binarize": binarize, "notes": notes},
     )
-
-
-def describe(name: str, splits: Splits, config: DataConfig) -> dict[str, Any]:
-    """What run.json keeps of any data set."""
-    return {
-        "source": name,
-        "counts": {split: len(next(iter(splits[split].values()))) for split in SPLITS},
-        "held_out": config.held_out,
-        "data_seed": config.data_seed,
-        "limit_train": config.limit_train,
-        "fingerprint": fingerprint(splits),
-    }
-
-
-def fingerprint(splits: Splits) -> str:
-    """sha256 over the stored columns of all splits, with their names, dtypes and shapes."""
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        for name, column in sorted(splits[split].items()):
-            digest.update(f"{split} {name} {column.dtype} {tuple(column.shape)}\n".encode())
-            digest.update(column.contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _check(raw: Raw, name: str) -> Splits:

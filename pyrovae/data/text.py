@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Columns, Dataset, Split
+from pyrovae.data.describe import describe
 from pyrovae.data.field import Field
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Sentences
@@ -23,8 +24,6 @@ def prepare_text(data: Sentences, name: str, config: DataConfig) -> Dataset:
     every sentence whole, so that a score is about all of them; nothing is cut short. Each split is stored as wide as
     its longest sentence, the shape of the field is the widest of them, and a batch is as wide as its own longest.
     """
-    from pyrovae.data.prepare import describe
-
     if config.binarize not in ("auto", "none"):
         raise UsageError(f"--binarize {config.binarize}: data '{name}' is text: leave the option out")
     if config.image_size is not None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pyrovae.errors import PyrovaeError
 from pyrovae.pair import Pair, first_dim
 from pyrovae.svi.terms import rate, rate_by_dim
-from pyrovae.traces import Site, is_local, sites, structure, traces
+from pyrovae.traces import Site, is_local, refuse_shapes, sites, structure, traces
 
 
 class Terms(NamedTuple):
@@ -97,10 +97,4 @@ def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.
         raise PyrovaeError(
             f"free bits are nats a datum, and sites {found.outside} stand outside plate 'data': set free_bits to 0"
         )
-    wrong = {name: shape for name, shape in found.shapes.items() if name not in found.outside}
-    if wrong:
-        name, shape = next(iter(wrong.items()))
-        raise PyrovaeError(
-            f"site '{name}' has log_prob of shape {shape}, one value a datum would be ({first_dim(batch)},): "
-            f"add .to_event(n) for the dims of one datum"
-        )
+    refuse_shapes({name: shape for name, shape in found.shapes.items() if name not in found.outside}, first_dim(batch))
