@@ -1,6 +1,7 @@
 """What commands print: one JSON object, or a small table."""
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,8 +42,10 @@ def likelihood_line(scores: Mapping[str, Any]) -> str:
     """`-20.33 nats, standard error 0.004 (200 samples a datum, 360 data)`: that of the Monte Carlo estimate."""
     if scores["log_likelihood"] is None:
         return "-"
+    error = scores["standard_error"]
+    error = "unknown" if error is None or math.isnan(error) else f"{error:.2g}"
     elbo = f", their ELBO {scores['scored_elbo']:.3f}" if "scored_elbo" in scores else ""
     return (
-        f"{scores['log_likelihood']:.3f} nats, standard error {scores['standard_error']:.2g} "
+        f"{scores['log_likelihood']:.3f} nats, standard error {error} "
         f"({scores['samples']} samples a datum, {scores['num_data']} data{elbo})"
     )

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pyrovae import files, plots, registry, store
+from pyrovae import evaluation, files, plots, registry, store
 from pyrovae.errors import UsageError
-from pyrovae.fitting import fit
+from pyrovae.fitting import evenly, fit
 from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
+from pyrovae.run import Run
 
 FIGURES = ("elbo", "log_likelihood", "rate", "active_units", "seconds", "parameters")
 
@@ -94,7 +95,7 @@ def compare(
                 run = fit(model, data, guide, path, overwrite, shown, **{**settings, "seed": seed})
                 if run.results["stopped"] == "interrupted":
                     raise KeyboardInterrupt
-                runs.append({"guide": guide, "seed": seed, **_figures(run, shown)})
+                runs.append({"guide": guide, "seed": seed, **_figures(run)})
     setting = {
         "data": run.description,
         "data_name": run.recipe.data,
@@ -108,15 +109,15 @@ def compare(
     return found
 
 
-def _figures(run: Any, shown: Progress) -> dict[str, float]:
-    from pyrovae.evaluation import diagnose
-
-    found = diagnose(run.pair, run.split("test", run.recipe.training.score_limit))
+def _figures(run: Run) -> dict[str, float]:
+    """All of the same test data: those whose log-likelihood `fit` has estimated."""
+    batch = evenly(run.split("test"), run.recipe.training.score_limit)
+    scores = evaluation.elbo(run.pair, batch)
     return {
-        "elbo": run.results["test_elbo"],
+        "elbo": scores["elbo"],
         "log_likelihood": run.results["log_likelihood"],
-        "rate": run.results["test_rate"],
-        "active_units": sum(found.active_units.values()),
+        "rate": scores["rate"],
+        "active_units": sum(evaluation.diagnose(run.pair, batch).active_units.values()),
         "seconds": run.results["train_seconds"],
         "parameters": run.results["parameters"],
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pyrovae import data as data_package
 from pyrovae import devices, evaluation, files, gallery, registry, store
@@ -119,10 +120,8 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     """
     started, batch = time.perf_counter(), run.split("test")
     found: dict[str, Any] = {f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch).items()}
-    n = len(batch[0])
-    chosen = torch.linspace(0, n - 1, min(n, config.score_limit)).round().long()
-    part = [tensor[chosen] for tensor in batch]
-    if len(chosen) < n:
+    part = evenly(batch, config.score_limit)
+    if len(part[0]) < len(batch[0]):
         found["scored_elbo"] = evaluation.elbo(run.pair, part)["elbo"]
     try:
         summary = evaluation.log_likelihood(run.pair, part, config.score_samples, show=shown).summary()
@@ -132,6 +131,13 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     del summary["seconds"]
     found |= summary
     return found | {"score_seconds": time.perf_counter() - started}
+
+
+def evenly(batch: Sequence[Tensor], limit: int) -> tuple[Tensor, ...]:
+    """At most `limit` data of a batch, evenly spaced."""
+    n = len(batch[0])
+    chosen = torch.linspace(0, n - 1, min(n, limit)).round().long()
+    return tuple(tensor[chosen] for tensor in batch)
 
 
 def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:

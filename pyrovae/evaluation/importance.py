@@ -23,7 +23,8 @@ class LogLikelihood:
 
     Attributes:
         log_likelihood: (N,) one estimate a datum.
-        standard_error: (N,) Monte Carlo standard error of each, by the delta method: sqrt(1 / ESS - 1 / K).
+        standard_error: (N,) Monte Carlo standard error of each, by the delta method: sqrt(1 / ESS - 1 / K). NaN for one
+            sample, which does not say; 0 where nothing is drawn.
         ess: (N,) effective sample size of the K weights, between 1 and K.
         samples: K.
         seconds: how long it took.
@@ -102,9 +103,12 @@ def log_likelihood(
             shown.advance(log_likelihood=mean)
     first, second = torch.cat(pieces, 1)
     ess = (2 * first - second).exp().clamp(1.0, samples)
+    error = (1 / ess - 1 / samples).clamp_min(0).sqrt()
+    if samples == 1 and found.latent:
+        error = torch.full_like(error, torch.nan)
     return LogLikelihood(
         log_likelihood=first - math.log(samples),
-        standard_error=(1 / ess - 1 / samples).clamp_min(0).sqrt(),
+        standard_error=error,
         ess=ess,
         samples=samples,
         seconds=time.perf_counter() - started,
