@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-CPU_BYTES = 128 * 2**20
+CPU_BYTES = 32 * 2**20
 """Memory of one chunk on a CPU; larger ones gain nothing there."""
 
 LIVE = 4
