@@ -22,8 +22,9 @@ from torch.nn.functional import linear
 from pyrovae import nets
 from pyrovae.config import Config as Base
 from pyrovae.data.field import Field
+from pyrovae.data.transforms import trim
 from pyrovae.errors import UsageError
-from pyrovae.likelihoods import Autoregressive, trim
+from pyrovae.likelihoods import Autoregressive
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.priors import StandardNormal

@@ -73,7 +73,7 @@ def from_signature(function: Callable[..., Any], leave_out: Collection[str] = ()
 def read_toml(path: Path) -> dict[str, Any]:
     """The keys of a TOML file; raises UsageError where it is missing or no TOML."""
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"config file {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyrovae import data as data_package
 from pyrovae import devices, evaluation, files, gallery, registry, store
+from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.jsonable import finite
 from pyrovae.options import TrainConfig
@@ -22,7 +23,7 @@ from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
 from pyrovae.seeding import seeded
-from pyrovae.training import Trained, train, warnings
+from pyrovae.training import Trained, epochs, train
 
 
 def fit(
@@ -48,7 +49,7 @@ def fit(
         overwrite: replace the run that is in `out`.
         show: where progress goes; None is stderr, False is nowhere.
         settings: options of the variant, of the data (`pyrovae.data.DataConfig`) and of training
-            (`pyrovae.recipe.TrainConfig`), by name.
+            (`pyrovae.options.TrainConfig`), by name.
 
     Returns:
         The run, with the weights of the best held-out ELBO; `run.results["stopped"]` is `interrupted` after Ctrl-C.
@@ -82,7 +83,7 @@ def fit(
         dataset.require(pair.inputs)
         pair.to(device)
         with _shown(show) as shown:
-            for note in [*dataset.description.get("notes", []), *warnings(dataset, recipe.training)]:
+            for note in notes(dataset, recipe):
                 shown.line(f"note: {note}")
             # A run that is to be replaced stays as it is until the new one is trained.
             live = None if folder is None or store.is_run(folder) else folder
@@ -110,6 +111,20 @@ def fit(
                     run.save(folder)
                     gallery.pictures(run, folder)
     return run
+
+
+def notes(data: Dataset, recipe: Recipe) -> list[str]:
+    """What a person should know before training starts."""
+    config, total, found = recipe.training, epochs(data, recipe.training), [*data.description.get("notes", [])]
+    if config.kl_warmup > total:
+        end = config.beta * total / config.kl_warmup
+        found.append(
+            f"the KL warm-up of {config.kl_warmup:g} epochs is longer than training ({total}): the KL weight ends at "
+            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; set --kl-warmup below {total}"
+        )
+    if getattr(recipe.options, "likelihood", None) == "bce":
+        found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")
+    return found
 
 
 def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:

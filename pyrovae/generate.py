@@ -21,9 +21,10 @@ Sites = dict[str, Site]
 def expectation(site: Site) -> Tensor:
     """E[x | z] of a generated site where its distribution knows it (pixels), else the drawn value (words)."""
     try:
-        return site["fn"].mean
+        mean = site["fn"].mean
     except (NotImplementedError, AttributeError):
         return site["value"]
+    return mean if mean.isfinite().all() else site["value"]  # a class has no mean: torch says NaN
 
 
 def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> None:
@@ -62,7 +63,7 @@ def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] 
     device = device_of(pair)
     order = torch.arange(n) % first_dim(like)
     batch = [tensor[order].to(device) for tensor in like]
-    found = structure(pair, batch[: len(batch)])
+    found = structure(pair, batch)
     conditions = [name for name in pair.inputs if name not in found.generated]
     with torch.no_grad(), unvalidated(), evaluating(pair):
         latent = sites(draw(pair.model, batch), observed=False)
@@ -81,7 +82,9 @@ def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] 
 
 
 def _fit(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """`value` broadcast to `shape`: one value for every datum, or one for each."""
+    """`value` broadcast to `shape`: one for all data (a number, or a whole value), or one for each."""
+    if value.shape == shape[1:]:
+        return value.expand(shape)
     try:
         return (
             value.reshape(-1, *[1] * (len(shape) - 1)).expand(shape)

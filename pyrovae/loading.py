@@ -14,6 +14,7 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe
 from pyrovae.run import FORMAT, Run
+from pyrovae.seeding import seeded
 
 
 def load(
@@ -58,7 +59,7 @@ def load(
             raise UsageError(
                 f"{path} was made with your own code, {name}: it is only run with --trust (Python: trust=True)"
             )
-        variant = None if name is None or pair is not None else registry.variant(name)
+        variant = None if name is None or (pair is not None and ":" in name) else registry.variant(name)
         try:
             recipe = (
                 Recipe.from_json(content["recipe"], variant)
@@ -76,7 +77,8 @@ def load(
                 f"{path} holds a pair that was handed over in Python: give one again, pyrovae.load(run, pair=...)"
             )
         try:
-            pair = recipe.build(variant, fields)
+            with seeded(0):  # weights that are replaced below; the caller's generator stays as it is
+                pair = recipe.build(variant, fields)
         except PyrovaeError:
             raise
         except Exception as error:

@@ -44,7 +44,7 @@ class Pair(nn.Module):
         super().__init__()
         self.model = model
         self.guide = guide
-        self.inputs = tuple(inputs)
+        self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         for program in (model, guide):
             if announce not in program._forward_pre_hooks.values():
                 program.register_forward_pre_hook(announce)

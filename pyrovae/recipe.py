@@ -55,6 +55,9 @@ class Recipe:
         who = f"model {variant.name}" if variant else "fit"
         known = [*own.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields]
         refuse_unknown(settings, known, who)
+        twice = [name for name in own.model_fields if known.count(name) > 1]
+        if twice:
+            raise UsageError(f"{who}: its option '{twice[0]}' is also one of training or data: rename the parameter")
         if guide is not None and (variant is None or variant.guide is None):
             raise UsageError(f"guide {guide}: {variant.name if variant else 'this pair'} brings a guide of its own")
         guide = variant.guide if guide is None and variant else guide

@@ -5,6 +5,7 @@ own: `my_model.py:MyVAE`, `package.module:MyVAE`. Listing names imports nothing.
 """
 
 import ast
+import copy
 import functools
 import importlib
 import importlib.metadata
@@ -32,7 +33,8 @@ Kind = Literal["models", "guides"]
 Family = Callable[[int, int], "nn.Module"]
 """(context, features) -> a module h -> q(z | h)."""
 
-INJECTED = ("fields", "family", "context", "features")
+GIVEN_TO_MODEL = ("fields", "family")
+GIVEN_TO_GUIDE = ("context", "features")
 """Parameters of a user's callable that pyrovae gives; the others are its options."""
 
 
@@ -65,10 +67,10 @@ def describe(kind: Kind) -> dict[str, str]:
     """Names and one line on each, without importing them: the first line of each file's docstring."""
     found = {}
     for name, origin in _files(kind).items():
-        doc = ast.get_docstring(ast.parse(origin.read_text())) or ""
+        doc = ast.get_docstring(ast.parse(origin.read_text(encoding="utf-8"))) or ""
         found[name] = doc.partition("\n")[0].rstrip(".")
     for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}"):
-        found[point.name] = f"from {point.value}"
+        found.setdefault(point.name, f"from {point.value}")
     return found
 
 
@@ -98,7 +100,7 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
     from pyrovae.pair import Pair
 
     if isinstance(make, Pair):
-        pair, make = make, lambda: pair
+        pair, make = make, lambda: copy.deepcopy(pair)  # each run has a pair of its own
     if not callable(make):
         raise UsageError(f"{name} is a {type(make).__name__}: it must be a Pair, or a class or function that gives one")
     takes = inspect.signature(make).parameters
@@ -112,7 +114,7 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
             )
         return made
 
-    config = from_signature(make, leave_out=INJECTED)
+    config = from_signature(make, leave_out=GIVEN_TO_MODEL)
     guide = "diagonal" if "family" in takes else None
     return Variant(name, config, build, lambda config, data: data, guide, "digits", TrainConfig, own)
 
@@ -129,7 +131,7 @@ def guide_config(name: str) -> type[Config]:
     make = _family_class(name)
     if not callable(make) or not {"context", "features"} <= set(inspect.signature(make).parameters):
         raise UsageError(f"{name} is no guide family: it must be a class or function of (context, features)")
-    return from_signature(make, leave_out=INJECTED)
+    return from_signature(make, leave_out=GIVEN_TO_GUIDE)
 
 
 def split_spec(spec: str) -> tuple[str, dict[str, str]]:
@@ -166,14 +168,15 @@ def _files(kind: Kind) -> dict[str, Path]:
 def _find(kind: Kind, name: str) -> Any:
     if ":" in name:
         return _own(name)
-    for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}", name=name):
-        return point.load()
     known = describe(kind)
     if name.endswith(".py") and Path(name).is_file():
         raise UsageError(f"{name} is a file: name the class or function in it, {name}:MyVAE")
     if name not in known:
         raise UsageError(f"there is no {kind[:-1]} '{name}'{did_you_mean(name, known)}")
-    return importlib.import_module(f"pyrovae.{kind}.{name}")
+    if name in _files(kind):
+        return importlib.import_module(f"pyrovae.{kind}.{name}")
+    (point,) = importlib.metadata.entry_points(group=f"pyrovae.{kind}", name=name)
+    return point.load()
 
 
 def _own(name: str) -> Any:
@@ -197,7 +200,8 @@ def _own(name: str) -> Any:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"there is no file {path}: name your own pair as path/to/file.py:Name")
-    key = f"pyrovae_user_{path.stem}_{abs(hash(path.resolve())):x}"
+    # The time of the last change is part of the name: an edited file is read again.
+    key = f"pyrovae_user_{path.stem}_{abs(hash((path.resolve(), path.stat().st_mtime_ns))):x}"
     if key in sys.modules:
         return sys.modules[key]
     spec = importlib.util.spec_from_file_location(key, path)

@@ -99,7 +99,8 @@ class Run:
 
     def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
         """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
-        return self.data.split(split, self.pair.inputs, limit)
+        device = evaluation.chunks.device_of(self.pair)
+        return tuple(tensor.to(device) for tensor in self.data.split(split, self.pair.inputs, limit))
 
     def log_likelihood(
         self,

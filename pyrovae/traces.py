@@ -154,10 +154,7 @@ def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
 def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structure:
     """Refuses a pair that has no weight of its own for each datum; raises PyrovaeError that names the sites."""
     found = structure(pair, batch)
-    if found.missing:
-        raise PyrovaeError(
-            f"latent sites {found.missing} stand in only one of model and guide: give both the same sites"
-        )
+    refuse_missing(found)
     if found.outside:
         raise PyrovaeError(
             f"{what} needs one weight a datum, and sites {found.outside} stand outside plate 'data': "
@@ -165,6 +162,14 @@ def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structu
         )
     refuse_shapes(found.shapes, first_dim(batch))
     return found
+
+
+def refuse_missing(found: Structure) -> None:
+    """Raises PyrovaeError where model and guide have not the same latent sites."""
+    if found.missing:
+        raise PyrovaeError(
+            f"latent sites {found.missing} stand in only one of model and guide: give both the same sites"
+        )
 
 
 def refuse_shapes(shapes: Mapping[str, tuple[int, ...]], B: int) -> None:

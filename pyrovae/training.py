@@ -68,18 +68,6 @@ def epochs(data: Dataset, config: TrainConfig) -> int:
     return config.epochs or max(10, math.ceil(STEPS * batch_size(data, config) / data.size("train")))
 
 
-def warnings(data: Dataset, config: TrainConfig) -> list[str]:
-    """What a person should know before training starts."""
-    total, found = epochs(data, config), []
-    if config.kl_warmup > total:
-        end = config.beta * total / config.kl_warmup
-        found.append(
-            f"the KL warm-up of {config.kl_warmup:g} epochs is longer than training ({total}): the KL weight ends at "
-            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; set --kl-warmup below {total}"
-        )
-    return found
-
-
 def shuffled(columns: Columns, size: int, device: torch.device, lengths: Tensor | None = None) -> Iterator[Columns]:
     """The rows in a fresh order, in pieces of `size`, one of them short; drawn from torch's generator.
 
@@ -130,6 +118,8 @@ def train(
     at_once = data_at_once(pair, valid)
     objective = ELBO(pair, config.particles if config.particles > 1 else None, config.free_bits)
     parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise PyrovaeError("the pair has no parameter that requires a gradient: there is nothing to train")
     optimizer = Optimizer(parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip)
     step = Step(objective, optimizer)
 

@@ -660,3 +660,11 @@ def test_faults_of_text(tmp_path):
     (tmp_path / "u" / "train.txt").write_text("a\n")
     with pytest.raises(PyrovaeError, match=r"a.train.txt.gz and train.txt, two train splits"):
         load(folder)
+
+
+@pytest.mark.parametrize("mode", ["static", "threshold"])
+def test_frozen_bits_do_not_depend_on_limit_train(mode):
+    whole, few = (load("digits", DataConfig(binarize=mode, limit_train=limit)) for limit in (None, 10))
+    assert few.size("train") == 10
+    for split in ("valid", "test"):
+        assert torch.equal(whole.columns[split]["x"], few.columns[split]["x"])

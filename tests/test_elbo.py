@@ -1,6 +1,7 @@
 """The ELBO against Pyro's Trace_ELBO and against closed forms; what it refuses; what scoring leaves alone."""
 
 import copy
+import math
 
 import pyro
 import pyro.distributions as dist
@@ -9,6 +10,7 @@ import torch
 from conftest import case, linear
 from pyro.infer import Trace_ELBO
 from torch import nn
+from torch.distributions import AffineTransform
 
 from pyrovae import ELBO, Pair, PyrovaeError
 from pyrovae.evaluation import diagnose, elbo
@@ -65,7 +67,9 @@ def test_closed_rate_is_the_kl_divergence():
     assert found.rate["z"] == pytest.approx(by_dim.sum().item(), rel=1e-5)
     assert found.rate_by_dim["z"] == pytest.approx(by_dim.tolist(), rel=1e-4)
     assert found.units == {"z": 3}
-    assert 0 <= found.active_units["z"] <= 3
+    varies = loc.var(0, correction=0)
+    assert found.active_units == {"z": int((varies > 0.01).sum())}
+    assert found.active_units["z"] > 0
     assert diagnose(case("vae", "full").pair(), tried.batch).rate_by_dim["z"] is None
 
 
@@ -85,24 +89,81 @@ def test_active_units_are_dims_whose_mean_varies():
     assert found.active_units == {"z": 2}  # variance 0.0025 is under the threshold of 0.01
 
 
+class TopDown(nn.Module):
+    """z2 ~ N(0, I), z1 ~ N(z2, I), x ~ N(z1, I)."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z2 = pyro.sample("z2", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            z1 = pyro.sample("z1", dist.Normal(z2, 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z1, 1.0).to_event(1), obs=x)
+
+
+class BottomUp(nn.Module):
+    """z1 ~ N(reads * x, I), z2 ~ N(z1, I / 4)."""
+
+    def __init__(self, reads=1.0):
+        super().__init__()
+        self.reads = reads
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z1 = pyro.sample("z1", dist.Normal(self.reads * x, 1.0).to_event(1))
+            pyro.sample("z2", dist.Normal(z1, 0.5).to_event(1))
+
+
 def test_order_rule_of_closed_forms():
     """Bottom-up q of a top-down p: the KL of z1 given z2 is no number of one draw of z2."""
-
-    class Model(nn.Module):
-        def forward(self, x):
-            with pyro.plate("data", len(x), dim=-1):
-                z2 = pyro.sample("z2", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
-                z1 = pyro.sample("z1", dist.Normal(z2, 1.0).to_event(1))
-                pyro.sample("x", dist.Normal(z1, 1.0).to_event(1), obs=x)
-
-    class BottomUp(nn.Module):
-        def forward(self, x):
-            with pyro.plate("data", len(x), dim=-1):
-                z1 = pyro.sample("z1", dist.Normal(x, 1.0).to_event(1))
-                pyro.sample("z2", dist.Normal(z1, 1.0).to_event(1))
-
-    assert closed_form(*traces(Pair(Model(), BottomUp()), [torch.randn(3, 2)])) == {"z2"}
+    assert closed_form(*traces(Pair(TopDown(), BottomUp()), [torch.randn(3, 2)])) == {"z2"}
     assert closed_form(*traces(linear().pair, [linear().x])) == {"z"}
+
+
+def test_rates_of_a_bottom_up_guide_are_those_of_many_draws():
+    """E[log q(z1) - log p(z1 | z2)] = (0.5^2 - 1) / 2 a dimension; a KL given one draw of z2 would be 0.625."""
+    x = torch.randn(20000, 2)
+    pair = Pair(TopDown(), BottomUp())
+    found = diagnose(pair, [x], seed=1)  # with seed 0 the noise would be x again
+    assert found.rate["z1"] == pytest.approx(2 * -0.375, abs=0.05)
+    assert found.rate_by_dim["z1"] == pytest.approx([-0.375] * 2, abs=0.03)
+    z2 = (0.5 * (x**2 + 1 + 0.25 - 1) - math.log(0.5)).mean(0)
+    assert found.rate["z2"] == pytest.approx(z2.sum().item(), abs=0.05)
+    p, q = traces(pair, [x], K=5)
+    many = sum((q.nodes[name]["log_prob"] - p.nodes[name]["log_prob"]).mean().item() for name in ("z1", "z2"))
+    assert sum(found.rate.values()) == pytest.approx(many, abs=0.05)
+
+
+class NoMean(nn.Module):
+    """Standard normal z without a mean in closed form, moved by `reads` * x."""
+
+    def __init__(self, reads):
+        super().__init__()
+        self.reads = torch.tensor(reads)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            normal = dist.Normal(torch.zeros_like(x), torch.ones_like(x)).to_event(1)
+            shift = AffineTransform(self.reads * x, torch.ones_like(x), event_dim=1)
+            pyro.sample("z", dist.TransformedDistribution(normal, [shift]))
+
+
+class Standard(nn.Module):
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros_like(x), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+def test_the_noise_of_a_drawn_mean_makes_no_unit_active():
+    """64 draws leave a variance of 1/64 = 0.016, above the threshold."""
+    x = [torch.randn(500, 3)]
+    assert diagnose(Pair(Standard(), NoMean([0.0, 0.0, 0.0])), x).active_units == {"z": 0}
+    assert diagnose(Pair(Standard(), NoMean([1.0, 0.0, 0.5])), x).active_units == {"z": 2}
+
+
+def test_the_noise_of_a_latent_before_makes_no_unit_active():
+    x = [torch.randn(500, 2)]
+    assert diagnose(Pair(TopDown(), BottomUp(reads=0.0)), x).active_units == {"z1": 0, "z2": 0}
+    assert diagnose(Pair(TopDown(), BottomUp(reads=1.0)), x).active_units == {"z1": 2, "z2": 2}
 
 
 def test_kl_weight_weighs_the_loss_and_never_what_is_printed():

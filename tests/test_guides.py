@@ -173,3 +173,16 @@ def test_steps_of_iaf_are_autoregressive_in_orders_that_turn():
 def test_options_of_a_spec_reach_the_family():
     assert len(registry.family("iaf:steps=3:hidden=5")(CONTEXT, 2).steps) == 3
     assert registry.family("lowrank:rank=9")(CONTEXT, 2).rank == 2
+
+
+def test_log_determinant_of_a_value_that_is_not_the_last_one():
+    family = IAF(CONTEXT, 3, steps=1, hidden=8).double()
+    (step,) = family(torch.randn(CONTEXT, dtype=torch.float64)).transforms
+    x = torch.randn(3, dtype=torch.float64)
+    wanted = torch.linalg.slogdet(torch.autograd.functional.jacobian(step, x)).logabsdet
+    y, other = step(x), torch.randn(3, dtype=torch.float64)
+    torch.testing.assert_close(step.log_abs_det_jacobian(x, y), wanted)
+    last = step(other)  # now this one is cached
+    assert abs(step.log_abs_det_jacobian(other, last) - wanted) > 1e-4
+    torch.testing.assert_close(step.log_abs_det_jacobian(x, y), wanted)
+    torch.testing.assert_close(step.log_abs_det_jacobian(step.inv(y.clone()), y), wanted)

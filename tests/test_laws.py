@@ -243,11 +243,15 @@ def test_a_constructor_that_fails_is_one_sentence():
 def test_what_is_given_to_check_is_looked_at():
     with pytest.raises(UsageError, match="at least 2"):
         check(Pair(Model(), Guide()), [torch.randn(1, 6)])
-    assert "1 tensors" not in check(Pair(Model(), Guide()), [torch.randn(9, 6)])[0].detail
-    assert "give one for each" in check(Pair(Model(), Guide()), [torch.randn(9, 6)] * 2)[0].detail
+    assert check(Pair(Model(), Guide()), [torch.randn(9, 6)])[0].passed is True
+    assert check(Pair(Model(), Guide()), [torch.randn(9, 6)] * 2)[0].detail.startswith(
+        "the batch has 2 tensors, and the pair reads x: give one for each"
+    )
     pair = Pair(Model(), Guide(), inputs=("x", "y"))
     assert "[8, 9] rows" in check(pair, [torch.randn(9, 6), torch.randn(8)])[0].detail
-    assert "nn.Linear" not in check(lambda: nn.Linear(1, 1), [torch.randn(9, 6)])[0].detail
+    assert check(lambda: nn.Linear(1, 1), [torch.randn(9, 6)])[0].detail.startswith(
+        "a Linear was made, and must be a pyrovae.Pair(model, guide, inputs)"
+    )
     fields = {"x": pyrovae.data.Field((2, 3), "real")}
     assert "event shape (6,)" in check(Pair(Model(), Guide()), [torch.randn(9, 6)], fields)[0].detail
 
@@ -314,3 +318,12 @@ def test_a_program_of_two_pairs_announces_once():
     model = Model()
     Pair(model, Guide()), Pair(model, Guide())
     assert list(model._forward_pre_hooks.values()).count(announce) == 1
+
+
+def test_a_pair_in_double_precision_leaves_the_default_dtype_alone():
+    try:
+        laws = check(Pair(Model(), Guide()).double(), [torch.randn(9, 6, dtype=torch.float64)])
+        assert torch.get_default_dtype() == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert told(laws) == {}

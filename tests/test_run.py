@@ -469,3 +469,48 @@ def test_real_conditions_go_along_the_line():
     run.pair.model.register_forward_pre_hook(lambda module, args: found.append(args[1]))
     run.interpolate(1, 3)
     assert torch.allclose(found[-1][1], (batch[1][0] + batch[1][1]) / 2)
+
+
+def test_an_interpolation_goes_from_the_first_to_the_second():
+    pair, x = Pair(Model(), Guide()).eval(), torch.randn(4, 6)
+    found = generate.interpolate(pair, [x], 3)["x"]["fn"].mean.unflatten(0, (2, 3))
+    with torch.no_grad():
+        ends = pair.model.decoder(pair.guide.encoder(x)).unflatten(0, (2, 2))
+    torch.testing.assert_close(found[:, 0], ends[:, 0])
+    torch.testing.assert_close(found[:, 1], ends.mean(1))
+    torch.testing.assert_close(found[:, 2], ends[:, 1])
+    run = pyrovae.fit(pair, data=torch.randn(40, 6), **QUICK)
+    with torch.no_grad():
+        ends = run.pair.model.decoder(run.pair.guide.encoder(run.split("test")[0]))
+    torch.testing.assert_close(run.interpolate(rows=2, steps=2).flatten(0, 1), ends)
+
+
+def test_a_latent_vector_is_one_for_all_rows_and_a_matrix_one_for_each():
+    run = pyrovae.fit(Pair(Model(), Guide()), data=torch.randn(40, 6), **QUICK)
+    z = torch.tensor([[0.5, -1.0], [2.0, 0.3]])
+    with torch.no_grad():
+        wanted = run.pair.model.decoder(z)
+    torch.testing.assert_close(run.sample(2, z=[0.5, -1.0]), wanted[:1].expand(2, 6))
+    torch.testing.assert_close(run.sample(3, z=[0.5, -1.0]), wanted[:1].expand(3, 6))
+    torch.testing.assert_close(run.sample(2, z=z), wanted)
+
+
+def test_loading_leaves_the_generator_as_found(saved):
+    for name, (_, kind, _, _) in FITS.items():
+        state = torch.get_rng_state()
+        pyrovae.load(saved / name, data=data_of(kind, saved) if kind != "text" else None, device="cpu")
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_given_quadrants_are_shown_as_given(saved):
+    run = pyrovae.load(saved / "cvae-quadrants", data=data_of("images", saved), device="cpu")
+    y = run.split("test")[1]
+    line, called = run.ends(2)[1].unflatten(0, (2, 2)), []
+    run.pair.model.register_forward_pre_hook(lambda module, args: called.append(args[1]))
+    between = run.interpolate(rows=2, steps=3)
+    torch.testing.assert_close(called[-1].unflatten(0, (2, 3))[:, [0, 2]], line)
+    for shown, given in ((run.sample(3), y[:3]), (run.reconstruct(3), y[:3]), (between.flatten(0, 1), called[-1])):
+        mask = given[:, 1:] == 1
+        assert 0 < mask.float().mean() < 1
+        torch.testing.assert_close(shown[mask], given[:, :1][mask])
+        assert not torch.isin(shown[~mask], torch.tensor([0.0, 1.0])).any()  # what was not given is still E[x | z]

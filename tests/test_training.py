@@ -7,17 +7,19 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from conftest import case
+from conftest import case, linear
 from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, store
 from pyrovae.data import DataConfig, load
+from pyrovae.fitting import notes
 from pyrovae.options import TrainConfig
 from pyrovae.progress import progress
+from pyrovae.recipe import Recipe
 from pyrovae.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate
-from pyrovae.training import batch_size, epochs, shuffled, train, warnings
+from pyrovae.training import batch_size, epochs, shuffled, train
 
 CPU = torch.device("cpu")
 KEYS = ["epoch", "step", "train_elbo", "valid_elbo", "rate", "distortion", "lr", "kl_weight", "train_seconds", "steps"]
@@ -171,7 +173,6 @@ class Plain(nn.Module):
             pyro.sample("x", dist.Normal(z + self.shift, 1.0).to_event(1), obs=x)
 
 
-@pytest.mark.filterwarnings("ignore:x is taken")
 def test_a_bad_batch_is_skipped_and_the_rest_is_trained():
     x = torch.randn(60, 2)
     x[:, 0] = x[:, 0].clamp(-3, 3)
@@ -231,11 +232,11 @@ def test_kl_weight_grows_in_training(data):
 
 
 def test_a_warmup_longer_than_training_is_told(data):
-    (told,) = warnings(data, TrainConfig(epochs=10, kl_warmup=40, beta=2.0))
+    (told,) = notes(data, Recipe.of(None, settings={"epochs": 10, "kl_warmup": 40, "beta": 2.0}))
     assert "longer than training (10)" in told
     assert "0.50" in told
     assert "beta below 2" in told
-    assert warnings(data, TrainConfig(epochs=10, kl_warmup=10)) == []
+    assert notes(data, Recipe.of(None, settings={"epochs": 10, "kl_warmup": 10})) == []
 
 
 def test_patience_stops_where_nothing_gets_better(data, monkeypatch):
@@ -422,3 +423,47 @@ def test_modes_of_a_pair(data):
     assert not pyrovae.fit(
         vae(data), data=data, epochs=1, **{k: SMALL[k] for k in ("score_samples", "device", "show")}
     ).pair.training
+
+
+@pytest.fixture
+def pieces():
+    """50 training data of `linear`: batches of 16, 16, 16 and 2."""
+    return load(linear(n=62).x.float(), DataConfig(held_out=6))
+
+
+def test_the_elbo_of_an_epoch_is_a_mean_over_data_with_a_short_last_batch(pieces):
+    """The ELBO of the exact posterior is log p(x), whatever is drawn."""
+    exact = linear(n=62)
+    (x,) = pieces.split("train", ("x",))
+    rows = (exact.x.float()[:, None] == x).all(-1).any(1)
+    assert rows.sum() == 50
+    (found,) = trained(exact.pair.float(), pieces, epochs=1, batch_size=16, lr=1e-12).metrics
+    assert found["steps"] == 4
+    assert found["train_elbo"] == pytest.approx(exact.log_p[rows].mean().item(), abs=1e-4)
+    assert found["train_elbo"] == pytest.approx(-found["rate"] - found["distortion"], rel=1e-5)
+
+
+def test_a_global_latent_pays_each_batch_its_share(global_pair, monkeypatch):
+    seen = []
+
+    class Listened(Step):
+        def gradients(self, batch, kl_weight, fraction):
+            seen.append((len(batch[0]), float(fraction)))
+            return super().gradients(batch, kl_weight, fraction)
+
+    monkeypatch.setattr("pyrovae.training.Step", Listened)
+    trained(global_pair, load(torch.randn(62, 2), DataConfig(held_out=6)), epochs=1, batch_size=16)
+    assert [size for size, _ in seen] == [16, 16, 16, 2]
+    assert [share for _, share in seen] == pytest.approx([16 / 50] * 3 + [2 / 50])
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "adamax"])
+@pytest.mark.parametrize("clip", [0.0, 0.5])
+def test_a_pair_in_double_precision_trains(pieces, name, clip):
+    pair = linear(wider=1.5).pair
+    before = {key: parameter.detach().clone() for key, parameter in pair.named_parameters()}
+    found = trained(pair, pieces, epochs=2, optimizer=name, clip=clip)
+    assert (found.stopped, found.skipped) == ("done", 0)
+    for key, parameter in pair.named_parameters():
+        assert parameter.dtype == torch.float64
+        assert not torch.equal(parameter, before[key])

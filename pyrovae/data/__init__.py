@@ -62,6 +62,9 @@ def load(spec: Any, config: DataConfig | None = None) -> Dataset:
 
     config = config or DataConfig()
     if isinstance(spec, Dataset):
+        if config.model_fields_set:
+            named = ", ".join(sorted(config.model_fields_set))
+            raise UsageError(f"{named}: a Dataset is made already: give these options when you make it, to data.load")
         return spec
     if not isinstance(spec, str | os.PathLike):
         return prepare(spec, "arrays", config)

@@ -87,6 +87,11 @@ def arrange(x: Tensor, what: str) -> Tensor:
     )
 
 
+def is_vector(y: Tensor) -> bool:
+    """Whether floats are a real condition, (N, D), and no labels: one column of whole numbers is labels."""
+    return y.dim() > 1 and (y.shape[1:].numel() > 1 or bool((y != y.round()).any()))
+
+
 def labels(y: Tensor, what: str) -> Tensor:
     """Classes as int64 `(N,)`, -1 where the label is missing."""
     if y.dim() == 2 and y.shape[1] == 1:

@@ -74,9 +74,10 @@ class Numbers:
             )
         if mode == "dynamic":
             return dataclasses.replace(self, kind="binary"), mode
-        generator = torch.Generator().manual_seed(seed)
         column: Column = {split: torch.empty_like(self.column[split], dtype=torch.uint8) for split in SPLITS}
-        for split in SPLITS:
+        for number, split in enumerate(SPLITS):
+            # A generator for each split: the bits of test do not depend on how many are trained on.
+            generator = torch.Generator().manual_seed(seed + number)
             for start in range(0, len(column[split]), CHUNK):
                 value = self.column[split][start : start + CHUNK].to(torch.float32) / self.divisor
                 bits = torch.bernoulli(value, generator=generator) if mode == "static" else value > 0.5
@@ -102,5 +103,6 @@ def _resize(images: Tensor, size: int) -> Tensor:
     parts = []
     for part in images.split(CHUNK):
         small = interpolate(part.to(torch.float32), (size, size), mode="bilinear", antialias=True)
+        small = small.clamp(float(images.min()), float(images.max()))  # rounding goes beyond both by a little
         parts.append(small.round().to(torch.uint8) if images.dtype == torch.uint8 else small)
     return torch.cat(parts)

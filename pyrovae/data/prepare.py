@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pyrovae.data.columns import arrange, classes, gather, labels, numbers
+from pyrovae.data.columns import arrange, classes, gather, is_vector, labels, numbers
 from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Dataset, Split, Transform
 from pyrovae.data.describe import Splits, describe
@@ -72,8 +72,7 @@ def _check(raw: Raw, name: str) -> Splits:
         for field, value in columns.items():
             what = f"data '{name}': {field} of {split}"
             tensor = numbers(value, what)
-            # y of floats with more than one dim is a real vector, as a condition may be.
-            vector = tensor.is_floating_point() and (field != "y" or tensor.dim() > 1)
+            vector = tensor.is_floating_point() and (field != "y" or is_vector(tensor))
             is_label = not vector and (field == "y" or (field != "x" and tensor.dim() == 1))
             found[split][field] = labels(tensor, what) if is_label else arrange(tensor, what)
         lengths = {field: len(column) for field, column in found[split].items()}

@@ -41,9 +41,13 @@ class Trim:
     pad: int
 
     def __call__(self, columns: Columns) -> Columns:
-        used = (columns[self.field] != self.pad).any(0).nonzero()  # (positions in use, 1)
-        length = int(used.max()) + 1 if len(used) else 1
-        return {**columns, self.field: columns[self.field][:, :length]}
+        return {**columns, self.field: trim(columns[self.field], self.pad)}
+
+
+def trim(x: Tensor, pad: int) -> Tensor:
+    """Sentences (N, T) without the last positions that are padding in all of them; one position always stays."""
+    used = (x != pad).any(0).nonzero()  # (positions in use, 1)
+    return x[:, : int(used.max()) + 1 if len(used) else 1]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,11 @@ def device_of(module: nn.Module) -> torch.device:
     return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
 
 
+def precise(device: torch.device) -> torch.dtype:
+    """What sums over data and samples are taken in: double precision, where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def budget(device: torch.device) -> int:
     """Bytes that one chunk may take: a quarter of the free memory of a GPU, a fixed piece on a CPU."""
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_BYTES

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.chunks import device_of
+from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pair import Pair, first_dim
 from pyrovae.seeding import seeded
@@ -59,10 +59,10 @@ def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None,
             p, q = traces(pair, part)
             latent, prior, closed = sites(q, observed=False), sites(p), closed_form(p, q)
             for name, site in latent.items():
-                totals[name] = totals.get(name, 0) + rate(site, prior[name], name in closed).double().sum()
+                totals[name] = totals.get(name, 0) + rate(site, prior[name], name in closed).to(precise(device)).sum()
                 dims = rate_by_dim(site, prior[name], name in closed)
                 before = by_dim.get(name, 0)
-                by_dim[name] = None if dims is None or before is None else before + dims.double().sum(0)
+                by_dim[name] = None if dims is None or before is None else before + dims.to(precise(device)).sum(0)
     active, units = {}, {}
     for name, (mean, scale, noise) in posterior_moments(pair, batch, size, seed).items():
         # The mean of a few draws varies by its own noise, too: take that off.
@@ -81,20 +81,39 @@ def posterior_moments(
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For each latent site: mean and scale of q for each datum, and the variance of that mean as an estimate.
 
-    All are (N, *event), on the CPU. Where the family knows its mean, the last is 0; else mean and scale are taken from
-    `DRAWS` draws. (A site that depends on other latents is described given one draw of these.)
+    All are (N, *event), on the CPU. Where the family knows its moments and the site depends on no other latent, the
+    last is 0; else they are taken over `DRAWS` draws of the latents.
     """
     device, found = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
         for part in rows([tensor.to(device) for tensor in batch], batch_size or data_at_once(pair, batch)):
-            drawn: dict[str, Site] = {}
-            for name, site in sites(draw(pair.guide, part), observed=False).items():
-                try:
-                    mean, scale = site["fn"].mean, site["fn"].stddev
-                    moments = mean, scale, torch.zeros_like(mean)
-                except NotImplementedError:
-                    drawn = drawn or sites(draw(particles(pair.guide, DRAWS), part), observed=False)
-                    z = drawn[name]["value"].to(torch.get_default_dtype())
-                    moments = z.mean(0), z.std(0), z.var(0) / DRAWS
+            latent = sites(draw(pair.guide, part), observed=False)
+            known = {name: _moments(site) for name, site in latent.items()}
+            if len(latent) > 1 or None in known.values():
+                latent = sites(draw(particles(pair.guide, DRAWS), part), observed=False)
+                known = {name: _over_draws(site) for name, site in latent.items()}
+            for name, moments in known.items():
+                assert moments is not None
                 found.setdefault(name, []).append(tuple(moment.cpu() for moment in moments))  # type: ignore[arg-type]
     return {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in found.items()}  # type: ignore[misc]
+
+
+def _moments(site: Site) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Mean, scale and 0 where the family knows them."""
+    try:
+        mean, scale = site["fn"].mean, site["fn"].stddev
+    except NotImplementedError:
+        return None
+    return mean, scale, torch.zeros_like(mean)
+
+
+def _over_draws(site: Site) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, scale and the variance of the mean over the first dim, that of the draws."""
+    known = _moments(site)
+    if known is None:
+        mean = site["value"].to(torch.get_default_dtype())
+        within = torch.zeros_like(mean)
+    else:
+        mean, within = known[0], known[1].square()
+    between = mean.var(0)
+    return mean.mean(0), (within.mean(0) + between).sqrt(), between / len(mean)

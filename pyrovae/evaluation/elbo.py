@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.evaluation.chunks import device_of, split
+from pyrovae.evaluation.chunks import device_of, precise, split
 from pyrovae.pair import Pair, first_dim
 from pyrovae.seeding import seeded
 from pyrovae.svi.elbo import ELBO
@@ -26,7 +26,7 @@ def elbo(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, see
         raise PyrovaeError("the ELBO of no data is not defined: give at least one datum")
     size = batch_size or data_at_once(pair, batch)
     device, objective = device_of(pair), ELBO(pair)
-    total = torch.zeros(3, dtype=torch.float64, device=device)
+    total = torch.zeros(3, dtype=precise(device), device=device)
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
         for part in rows(batch, size):
             share = first_dim(part) / first_dim(batch)

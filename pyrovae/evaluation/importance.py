@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import device_of, split
+from pyrovae.evaluation.chunks import device_of, precise, split
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
@@ -62,8 +62,8 @@ def log_likelihood(
 ) -> LogLikelihood:
     """log p(x) ~ log 1/K sum_k p(x, z_k) / q(z_k | x) with z_k ~ q, for each datum.
 
-    The weights are summed in pieces by a running log-sum-exp in double precision, so the result does not depend on
-    how they are cut; weights, modes and random generators are left as they were.
+    The weights are summed in pieces by a running log-sum-exp in double precision: it is one estimate from K samples,
+    however they are cut (though the draws follow the pieces). Weights, modes and generators are left as they were.
 
     Args:
         pair: any pair whose sites all stand in the plate "data".
@@ -93,9 +93,9 @@ def log_likelihood(
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
         shown.start("log-likelihood", total=math.ceil(first_dim(batch) / data))
         for part in rows([tensor.to(device) for tensor in batch], data):
-            first = second = torch.full((first_dim(part),), -torch.inf, dtype=torch.float64, device=device)
+            first = second = torch.full((first_dim(part),), -torch.inf, dtype=precise(device), device=device)
             for start in range(0, samples, at_once):
-                weight = log_weights(pair, part, min(at_once, samples - start)).double()
+                weight = log_weights(pair, part, min(at_once, samples - start)).to(precise(device))
                 first = torch.logaddexp(first, weight.logsumexp(0))
                 second = torch.logaddexp(second, (2 * weight).logsumexp(0))
             pieces.append(torch.stack([first, second]).cpu())

@@ -3,6 +3,6 @@
 from pyrovae.likelihoods.bernoulli import Bernoulli
 from pyrovae.likelihoods.build import LikelihoodConfig, likelihood
 from pyrovae.likelihoods.normal import Normal
-from pyrovae.likelihoods.tokens import Autoregressive, trim
+from pyrovae.likelihoods.tokens import Autoregressive
 
-__all__ = ["Autoregressive", "Bernoulli", "LikelihoodConfig", "Normal", "likelihood", "trim"]
+__all__ = ["Autoregressive", "Bernoulli", "LikelihoodConfig", "Normal", "likelihood"]

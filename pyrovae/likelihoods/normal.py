@@ -33,7 +33,7 @@ class Normal(nn.Module):
         super().__init__()
         self.dims = len(field.shape)
         self.outputs = 2 if scale == "pixel" else 1
-        start = max(sigma - SMALLEST, SMALLEST)
+        start = max(sigma - SMALLEST, 1e-6)
         raw = torch.tensor(start + math.log(-math.expm1(-start)))  # the inverse of softplus, which never overflows
         self.raw = nn.Parameter(raw.clone()) if scale == "learned" else None
         self.register_buffer("offset", raw)

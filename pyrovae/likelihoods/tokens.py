@@ -9,13 +9,8 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyrovae.data.transforms import trim
 from pyrovae.nets.left import fold
-
-
-def trim(x: Tensor, pad: int) -> Tensor:
-    """Sentences (N, T) without the last columns that are padding in all of them; at least one column stays."""
-    longest = int((x != pad).any(0).nonzero().max()) + 1 if (x != pad).any() else 1
-    return x[:, :longest]
 
 
 class Decoder(Protocol):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pyrovae.errors import PyrovaeError
 from pyrovae.pair import Pair, first_dim
 from pyrovae.svi.terms import rate, rate_by_dim
-from pyrovae.traces import Site, is_local, refuse_shapes, sites, structure, traces
+from pyrovae.traces import Site, is_local, refuse_missing, refuse_shapes, sites, structure, traces
 
 
 class Terms(NamedTuple):
@@ -80,9 +80,11 @@ class ELBO(nn.Module):
 def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.0) -> None:
     """Raises PyrovaeError where the ELBO would be wrong or its gradient biased, with the site and the cure."""
     found = structure(pair, batch)
-    if found.missing:
+    refuse_missing(found)
+    if found.unnamed or not found.generated:
         raise PyrovaeError(
-            f"latent sites {found.missing} stand in only one of model and guide: give both the same sites"
+            f"the model observes {found.unnamed or 'nothing'}, and its fields are {list(pair.inputs)}: "
+            f"give an observed site the name of its field"
         )
     if found.score:
         raise PyrovaeError(

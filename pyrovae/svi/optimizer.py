@@ -56,6 +56,7 @@ class Optimizer:
         bad = (~torch.isfinite(norm)).float()
         self.skipped += bad
         scale = (norm / self.clip).clamp_min(1.0).nan_to_num(1.0) if self.clip else torch.ones_like(norm)
+        scale = scale.float()  # what the fused kernel reads, whatever the parameters are
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         for group in self.optimizer.param_groups:

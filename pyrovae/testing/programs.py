@@ -109,12 +109,13 @@ def _float64(case: Case) -> None:
     with torch.no_grad():
         values = latents(pair, case)
         single = log_weights(pair, case.batch, values=values)
+        default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
             exact = dict(zip(values, _double(values.values()), strict=True))
             double = log_weights(pair.double(), _double(case.batch), values=exact)
         finally:
-            torch.set_default_dtype(single.dtype)
+            torch.set_default_dtype(default)
     if apart(single.double(), double) > 50 * TOLERANCE:
         raise LawError(
             f"the log weight of a datum is {single[0]:.4f} in float32 and {double[0]:.4f} in float64: "
