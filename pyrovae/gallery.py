@@ -11,6 +11,7 @@ from torch import Tensor
 from pyrovae import evaluation, generate, plots
 from pyrovae.errors import UsageError
 from pyrovae.seeding import seeded
+from pyrovae.traces import structure
 
 if TYPE_CHECKING:
     from pyrovae.data.dataset import Split
@@ -36,8 +37,10 @@ def pictures(run: Run, folder: Path) -> list[Path]:
 
 
 def is_image(run: Run) -> bool:
-    """Whether x is a picture."""
-    return "x" in run.fields and run.fields["x"].is_image and "x" in run.pair.inputs
+    """Whether what is generated are pictures."""
+    first = run.split("test", 2)
+    generated = structure(run.pair, first).generated
+    return generated == ["x"] and run.fields["x"].is_image
 
 
 def require_image(run: Run) -> None:
@@ -76,20 +79,19 @@ def pixels(run: Run, given: dict[str, object] | None, n: int, conditions: int, s
     """E[x | z] of n draws, (n, C, H, W), in [0, 1], under the conditions of the first so many test data, in turn."""
     with seeded(seed, evaluation.chunks.device_of(run.pair)):
         found = generate.sample(run.pair, run.split("test", conditions), n, given)
-    return generate.expectation(found["x"]).cpu().clamp(0, 1)
+    return generate.shown(found, run.pair.inputs, run.fields).cpu().clamp(0, 1)
 
 
 def completions(
     run: Run, path: Path, rows: int = ROWS, seed: int = 0, given: dict[str, object] | None = None, draws: int = 6
 ) -> Path:
     """A row a datum: the given part, completions drawn from p(x | y), and the truth."""
-    x, y = (run.split("test", rows)[run.pair.inputs.index(name)] for name in ("x", "y"))
+    x, y = (run.split("test", rows)[run.pair.inputs.index(name)].cpu() for name in ("x", "y"))
     rows = len(x)
     value, mask = y[:, :-1], y[:, -1:].expand(y[:, :-1].shape)
     drawn = pixels(run, given, rows * draws, rows, seed).unflatten(0, (draws, rows)).transpose(0, 1)
-    filled = torch.where(mask[:, None] > 0, value[:, None], drawn)
     known = torch.where(mask > 0, value, torch.nan)
-    grid = torch.cat([known[:, None], filled, x[:, None].clamp(0, 1)], 1)
+    grid = torch.cat([known[:, None], drawn, x[:, None].clamp(0, 1)], 1)
     titles = ["given", *[f"draw {i + 1}" for i in range(draws)], "truth"]
     return plots.image_grid(grid, path, titles, title="completions")
 
@@ -98,9 +100,9 @@ def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0)
     """Test data, and below each E[x | z] for one z ~ q(z | x)."""
     require_image(run)
     batch = run.split("test", columns)
-    x = batch[run.pair.inputs.index("x")]
+    x = batch[run.pair.inputs.index("x")].cpu()
     with seeded(seed, evaluation.chunks.device_of(run.pair)):
-        found = generate.expectation(generate.reconstruct(run.pair, batch)["x"]).cpu()
+        found = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
     return plots.image_grid(
         torch.stack([x, found]).clamp(0, 1), path, row_titles=["x", "E[x|z]"], title="reconstructions"
     )
@@ -109,7 +111,7 @@ def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0)
 def interpolation(run: Run, path: Path, rows: int = 6, steps: int = 10) -> Path:
     """E[x | z] along lines between the posterior means of pairs of test data, the data themselves at the ends."""
     require_image(run)
-    x = run.ends(rows)[run.pair.inputs.index("x")]
+    x = run.ends(rows)[run.pair.inputs.index("x")].cpu()
     between = run.interpolate(rows, steps)
     assert isinstance(between, Tensor)
     rows = len(between)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
@@ -13,7 +13,7 @@ from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.diagnostics import posterior_moments
 from pyrovae.pair import Pair, first_dim
-from pyrovae.traces import Fixed, Site, draw, evaluating, sites, structure, unvalidated
+from pyrovae.traces import Site, draw, evaluating, sites, structure, unvalidated
 
 Sites = dict[str, Site]
 
@@ -45,8 +45,25 @@ def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> No
                 )
 
 
-def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] | None = None) -> Sites:
-    """Draws `n` data from p; the sites of the trace, latent and generated, by name.
+class Generated(NamedTuple):
+    """The sites of a trace of the model, latent and generated, and the batch under whose conditions they stand."""
+
+    sites: Sites
+    batch: Sequence[Tensor]
+
+
+def shown(found: Generated, inputs: Sequence[str], fields: Mapping[str, Field]) -> Tensor:
+    """What a person is shown of the first generated field: E[x | z], with the part that was given as it was given."""
+    name = next(name for name in inputs if name in found.sites)
+    value = expectation(found.sites[name])
+    for part, tensor in zip(inputs, found.batch, strict=True):
+        if part in fields and fields[part].of == name:
+            value = torch.where(tensor[..., -1:, :, :] > 0, tensor[..., :-1, :, :].to(value), value)
+    return value
+
+
+def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] | None = None) -> Generated:
+    """Draws `n` data from p.
 
     Args:
         pair: model and guide; only the model is used.
@@ -78,7 +95,7 @@ def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] 
             else:
                 known = [*conditions, *latent]
                 raise UsageError(f"'{name}' is neither a condition nor a latent site{did_you_mean(name, known)}")
-        return sites(draw(poutine.uncondition(pair.model), batch, fixed))
+        return Generated(sites(draw(poutine.uncondition(pair.model), batch, fixed)), batch)
 
 
 def _fit(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -95,20 +112,21 @@ def _fit(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
         raise UsageError(f"{name}: a value of shape {tuple(value.shape)} does not fit {shape}") from None
 
 
-def reconstruct(pair: Pair, batch: Sequence[Tensor]) -> Sites:
-    """z ~ q(z | x), then x ~ p(x | z): the sites of the model's trace."""
+def reconstruct(pair: Pair, batch: Sequence[Tensor]) -> Generated:
+    """z ~ q(z | x), then x ~ p(x | z)."""
     device = device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
     with torch.no_grad(), unvalidated(), evaluating(pair):
         q = draw(pair.guide, batch)
-        return sites(poutine.trace(poutine.uncondition(poutine.replay(pair.model, trace=q))).get_trace(*batch))
+        p = poutine.trace(poutine.uncondition(poutine.replay(pair.model, trace=q))).get_trace(*batch)
+        return Generated(sites(p), batch)
 
 
-def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Sites:
+def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Generated:
     """From datum 2i to datum 2i + 1, for each i: p(x | z) along the line between their posterior means.
 
     Returns:
-        The sites of a trace over (pairs * steps) data, pair by pair. Real conditions go along the line, too; latents
+        (pairs * steps) data, pair by pair. Real conditions go along the line, too; latents
         and conditions that are no real numbers stay those of the first end.
     """
     if steps < 2:
@@ -129,4 +147,5 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Sites:
     for name, (mean, _, _) in posterior_moments(pair, [tensor[: 2 * pairs] for tensor in batch]).items():
         values[name] = line(mean)
     with torch.no_grad(), unvalidated(), evaluating(pair):
-        return sites(poutine.trace(Fixed(values)(poutine.uncondition(pair.model))).get_trace(*conditions))
+        p = draw(poutine.uncondition(pair.model), conditions, values)
+        return Generated(sites(p), conditions)

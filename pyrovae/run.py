@@ -188,13 +188,12 @@ class Run:
         y = self.fields.get("y")
         return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
 
-    def _generated(self, verb: Any, *arguments: Any, seed: int) -> generate.Sites:
+    def _generated(self, verb: Any, *arguments: Any, seed: int) -> generate.Generated:
         with seeded(seed, evaluation.chunks.device_of(self.pair)):
             return verb(self.pair, *arguments)
 
-    def _shown(self, found: generate.Sites) -> Any:
-        name = next(name for name in found if name in self.pair.inputs)
-        value = generate.expectation(found[name]).cpu()
+    def _shown(self, found: generate.Generated) -> Any:
+        value = generate.shown(found, self.pair.inputs, self.fields).cpu()
         return self.vocabulary.decode(value) if self.vocabulary is not None else value
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:

@@ -473,7 +473,7 @@ def test_real_conditions_go_along_the_line():
 
 def test_an_interpolation_goes_from_the_first_to_the_second():
     pair, x = Pair(Model(), Guide()).eval(), torch.randn(4, 6)
-    found = generate.interpolate(pair, [x], 3)["x"]["fn"].mean.unflatten(0, (2, 3))
+    found = generate.interpolate(pair, [x], 3).sites["x"]["fn"].mean.unflatten(0, (2, 3))
     with torch.no_grad():
         ends = pair.model.decoder(pair.guide.encoder(x)).unflatten(0, (2, 2))
     torch.testing.assert_close(found[:, 0], ends[:, 0])
@@ -508,8 +508,9 @@ def test_given_quadrants_are_shown_as_given(saved):
     line, called = run.ends(2)[1].unflatten(0, (2, 2)), []
     run.pair.model.register_forward_pre_hook(lambda module, args: called.append(args[1]))
     between = run.interpolate(rows=2, steps=3)
-    torch.testing.assert_close(called[-1].unflatten(0, (2, 3))[:, [0, 2]], line)
-    for shown, given in ((run.sample(3), y[:3]), (run.reconstruct(3), y[:3]), (between.flatten(0, 1), called[-1])):
+    along = called[-1]
+    torch.testing.assert_close(along.unflatten(0, (2, 3))[:, [0, 2]], line)
+    for shown, given in ((run.sample(3), y[:3]), (run.reconstruct(3), y[:3]), (between.flatten(0, 1), along)):
         mask = given[:, 1:] == 1
         assert 0 < mask.float().mean() < 1
         torch.testing.assert_close(shown[mask], given[:, :1][mask])
