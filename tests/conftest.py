@@ -2,8 +2,12 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
+
+# As the command line does, before torch is loaded: threads that spin starve on a machine that is busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pyro
 import pyro.distributions as dist
