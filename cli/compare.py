@@ -33,7 +33,9 @@ Examples:
     "--out", type=click.Path(path_type=Path), help="Folder of the comparison [default: runs/compare-MODEL-DATA]."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the comparison that is in --out.")
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file with any of these options as keys.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file with options of model, data and training as keys."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 @debug_option

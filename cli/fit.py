@@ -61,9 +61,15 @@ Examples:
 @click.option("--model", "-m", metavar="NAME", help="A variant (`pyrovae models`), or your own my_model.py:MyVAE.")
 @click.option("--guide", metavar="SPEC", help="A guide family (`pyrovae guides`), with options: iaf:steps=4.")
 @click.option("--data", metavar="DATA", help="A data set (`pyrovae data`), or a path.")
-@click.option("--out", type=click.Path(path_type=Path), help="The run directory [default: runs/MODEL-DATA].")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The run directory [default: runs/MODEL-DATA, or -2, -3, ... behind it].",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the run that is in --out.")
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file with any of these options as keys.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file with options of model, data and training as keys."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 @debug_option
