@@ -40,7 +40,7 @@ def cli() -> None:
 
 def main() -> None:
     """The console entry point."""
-    # Before torch is loaded. Threads that wait for each other by spinning starve where something else uses a core: a
-    # fit of digits then takes 241 s instead of 5; asleep they cost it 1.5 times on an idle machine.
+    # Before torch is loaded: threads that wait for each other by spinning starve where something else uses the cores.
+    # CONTRIBUTING.md has the measurement.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     cli(prog_name="pyrovae")

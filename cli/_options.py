@@ -13,7 +13,7 @@ from pyrovae.cli._group import debug_option
 from pyrovae.config import Config, read_toml
 from pyrovae.errors import PyrovaeError, UsageError
 
-__all__ = ["ModelCommand", "debug_option", "given", "json_option", "options_of"]
+__all__ = ["ModelCommand", "debug_option", "json_option", "options_of"]
 
 GROUPS = "pyrovae.option_groups"
 
@@ -78,24 +78,16 @@ class Either(click.ParamType):
         return self.fail(f"{value!r} is none of {self.name}", param, ctx)
 
 
-def options_of(config: type[Config], prefix: str = "") -> list[click.Option]:
+def options_of(config: type[Config]) -> list[click.Option]:
     """One option for each field of `config`: `latent_dim: int` becomes `--latent-dim INTEGER`.
 
     Not given is None, so that a TOML file can stand between the command line and the default; the help names the
     default. A field whose type has no text form (a nested Config, a dict) has no option.
 
-    Args:
-        config: where names, types, defaults and help come from; the bounds are checked by `pyrovae.config.parse`.
-        prefix: put before the name of each field: "guide_" makes `--guide-depth` of `depth`.
+    Names, types, defaults and help come from `config`; the bounds are checked by `pyrovae.config.parse`.
     """
-    options = (_option(prefix + field, info) for field, info in config.model_fields.items())
+    options = (_option(field, info) for field, info in config.model_fields.items())
     return [option for option in options if option is not None]
-
-
-def given(config: type[Config], options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """What the command line says about the fields of `config`, without the options that were not given."""
-    found = {field: options.get(prefix + field) for field in config.model_fields}
-    return {field: value for field, value in found.items() if value is not None}
 
 
 def _option(name: str, info: FieldInfo) -> click.Option | None:

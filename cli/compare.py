@@ -8,11 +8,8 @@ import click
 from pyrovae import registry
 from pyrovae.cli._options import Commas, ModelCommand, debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
-from pyrovae.cli.fit import configs, next_free, settings_of
-from pyrovae.config import refuse_unknown
-from pyrovae.data.options import DataConfig
+from pyrovae.cli.fit import configs, next_free, refuse_foreign, settings_of
 from pyrovae.errors import UsageError
-from pyrovae.options import TrainConfig
 
 
 @click.command(
@@ -67,11 +64,7 @@ def command(
     specs = _list("guides", specs, str, '["diagonal", "iaf"]')
     numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
     out = Path(settings.pop("out", None) or next_free(f"compare-{model}", data))
-    refuse_unknown(
-        settings,
-        [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields, *named],
-        f"model {model}",
-    )
+    refuse_foreign(settings, variant)
 
     from pyrovae.comparison import FIGURES, compare
 

@@ -48,6 +48,12 @@ def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     return from_file | given
 
 
+def refuse_foreign(settings: dict[str, Any], variant: registry.Variant) -> None:
+    """Raises UsageError for a key of a TOML file that is no option of the model, of training or of the data."""
+    known = [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields]
+    refuse_unknown(settings, known, f"model {variant.name}")
+
+
 @click.command(
     cls=ModelCommand,
     configs=configs,
@@ -93,11 +99,7 @@ def command(
     variant = registry.variant(model)
     guide, data = settings.pop("guide", None), settings.pop("data", variant.data)
     out = Path(settings.pop("out", None) or next_free(model, data))
-    refuse_unknown(
-        settings,
-        [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields, *named],
-        f"model {model}",
-    )
+    refuse_foreign(settings, variant)
 
     from pyrovae.fitting import fit
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae import devices, registry, store
-from pyrovae.data import DataConfig, Field
+from pyrovae.data import Field
 from pyrovae.data import load as load_data
+from pyrovae.data.dataset import Dataset
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pair import Pair
@@ -99,8 +100,8 @@ def load(
         path=path,
     )
     if data is not None:
-        options = recipe.data_options if isinstance(recipe.data_options, DataConfig) else DataConfig()
-        run._data = run._checked(load_data(data, options))
+        # A Dataset is made already, and its fingerprint says whether it is the right one.
+        run._data = run._checked(data if isinstance(data, Dataset) else load_data(data, recipe.data_options))
     return run
 
 

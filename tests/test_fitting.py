@@ -148,3 +148,10 @@ def test_one_input_may_be_given_as_a_name():
     assert Pair(Model(), Guide(), inputs="x").inputs == ("x",)
     assert Pair(Model(), Guide(), inputs="label").inputs == ("label",)
     assert Pair(Model(), Guide(), inputs=["x", "y"]).inputs == ("x", "y")
+
+
+def test_a_run_on_a_dataset_is_loaded_with_that_dataset(tmp_path):
+    dataset = load(torch.randn(60, 6), DataConfig(held_out=0.2))
+    run = pyrovae.fit(Pair(Model(), Guide()), data=dataset, out=tmp_path / "run", epochs=1, show=False)
+    again = pyrovae.load(tmp_path / "run", pair=Pair(Model(), Guide()), data=dataset)
+    assert torch.equal(again.split("test")[0], run.split("test")[0])

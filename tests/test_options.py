@@ -14,7 +14,7 @@ from pydantic import Field
 
 from pyrovae.cli import COMMANDS, cli
 from pyrovae.cli._group import LazyGroup
-from pyrovae.cli._options import ModelCommand, debug_option, given, options_of
+from pyrovae.cli._options import ModelCommand, debug_option, options_of
 from pyrovae.config import Config, from_signature
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.progress import progress
@@ -34,8 +34,8 @@ class Many(Config):
     nested: dict[str, int] = Field(default_factory=dict)
 
 
-def run(config: type[Config], *args: str, prefix: str = "") -> Result:
-    command = click.Command("fit", params=list(options_of(config, prefix)), callback=lambda **options: options)
+def run(config: type[Config], *args: str) -> Result:
+    command = click.Command("fit", params=list(options_of(config)), callback=lambda **options: options)
     return CliRunner().invoke(command, args, standalone_mode=False)
 
 
@@ -61,7 +61,7 @@ def run(config: type[Config], *args: str, prefix: str = "") -> Result:
 )
 def test_options_parse_and_what_is_not_given_is_absent(args: str, expected: dict[str, Any]) -> None:
     options = run(Many, *args.split()).return_value
-    found = given(Many, options)
+    found = {field: value for field, value in options.items() if value is not None}
     assert found == expected
     assert [type(value) for value in found.values()] == [type(value) for value in expected.values()]
     assert Many(**found).latent_dim == expected.get("latent_dim", 20)
@@ -94,10 +94,10 @@ def test_help_names_type_purpose_and_default() -> None:
     assert "None" not in text
 
 
-def test_prefix_and_signature() -> None:
+def test_options_of_a_signature() -> None:
     config = from_signature(lambda depth=2, widths=(3, 4), name=None: None)
-    options = run(config, "--guide-depth", "5", "--guide-widths", "1,2", prefix="guide_").return_value
-    assert given(config, options, "guide_") == {"depth": 5, "widths": (1, 2)}
+    options = run(config, "--depth", "5", "--widths", "1,2").return_value
+    assert options == {"depth": 5, "widths": (1, 2), "name": None}
 
 
 class VAE(Config):
