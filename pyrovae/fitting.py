@@ -163,6 +163,8 @@ def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
         "skipped_steps": trained.skipped,
         "parameters": sum(parameter.numel() for parameter in pair.parameters()),
         "train_seconds": trained.seconds,
+        "engine": trained.engine.tier,
+        "lowering_seconds": trained.engine.seconds,
     }
 
 

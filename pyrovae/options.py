@@ -25,6 +25,10 @@ class TrainConfig(Config):
     free_bits: float = Option(0.0, ge=0, description="nats a latent dimension that cost nothing")
     particles: int = Option(1, ge=1, description="draws of z a datum and step, averaged in the ELBO")
     patience: int = Option(0, ge=0, description="stop after so many epochs without a better held-out ELBO; 0 never")
+    compile: bool | None = Option(
+        None,
+        description="compile the training steps; --no-compile runs eager Pyro [default: where it is won back]",
+    )
     score_samples: int = Option(200, ge=1, description="importance samples of the log-likelihood at the end")
     score_limit: int = Option(
         1000, ge=1, description="test data of the log-likelihood at the end, at most, evenly spaced"

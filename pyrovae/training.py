@@ -15,11 +15,13 @@ from torch import Tensor
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.elbo import data_at_once, elbo
+from pyrovae.lowering import Engine
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.store import State, weights
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate, require_trainable
+from pyrovae.svi.step import Batch
 
 STEPS = 3000
 """Steps of a fit whose epochs were not given."""
@@ -43,6 +45,7 @@ class Trained:
         stopped: `done`, `patience`, `interrupted` or `diverged`.
         skipped: steps left out because a gradient was not finite.
         seconds: training and held-out scoring.
+        engine: how the steps ran.
     """
 
     best: State
@@ -52,6 +55,7 @@ class Trained:
     stopped: str
     skipped: int
     seconds: float
+    engine: Engine
 
 
 def batch_size(data: Dataset, config: TrainConfig) -> int:
@@ -82,7 +86,7 @@ def shuffled(columns: Columns, size: int, device: torch.device, lengths: Tensor 
         pieces = [piece for pool in pools for piece in pool.split(size)]
         pieces = [pieces[i] for i in torch.randperm(len(pieces)).tolist()]
     for rows in pieces:
-        yield {name: column[rows] for name, column in columns.items()}
+        yield {name: column.index_select(0, rows) for name, column in columns.items()}
 
 
 def train(
@@ -121,24 +125,39 @@ def train(
     if not parameters:
         raise PyrovaeError("the pair has no parameter that requires a gradient: there is nothing to train")
     optimizer = Optimizer(parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip)
-    step = Step(objective, optimizer)
 
-    run = Trained(snapshot(pair), {}, [], 0, "done", 0, 0.0)
+    def batch_of(rows: Columns) -> Batch:
+        return data.batch(rows, pair.inputs)
+
+    step = Step(objective, optimizer, batch_of)
+    run = Trained(snapshot(pair), {}, [], 0, "done", 0, 0.0, step.engine)
     best, started, done = -math.inf, time.perf_counter(), 0
-    show.start("epoch", total=total_epochs)
     pair.train()
+    if lengths is None:
+        run.engine = step.lower(examples(columns, size), steps * total_epochs, config.compile, show)
+    else:
+        run.engine = Engine(step.gradients, "eager", "sentences differ in length from batch to batch")
+    if run.engine.reason:
+        slower = {"eager": "run eager Pyro", "traced": "run the traced graph as it is", "compiled": "are compiled"}
+        show.line(f"note: the steps {slower[run.engine.tier]}, because {run.engine.reason}")
+    fractions = {size: tensor(size / n, device), n % size: tensor(n % size / n, device)}
+    show.start("epoch", total=total_epochs)
     try:
         for epoch in range(1, total_epochs + 1):
-            begun, skipped, sums = time.perf_counter(), optimizer.skipped.item(), torch.zeros(4, device=device)
-            for rows in shuffled(columns, size, device, lengths):
-                batch = data.batch(rows, pair.inputs)
-                rate = learning_rate(done, steps * total_epochs, config.lr, config.schedule)
-                weight = kl_weight(done, round(config.kl_warmup * steps), config.beta)
-                terms = step(batch, rate, tensor(weight, device), tensor(len(batch[0]) / n, device))
-                found = torch.stack([terms.elbo, terms.rate, terms.distortion, tensor(len(batch[0]), device)])
-                sums += torch.where(terms.elbo.isfinite(), found, 0.0)  # of a skipped step there is nothing to sum
+            begun, skipped, sums = time.perf_counter(), run.skipped, [torch.zeros((), device=device) for _ in range(4)]
+            plan = [
+                (
+                    learning_rate(i, steps * total_epochs, config.lr, config.schedule),
+                    kl_weight(i, round(config.kl_warmup * steps), config.beta),
+                )
+                for i in range(done, done + steps)
+            ]
+            rates, weights = torch.tensor(plan, device=device).unbind(1)  # the one copy of an epoch to the device
+            for rows, rate, weight in zip(shuffled(columns, size, device, lengths), rates, weights, strict=True):
+                B = len(next(iter(rows.values())))
+                torch._foreach_add_(sums, list(step(rows, rate, weight, fractions[B])))
                 done += 1
-            train_elbo, mean_rate, distortion = (sums[:3] / sums[3]).tolist()
+            train_elbo, mean_rate, distortion = (torch.stack(sums[:3]) / sums[3]).tolist()
             seconds, run.skipped = time.perf_counter() - begun, int(optimizer.skipped.item())
             held_out = elbo(pair, valid, at_once, config.seed)["elbo"]
             metrics = {
@@ -148,8 +167,8 @@ def train(
                 "valid_elbo": held_out,
                 "rate": mean_rate,
                 "distortion": distortion,
-                "lr": rate,
-                "kl_weight": weight,
+                "lr": plan[-1][0],
+                "kl_weight": plan[-1][1],
                 "train_seconds": seconds,
                 "steps": steps,
             }
@@ -157,8 +176,8 @@ def train(
             if held_out > best:
                 best, run.best, run.best_epoch = held_out, snapshot(pair), epoch
             on_epoch(metrics)
-            show.advance(ELBO=train_elbo, held_out=held_out, best=best, lr=rate)
-            if optimizer.skipped.item() - skipped == steps:
+            show.advance(ELBO=train_elbo, held_out=held_out, best=best, lr=plan[-1][0])
+            if run.skipped - skipped == steps:
                 run.stopped = "diverged"
                 break
             if config.patience and epoch - run.best_epoch >= config.patience:
@@ -177,6 +196,15 @@ def train(
     if run.stopped == "interrupted" and not run.best_epoch:
         run.best = copy.copy(run.last)
     return run
+
+
+def examples(columns: Columns, size: int, count: int = 3) -> list[Columns]:
+    """A few batches of the first rows, in their order, each shifted by one."""
+    n = min(len(column) for column in columns.values())
+    rows = torch.arange(size, device=next(iter(columns.values())).device)
+    return [
+        {name: column.index_select(0, (rows + shift) % n) for name, column in columns.items()} for shift in range(count)
+    ]
 
 
 def tensor(value: float, device: torch.device) -> Tensor:

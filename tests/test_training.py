@@ -22,6 +22,7 @@ from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate
 from pyrovae.training import batch_size, epochs, shuffled, train
 
 CPU = torch.device("cpu")
+RATE = torch.tensor(0.1)
 KEYS = ["epoch", "step", "train_elbo", "valid_elbo", "rate", "distortion", "lr", "kl_weight", "train_seconds", "steps"]
 SMALL = {"latent_dim": 2, "hidden": (6,), "score_samples": 2, "device": "cpu", "show": False}
 
@@ -109,7 +110,7 @@ def test_updates_are_those_of_torch_with_the_global_norm_clipped(name, clip):
         if clip:
             nn.utils.clip_grad_norm_(theirs, clip)
         reference.step()
-        optimizer.update([gradient.clone() for gradient in gradients], lr=0.1)
+        optimizer.update(optimizer.guard([gradient.clone() for gradient in gradients]), RATE)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
         assert a.grad is None
@@ -125,10 +126,10 @@ def test_a_gradient_that_is_not_finite_is_skipped_counted_and_forgotten(name, cl
     good = [[torch.randn(3), torch.randn(2)] for _ in range(4)]
     for i, gradients in enumerate(good):
         for optimizer in optimizers:
-            optimizer.update([gradient.clone() for gradient in gradients], lr=0.1)
+            optimizer.update(optimizer.guard([gradient.clone() for gradient in gradients]), RATE)
         if i in (0, 2):
             before = [parameter.detach().clone() for parameter in hit]
-            optimizers[0].update([torch.randn(3), torch.tensor([0.0, bad])], lr=0.1)
+            optimizers[0].update(optimizers[0].guard([torch.randn(3), torch.tensor([0.0, bad])]), RATE)
             assert all(torch.equal(a, b) for a, b in zip(hit, before, strict=True))
     assert optimizers[0].skipped == 2
     assert optimizers[1].skipped == 0
@@ -141,7 +142,7 @@ def test_the_gradient_is_that_of_the_mean_a_datum():
     pair = tried.pair()
     step = Step(ELBO(pair), Optimizer(list(pair.parameters())))
     torch.manual_seed(0)
-    _, gradients = step.gradients(tried.batch, torch.tensor(0.5), torch.tensor(1.0))
+    _, (gradients, _, _) = step.gradients(tried.batch, torch.tensor(0.5), torch.tensor(1.0))
     torch.manual_seed(0)
     loss = ELBO(pair)(*tried.batch, kl_weight=0.5).loss / len(tried.batch[0])
     for a, b in zip(gradients, torch.autograd.grad(loss, list(pair.parameters())), strict=True):
@@ -447,9 +448,9 @@ def test_a_global_latent_pays_each_batch_its_share(global_pair, monkeypatch):
     seen = []
 
     class Listened(Step):
-        def gradients(self, batch, kl_weight, fraction):
-            seen.append((len(batch[0]), float(fraction)))
-            return super().gradients(batch, kl_weight, fraction)
+        def gradients(self, rows, kl_weight, fraction):
+            seen.append((len(rows["x"]), float(fraction)))
+            return super().gradients(rows, kl_weight, fraction)
 
     monkeypatch.setattr("pyrovae.training.Step", Listened)
     trained(global_pair, load(torch.randn(62, 2), DataConfig(held_out=6)), epochs=1, batch_size=16)

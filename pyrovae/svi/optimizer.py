@@ -1,7 +1,9 @@
 """One torch optimizer over all parameters, with global-norm clipping and a guard against non-finite gradients."""
 
-from collections.abc import Sequence
-from typing import Literal
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +11,26 @@ from torch import Tensor, nn
 Name = Literal["adam", "adamw", "adamax"]
 
 
+class Guarded(NamedTuple):
+    """Gradients, and what becomes of them.
+
+    Attributes:
+        gradients: one for each parameter.
+        scale: what they are divided by, at least 1.
+        bad: 1 where one of them is not finite, which skips the step; else 0.
+    """
+
+    gradients: tuple[Tensor, ...]
+    scale: Tensor
+    bad: Tensor
+
+
 class Optimizer:
     """Adam, AdamW or Adamax on a list of parameters.
 
-    Where the kernel is fused (Adam and AdamW), clipping and the guard happen inside of it: it divides the gradients by
-    `grad_scale` and skips the step where `found_inf` is 1, without a host sync. Adamax has no fused kernel and syncs
-    once a step.
+    Where torch has a fused kernel (Adam and AdamW on CPU and CUDA), it divides the gradients by `scale` and skips the
+    step where `bad` is 1, without a host sync. It is called directly: `torch.optim.Adam.step` around it costs as much
+    as a small network. Elsewhere torch.optim does it, with one sync a step.
 
     Args:
         parameters: what is trained.
@@ -40,32 +56,85 @@ class Optimizer:
         self.parameters = list(parameters)
         self.clip = clip
         device = self.parameters[0].device
-        self.fused = name != "adamax" and device.type in ("cpu", "cuda")
         self.skipped = torch.zeros((), device=device)
-        if name == "adamax":
-            self.optimizer: torch.optim.Optimizer = torch.optim.Adamax(
-                self.parameters, lr=lr, eps=eps, weight_decay=weight_decay
-            )
+        options: dict[str, Any] = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.fused: list[_Fused] = []
+        if name != "adamax" and device.type in ("cpu", "cuda"):
+            # One call takes tensors of one dtype.
+            for dtype in dict.fromkeys(parameter.dtype for parameter in self.parameters):
+                which = [i for i, parameter in enumerate(self.parameters) if parameter.dtype == dtype]
+                self.fused.append(_Fused(name, [self.parameters[i] for i in which], which, eps, weight_decay))
         else:
-            kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
-            self.optimizer = kind(self.parameters, lr=lr, eps=eps, weight_decay=weight_decay, fused=self.fused)
+            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}[name]
+            self.optimizer = kind(self.parameters, **options)
 
-    def update(self, gradients: Sequence[Tensor], lr: float) -> None:
-        """One step along the gradients; none where they are not finite."""
+    def state(self) -> dict[str, Tensor]:
+        """The moments and counts behind the next step, by name."""
+        if self.optimizer is not None:
+            found = self.optimizer.state_dict()["state"]
+            return {f"{i}.{name}": value for i, values in found.items() for name, value in values.items()}
+        return {f"{i}.{name}": value for group in self.fused for i, values in group.state() for name, value in values}
+
+    def guard(self, gradients: Sequence[Tensor]) -> Guarded:
+        """By how much gradients are scaled down, and whether they are finite; a function of tensors alone."""
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
         bad = (~torch.isfinite(norm)).float()
-        self.skipped += bad
         scale = (norm / self.clip).clamp_min(1.0).nan_to_num(1.0) if self.clip else torch.ones_like(norm)
-        scale = scale.float()  # what the fused kernel reads, whatever the parameters are
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        if self.fused:
-            self.optimizer.grad_scale, self.optimizer.found_inf = scale, bad  # type: ignore[attr-defined]
-            self.optimizer.step()
-        elif not bad.item():
-            torch._foreach_div_(list(gradients), scale)
-            self.optimizer.step()
-        for parameter in self.parameters:
-            parameter.grad = None
+        return Guarded(tuple(gradients), scale.float(), bad)  # float32 is what the kernel reads
+
+    def update(self, guarded: Guarded, lr: Tensor) -> None:
+        """One step along the gradients; none where they are not finite. `lr` stands on the device."""
+        gradients, scale, bad = guarded
+        with torch.no_grad():
+            self.skipped += bad
+            for group in self.fused:
+                group.update(gradients, scale, bad, lr)
+            if self.optimizer is not None and not bad.item():
+                for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                    parameter.grad = gradient / scale
+                for settings in self.optimizer.param_groups:
+                    settings["lr"] = lr.item()
+                self.optimizer.step()
+                for parameter in self.parameters:
+                    parameter.grad = None
+
+
+class _Fused:
+    """Adam's moments of the parameters of one dtype, and its kernel."""
+
+    def __init__(
+        self, name: Name, parameters: list[nn.Parameter], which: list[int], eps: float, weight_decay: float
+    ) -> None:
+        self.parameters: list[Tensor] = [*parameters]
+        self.which = which
+        self.kernel = torch._fused_adam_ if name == "adam" else torch._fused_adamw_
+        self.first = [torch.zeros_like(parameter) for parameter in parameters]
+        self.second = [torch.zeros_like(parameter) for parameter in parameters]
+        self.count = torch.zeros((), device=parameters[0].device)  # steps that were made
+        self.eps = eps
+        self.weight_decay = weight_decay
+
+    def state(self) -> Iterator[tuple[int, tuple[tuple[str, Tensor], ...]]]:
+        for i, first, second in zip(self.which, self.first, self.second, strict=True):
+            yield i, (("exp_avg", first), ("exp_avg_sq", second), ("step", self.count))
+
+    def update(self, gradients: Sequence[Tensor], scale: Tensor, bad: Tensor, lr: Tensor) -> None:
+        self.count += 1.0 - bad
+        self.kernel(
+            self.parameters,
+            [gradients[i] for i in self.which],
+            self.first,
+            self.second,
+            [],  # no amsgrad
+            [self.count] * len(self.parameters),
+            lr=lr,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=self.weight_decay,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+            grad_scale=scale,
+            found_inf=bad,
+        )

@@ -1,39 +1,84 @@
 """One step of stochastic variational inference: loss, gradients, update."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from pyrovae.lowering import Engine, lower, slots
 from pyrovae.pair import first_dim
-from pyrovae.svi.elbo import ELBO, Terms
-from pyrovae.svi.optimizer import Optimizer
+from pyrovae.progress import Progress
+from pyrovae.svi.optimizer import Guarded, Optimizer
 from pyrovae.traces import unvalidated
+
+Batch = tuple[Tensor, ...]
+Rows = dict[str, Tensor] | Sequence[Tensor]
+
+
+class Figures(NamedTuple):
+    """Sums over a batch, nats, never weighted, and the number of its data; all 0 where the ELBO is not finite."""
+
+    elbo: Tensor
+    rate: Tensor
+    distortion: Tensor
+    data: Tensor
 
 
 class Step:
-    """Computes the terms and gradients of an objective on a batch and hands the gradients to the optimizer.
+    """Stored rows -> the batch -> terms and gradients of an objective -> the update.
 
-    What varies between steps comes in as tensors, and `gradients` is a function of them alone: a lowered one can take
-    its place. The gradient is that of the mean loss a datum, so that learning rates do not depend on the batch size.
+    What varies between steps comes in as tensors, and `gradients` is a function of them alone, so `lower` can put its
+    graph in its place. The gradient is that of the mean loss a datum, so that learning rates do not depend on the
+    batch size.
+
+    Args:
+        objective: a module that gives `Terms` of a batch.
+        optimizer: of its parameters.
+        batch_of: makes the batch of stored rows (binarization is drawn here); None where the rows are the batch.
     """
 
-    def __init__(self, objective: ELBO, optimizer: Optimizer) -> None:
+    def __init__(
+        self, objective: nn.Module, optimizer: Optimizer, batch_of: Callable[[Any], Batch] | None = None
+    ) -> None:
         self.objective = objective
         self.optimizer = optimizer
+        self.batch_of: Callable[[Any], Batch] = batch_of or tuple
+        places = {id(owner[key]): (owner, key) for owner, key in slots(objective).values()}
+        self.trained = [places[id(parameter)] for parameter in optimizer.parameters]
+        self.engine = Engine(self.gradients, "eager")
 
-    def __call__(self, batch: Sequence[Tensor], lr: float, kl_weight: Tensor, fraction: Tensor) -> Terms:
-        terms, gradients = self.gradients(batch, kl_weight, fraction)
-        self.optimizer.update(gradients, lr)
-        return terms
+    def __call__(self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor) -> Figures:
+        """Updates the parameters; gives the figures of the batch."""
+        figures, guarded = self.engine.call(rows, kl_weight, fraction)
+        self.optimizer.update(guarded, lr)
+        return figures
 
-    def gradients(
-        self, batch: Sequence[Tensor], kl_weight: Tensor, fraction: Tensor
-    ) -> tuple[Terms, tuple[Tensor, ...]]:
-        """Terms of the batch, and the gradient of the mean loss for each parameter of the optimizer."""
+    def lower(
+        self, examples: Sequence[Rows], calls: int, compile: bool | None = None, show: Progress | None = None
+    ) -> Engine:
+        """Lets the steps run in the fastest tier that is worth it; see `pyrovae.lowering.lower`."""
+        one = torch.ones((), device=self.optimizer.parameters[0].device)
+        weights = [(one * (i + 1) / len(examples), one / 2) for i in range(len(examples))]
+        calls_of = [(rows, *weight) for rows, weight in zip(examples, weights, strict=True)]
+        self.engine = lower(self.objective, self.gradients, calls_of, calls, compile, show)
+        return self.engine
+
+    def gradients(self, rows: Rows, kl_weight: Tensor, fraction: Tensor) -> tuple[Figures, Guarded]:
+        """Figures of the rows, and the guarded gradient of the mean loss for each parameter of the optimizer."""
+        batch: Batch = self.batch_of(rows)
         with unvalidated():
             terms = self.objective(*batch, kl_weight=kl_weight, fraction=fraction)
             gradients = torch.autograd.grad(
-                terms.loss / first_dim(batch), self.optimizer.parameters, allow_unused=True, materialize_grads=True
+                terms.loss / first_dim(batch),
+                [owner[key] for owner, key in self.trained],  # while a graph is traced, other tensors stand there
+                allow_unused=True,
+                materialize_grads=True,
             )
-        return Terms(*(term.detach() for term in terms)), gradients
+            # Of a step that is skipped there is nothing to sum.
+            finite = terms.elbo.isfinite()
+            sums = (terms.elbo, terms.rate, terms.distortion, torch.full_like(terms.elbo, first_dim(batch)))
+            figures = Figures(*(torch.where(finite, each.detach(), 0.0) for each in sums))
+        return figures, self.optimizer.guard(gradients)

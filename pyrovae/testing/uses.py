@@ -27,9 +27,9 @@ def _moves(case: Case) -> None:
     if not trained:
         return
     before, optimizer = _state(pair), Optimizer(trained, lr=1e-2)
-    step = Step(ELBO(pair), optimizer)
+    step, one = Step(ELBO(pair), optimizer), torch.ones((), device=case.batch[0].device)
     for _ in range(STEPS):
-        step(case.batch, 1e-2, torch.ones((), device=case.batch[0].device), torch.ones((), device=case.batch[0].device))
+        step(case.batch, 1e-2 * one, one, one)
     if optimizer.skipped:
         raise LawError("a gradient is not finite at random weights: look for exp, log or a division in the networks")
     _require_moved(pair, before, "the optimizer")

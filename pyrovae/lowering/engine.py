@@ -1,0 +1,168 @@
+"""Which of three tiers a function runs in: eager Pyro, its graph, or its compiled graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from pyrovae.lowering.graph import CannotLowerError, Function, Lowered
+from pyrovae.progress import Progress
+from pyrovae.seeding import seeded
+
+Tier = Literal["eager", "traced", "compiled"]
+
+FEW = 200
+"""Calls below which a trace and its verification, about half a second, are not won back."""
+
+COMPILE_SECONDS = 10.0
+"""A compilation with an empty cache: 6 to 15 s on two cores (docs/performance.md)."""
+
+SAVED = 0.25
+"""The share of a traced call that compilation takes away, at least."""
+
+OP_SECONDS = 4e-6
+FLOPS = 1.5e11
+"""A traced call takes about this much for each operation, and does so many floating-point operations a second on a
+CPU. The estimate decides what is worth a compilation: measured times would decide otherwise from run to run, and the
+last bits of the weights with them."""
+
+TOLERANCE = 1e-3
+"""Largest relative difference of a lowered from an eager result, in the norm of each tensor."""
+
+SMALL = 1e-6
+"""The same in relation to the largest number among the gradients: one of them may be a sum that cancels."""
+
+
+@dataclasses.dataclass
+class Engine:
+    """How a function runs.
+
+    Attributes:
+        call: the function, in its tier.
+        tier: `eager`, `traced` or `compiled`.
+        reason: why it is a slower tier than it should be, in words that follow "because"; empty where it is not.
+        seconds: what tracing, verification and compilation took.
+    """
+
+    call: Function
+    tier: Tier
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def lower(
+    module: nn.Module,
+    function: Function,
+    examples: Sequence[Sequence[Any]],
+    calls: int,
+    compile: bool | None = None,
+    show: Progress | None = None,
+    tolerance: float = TOLERANCE,
+) -> Engine:
+    """Lowers a function as far as it is worth and as far as it stays right.
+
+    The lowered function is compared with the eager one on every example, each with noise of its own: results, buffers
+    and the state of the generator afterwards. Where they differ it runs eager. All of this leaves parameters, buffers
+    and generators as they were.
+
+    Args:
+        module: whose parameters and buffers `function` reads.
+        function: see `Lowered`.
+        examples: arguments of the shapes that most calls will have, with different values.
+        calls: how often it will be called.
+        compile: False runs eager; True compiles; None compiles where that is won back.
+        show: where the phase is shown.
+        tolerance: relative, see `TOLERANCE`.
+    """
+    if compile is False or (compile is None and calls < FEW):
+        return Engine(function, "eager")
+    started = time.perf_counter()
+    device = next((leaf.device for leaf in tree_leaves(examples) if isinstance(leaf, Tensor)), torch.device("cpu"))
+    with seeded(0, device):
+        try:
+            lowered = Lowered(module, function, *examples[0])
+            verify(lowered, examples, device, tolerance)
+        except CannotLowerError as error:
+            return Engine(function, "eager", str(error), time.perf_counter() - started)
+        tier: Tier = "traced"
+        worth, reason = estimate(lowered, examples[0]) * calls * SAVED, ""
+        if compile or worth > COMPILE_SECONDS:
+            if show is not None:
+                show.start("compile", total=None)
+            run = lowered.run
+            try:
+                lowered.compile(*examples[0])
+                verify(lowered, examples, device, tolerance)
+                tier = "compiled"
+            except CannotLowerError as error:
+                lowered.run, reason = run, f"the compiler failed: {error}"
+            if show is not None:
+                show.advance(seconds=time.perf_counter() - started)
+                show.close()
+    return Engine(lowered, tier, reason, time.perf_counter() - started)
+
+
+def estimate(lowered: Lowered, example: Sequence[Any]) -> float:
+    """Seconds of one call of the graph on a CPU: the same number on every machine."""
+    with FlopCounterMode(display=False) as counter, kept(lowered):
+        lowered(*example)
+    operations = sum(node.op == "call_function" for node in lowered.graph.graph.nodes)
+    return operations * OP_SECONDS + counter.get_total_flops() / FLOPS
+
+
+def verify(lowered: Lowered, examples: Sequence[Sequence[Any]], device: torch.device, tolerance: float) -> None:
+    """Raises CannotLowerError where the graph and the function differ on one of the examples."""
+    for seed, example in enumerate(examples, start=1):
+        found = []
+        for call in (lowered.function, lowered):
+            with seeded(seed, device), kept(lowered) as buffers:
+                results = [leaf.detach().clone() for leaf in tree_leaves(call(*example))]
+                after = torch.rand(1, device=device)  # where the generator stands
+                found.append([*results, *(buffer.clone() for buffer in buffers()), after])
+        for eager, other in zip(*found, strict=True):
+            if eager.shape != other.shape or eager.dtype != other.dtype:
+                raise CannotLowerError("its lowered results have other shapes than those of eager Pyro")
+        if not torch.equal(found[0][-1], found[1][-1]):
+            raise CannotLowerError("lowered, it draws other noise than eager Pyro")
+        largest = max((float(each.abs().max()) for each in found[0][:-1] if _counts(each)), default=0.0)
+        for eager, other in zip(*found, strict=True):
+            if not _close(eager, other, tolerance, SMALL * largest):
+                raise CannotLowerError("its lowered results differ from those of eager Pyro")
+
+
+def _counts(value: Tensor) -> bool:
+    """Sums (of no dims) may be far larger than gradients."""
+    return value.is_floating_point() and value.dim() > 0 and value.numel() > 0 and bool(value.isfinite().all())
+
+
+def _close(eager: Tensor, other: Tensor, relative: float, absolute: float) -> bool:
+    if not eager.is_floating_point():
+        return torch.equal(eager, other)
+    finite = eager.isfinite()
+    if not torch.equal(finite, other.isfinite()):
+        return False
+    a, b = eager[finite].double(), other[finite].double()
+    return bool((a - b).norm() <= relative * a.norm() + absolute * a.numel() ** 0.5)
+
+
+@contextmanager
+def kept(lowered: Lowered) -> Iterator[Callable[[], list[Tensor]]]:
+    """Buffers are afterwards as they were; gives a function that reads them."""
+    places = [(owner, key) for owner, key in lowered.places if not isinstance(owner[key], nn.Parameter)]
+    tensors = [owner[key] for owner, key in places]
+    values = [tensor.clone() for tensor in tensors]
+    try:
+        yield lambda: [owner[key] for owner, key in places]
+    finally:
+        with torch.no_grad():
+            for (owner, key), tensor, value in zip(places, tensors, values, strict=True):
+                tensor.copy_(value)
+                owner[key] = tensor

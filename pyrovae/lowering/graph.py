@@ -1,0 +1,197 @@
+"""A function of tensors that runs Pyro, traced once into a graph of torch operations."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from pyrovae.traces import unvalidated
+
+Function = Callable[..., Any]
+
+
+FOLLOWS = "its operations or shapes follow the values of the data"
+
+
+class CannotLowerError(Exception):
+    """Why a function cannot be traced, in words that follow "because"."""
+
+
+def slots(module: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:
+    """Where a module keeps its parameters and buffers, by name: the dict that owns each, and the key in it.
+
+    A module that is registered twice counts once (`functional_call` over both names would leave its own tensors in
+    the module), a tensor that two modules share has a slot in each.
+    """
+    return {
+        f"{path}.{key}" if path else key: (owner, key)
+        for path, part in module.named_modules()
+        for owner in (part._parameters, part._buffers)
+        for key, tensor in owner.items()
+        if tensor is not None
+    }
+
+
+class Lowered:
+    """`function` as a graph, for arguments of the shapes of an example; Pyro runs only while it is traced.
+
+    Parameters and buffers are inputs of the graph, read from the module at every call; noise is drawn anew at every
+    call, the same as `function` draws from the same generator; buffers that `function` moves are moved. Anything else
+    that `function` reads (a Python number, an attribute) is as it was at the trace: what changes must be a tensor
+    among the arguments.
+
+    Args:
+        module: whose parameters and buffers `function` reads.
+        function: of tensors (in tuples or dicts), gives tensors (in tuples or dicts). It may take gradients.
+        example: arguments; only shapes, dtypes and devices matter.
+
+    Raises:
+        CannotLowerError: where the operations follow the data, or are others at a second trace.
+    """
+
+    def __init__(self, module: nn.Module, function: Function, *example: Any) -> None:
+        self.module = module
+        self.function = function
+        places = slots(module)
+        first: dict[int, int] = {}
+        self.places: list[tuple[dict[str, Any], str]] = []
+        self.index: dict[str, int] = {}
+        for name, (owner, key) in places.items():
+            tensor = owner[key]
+            if id(tensor) not in first:
+                first[id(tensor)] = len(self.places)
+                self.places.append((owner, key))
+            self.index[name] = first[id(tensor)]
+        leaves, self.given = tree_flatten(example)
+        self.form = [(leaf.shape, leaf.dtype) for leaf in leaves]
+        self.grad = torch.is_grad_enabled()
+        self.graph = self._traced(leaves)
+        if self.graph.code != self._traced(leaves).code:
+            raise CannotLowerError("it does something else at every call (a Python number or a choice that changes)")
+        self.run: Callable[..., Any] = self.graph.forward
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What `function` gives; arguments of other shapes run `function` itself."""
+        leaves, given = tree_flatten(arguments)
+        if given != self.given or [(leaf.shape, leaf.dtype) for leaf in leaves] != self.form:
+            return self.function(*arguments)
+        with torch.no_grad():
+            return tree_unflatten(list(self.run(*self.tensors(), *leaves)), self.out)
+
+    def tensors(self) -> list[Tensor]:
+        """Parameters and buffers, each once."""
+        return [owner[key] for owner, key in self.places]
+
+    def compile(self, *example: Any) -> None:
+        """Gives the graph to inductor.
+
+        Raises:
+            CannotLowerError: where inductor fails; the graph is run as it was before.
+        """
+        # Not the tensors themselves: buffers would move.
+        inputs: list[Any] = [tensor.detach().clone() for tensor in [*self.tensors(), *tree_leaves(example)]]
+        try:
+            with torch.no_grad(), _quiet():
+                # With fallback_random, noise is that of eager torch.
+                run = torch._inductor.compile(copy.deepcopy(self.graph), inputs, {"fallback_random": True})
+                run(*inputs)  # the last of it is compiled by the first call
+        except Exception as error:
+            raise CannotLowerError(_first_line(error)) from error
+        self.run = run
+
+    def _traced(self, leaves: list[Tensor]) -> fx.GraphModule:
+        call = _Call(self.module, self.function)
+
+        def body(*inputs: Tensor) -> list[Tensor]:
+            own, given = inputs[: len(self.places)], inputs[len(self.places) :]
+            fresh = [
+                tensor.detach().requires_grad_(owner[key].requires_grad)
+                for tensor, (owner, key) in zip(own, self.places, strict=True)
+            ]
+            named = {f"module.{name}": fresh[i] for name, i in self.index.items()}
+            with unvalidated(), torch.set_grad_enabled(self.grad):
+                found = functional_call(call, named, tuple(tree_unflatten(list(given), self.given)), tie_weights=False)
+            for name, i in self.index.items():
+                if named[f"module.{name}"] is not fresh[i]:  # a buffer that was bound anew
+                    own[i].copy_(named[f"module.{name}"])
+            out, self.out = tree_flatten(found)
+            return [tensor.detach() for tensor in out]
+
+        try:
+            traced = make_fx(body, tracing_mode="fake")(*(tensor.detach() for tensor in self.tensors()), *leaves)
+        except Exception as error:
+            raise CannotLowerError(_reason(error)) from error
+        if any(
+            isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
+            for node in traced.graph.nodes
+        ):
+            raise CannotLowerError(FOLLOWS)
+        return _shortened(traced)
+
+
+class _Call(nn.Module):
+    """A function as the forward of a module that holds another, for `functional_call`."""
+
+    def __init__(self, module: nn.Module, function: Function) -> None:
+        super().__init__()
+        self.module = module
+        self.function = function
+
+    def forward(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+
+def _shortened(traced: fx.GraphModule) -> fx.GraphModule:
+    """Without what is computed for nobody (Pyro's plates and shapes), and without aliases: each costs microseconds."""
+    aten, graph = torch.ops.aten, traced.graph
+    for node in graph.nodes:
+        source = node.args[0] if node.args else None
+        if not isinstance(source, fx.Node) or not isinstance(node.meta.get("val"), Tensor):
+            continue
+        same = node.target in (aten.detach.default, aten.alias.default)
+        if node.target in (aten.expand.default, aten.view.default):
+            same = node.meta["val"].shape == source.meta["val"].shape
+        if node.target is aten.t.default and source.target is aten.t.default:
+            same, source = True, source.args[0]
+        if same:
+            node.replace_all_uses_with(source)
+    graph.eliminate_dead_code()
+    traced.recompile()
+    return traced
+
+
+def _reason(error: Exception) -> str:
+    """In words, for what is known to raise while a graph is traced."""
+    kind, text = type(error).__name__, str(error)
+    if kind in ("DataDependentOutputException", "GuardOnDataDependentSymNode", "DynamicOutputShapeException"):
+        return FOLLOWS
+    if "to fake" in text or "FakeTensor" in text or "fake tensor" in text.lower():
+        return "it reads a tensor that is neither parameter nor buffer (register_buffer makes it one)"
+    return f"torch cannot trace it ({_first_line(error)})"
+
+
+def _first_line(error: Exception) -> str:
+    text = next(itertools.chain((line.strip() for line in str(error).splitlines() if line.strip()), [""]))
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the compiler's modules log about CUDA on a machine that has none."""
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
