@@ -42,6 +42,11 @@ Examples:
 )
 @limit_option
 @seed_option
+@click.option(
+    "--compile/--no-compile",
+    default=None,
+    help="Compile the estimate, or run eager Pyro [default: where it is won back].",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
 @json_option
 @debug_option
@@ -53,6 +58,7 @@ def command(
     chunk: int,
     limit: int | None,
     seed: int,
+    compile: bool | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -62,7 +68,7 @@ def command(
     from pyrovae.progress import progress
 
     with progress() as show:
-        found = run.log_likelihood(samples, split, limit, chunk or None, seed, show)  # type: ignore[arg-type]
+        found = run.log_likelihood(samples, split, limit, chunk or None, seed, show, compile)  # type: ignore[arg-type]
     if out is not None:
         values = {name: getattr(found, name).numpy() for name in ("log_likelihood", "standard_error", "ess")}
         write_arrays(out, values)

@@ -111,7 +111,9 @@ def compare(
 
 def _figures(run: Run) -> dict[str, float]:
     """All of the same test data: those whose log-likelihood `fit` has estimated."""
-    batch = evenly(run.split("test"), run.recipe.training.score_limit)
+    batch = run.split("test")
+    chosen = evenly(len(batch[0]), run.recipe.training.score_limit)
+    batch = tuple(tensor[chosen] for tensor in batch)
     scores = evaluation.elbo(run.pair, batch)
     return {
         "elbo": scores["elbo"],

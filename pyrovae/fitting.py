@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +135,19 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     """
     started, batch = time.perf_counter(), run.split("test")
     found: dict[str, Any] = {f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch).items()}
-    part = evenly(batch, config.score_limit)
+    chosen = evenly(len(batch[0]), config.score_limit)
+    part, lengths = [tensor[chosen] for tensor in batch], run.lengths("test")
     if len(part[0]) < len(batch[0]):
         found["scored_elbo"] = evaluation.elbo(run.pair, part)["elbo"]
     try:
-        summary = evaluation.log_likelihood(run.pair, part, config.score_samples, show=shown).summary()
+        summary = evaluation.log_likelihood(
+            run.pair,
+            part,
+            config.score_samples,
+            show=shown,
+            lengths=None if lengths is None else lengths[chosen],
+            compile=False if config.compile is False else None,  # --compile is about the steps
+        ).summary()
     except PyrovaeError as error:  # a global latent: what was trained stands, without this score
         shown.line(f"note: no log-likelihood: {error}")
         summary = {"log_likelihood": None, "standard_error": None, "seconds": 0.0}
@@ -148,11 +156,9 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     return found | {"score_seconds": time.perf_counter() - started}
 
 
-def evenly(batch: Sequence[Tensor], limit: int) -> tuple[Tensor, ...]:
-    """At most `limit` data of a batch, evenly spaced."""
-    n = len(batch[0])
-    chosen = torch.linspace(0, n - 1, min(n, limit)).round().long()
-    return tuple(tensor[chosen] for tensor in batch)
+def evenly(n: int, limit: int) -> Tensor:
+    """The rows of at most `limit` of n data, evenly spaced."""
+    return torch.linspace(0, n - 1, min(n, limit)).round().long()
 
 
 def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:

@@ -102,6 +102,11 @@ class Run:
         device = evaluation.chunks.device_of(self.pair)
         return tuple(tensor.to(device) for tensor in self.data.split(split, self.pair.inputs, limit))
 
+    def lengths(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
+        """Tokens of each sentence of a split, (N,); None where the data are no text."""
+        lengths = self.data.lengths(split)
+        return None if lengths is None else lengths[:limit]
+
     def log_likelihood(
         self,
         samples: int = 1000,
@@ -110,9 +115,11 @@ class Run:
         chunk: int | None = None,
         seed: int = 0,
         show: Progress | None = None,
+        compile: bool | None = None,
     ) -> LogLikelihood:
         """Importance-sampled log p(x) of a split; see `pyrovae.log_likelihood`."""
-        return evaluation.log_likelihood(self.pair, self.split(split, limit), samples, chunk, seed, show)
+        batch, lengths = self.split(split, limit), self.lengths(split, limit)
+        return evaluation.log_likelihood(self.pair, batch, samples, chunk, seed, show, lengths, compile)
 
     def evaluate(
         self,
@@ -127,7 +134,7 @@ class Run:
         scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed)
         scores["sites"] = evaluation.diagnose(self.pair, batch, seed=seed).summary()
         scores["active_units"] = sum(scores["sites"]["active_units"].values())
-        scores |= evaluation.log_likelihood(self.pair, batch, samples, seed=seed, show=show).summary()
+        scores |= self.log_likelihood(samples, split, limit, seed=seed, show=show).summary()
         if self.vocabulary is not None:
             words = int(batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum())
             scores["words"] = words  # <eos> counted, padding not

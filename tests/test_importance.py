@@ -10,7 +10,7 @@ from conftest import case, linear
 from torch import nn
 
 from pyrovae import Pair, PyrovaeError, UsageError, log_likelihood
-from pyrovae.evaluation import chunks, diagnose
+from pyrovae.evaluation import chunks, diagnose, importance
 from pyrovae.progress import progress
 
 
@@ -27,7 +27,8 @@ def test_exact_posterior_gives_log_p_exactly_for_any_samples_and_chunk(samples, 
 
 @pytest.mark.parametrize("data", [1, 7, 300])
 def test_exact_for_any_split_of_the_batch_and_any_order(monkeypatch, data):
-    monkeypatch.setattr("pyrovae.evaluation.importance.split", lambda *arguments: (data, 3))
+    pieces = lambda one, n, *rest: [chunks.Piece(rows, 3) for rows in torch.arange(n).split(data)]  # noqa: E731
+    monkeypatch.setattr(importance, "pieces", pieces)
     exact, order = linear(n=300), torch.randperm(300)
     found = log_likelihood(exact.pair, [exact.x[order]], samples=5).log_likelihood
     torch.testing.assert_close(found, exact.log_p[order], atol=1e-10, rtol=0)
@@ -151,17 +152,78 @@ def test_summary_and_refusals():
         log_likelihood(exact.pair, [exact.x[:0]], 3)
 
 
-def test_progress_counts_pieces(capsys):
+def test_progress_counts_data(capsys):
     exact = linear()
     log_likelihood(exact.pair, [exact.x], 3, show=progress(True))
-    assert "log-likelihood 1/1" in capsys.readouterr().err
+    assert "log-likelihood 20/20" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("features", [4, 4000])
-def test_chunks_fit_the_memory_that_a_datum_takes_and_not_that_of_the_weights(features):
+def test_pieces_fit_the_memory_that_a_datum_takes_and_not_that_of_the_weights(features):
     net, x, cpu = torch.nn.Linear(50, features), torch.randn(1, 50), torch.device("cpu")
-    data, samples = chunks.split(lambda: net(x), 1000, 5000, cpu)
-    assert data * samples * features * 4 * chunks.LIVE <= chunks.CPU_BYTES
-    assert 2 * data * samples * features * 4 * chunks.LIVE > min(chunks.CPU_BYTES, chunks.MOST_DATA * 5000 * 64)
-    assert chunks.split(lambda: torch.zeros(10**8), 1000, 5000, cpu) == (1, 1)
-    assert chunks.split(lambda: None, 3, 2, cpu) == (3, 2)
+    one = chunks.bytes_of(lambda: net(x))
+    assert one == 4 * features
+    cut = chunks.pieces(one, 1000, 5000, cpu)
+    assert torch.equal(torch.cat([piece.rows for piece in cut]), torch.arange(1000))
+    assert len({(len(piece.rows), piece.samples) for piece in cut[:-1]}) == 1
+    for rows, samples in cut:
+        assert len(rows) * samples * features * 4 * chunks.LIVE <= chunks.CPU_BYTES
+    rows, samples = cut[0]
+    assert 2 * len(rows) * samples * features * 4 * chunks.LIVE > min(chunks.CPU_BYTES, chunks.MOST_DATA * 5000 * 64)
+    assert [(len(p.rows), p.samples) for p in chunks.pieces(10**9, 2, 5000, cpu)] == [(1, 1)] * 2
+    assert [(len(p.rows), p.samples) for p in chunks.pieces(1, 3, 2, cpu)] == [(3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "most", "size"), [(5000, 1337, 1250), (10, 3, 3), (7, 7, 7), (7, 100, 7), (5, 1, 1)]
+)
+def test_samples_are_cut_evenly(samples, most, size):
+    assert chunks.even(samples, most) == size
+
+
+def test_long_sentences_come_first_among_their_like():
+    lengths = torch.tensor([3, 9, 1, 9, 2, 8, 1, 1])
+    cut = chunks.pieces(chunks.CPU_BYTES // chunks.LIVE // 4, 8, 2, torch.device("cpu"), lengths)
+    assert sorted(torch.cat([piece.rows for piece in cut]).tolist()) == list(range(8))
+    assert lengths[torch.cat([piece.rows for piece in cut])].tolist() == [9, 9, 8, 3, 2, 1, 1, 1]
+    assert [len(piece.rows) for piece in cut] == [2, 2, 4]  # the last are short
+
+
+def test_sentences_are_scored_alike_in_any_company():
+    tried = case("textvae-no-z")
+    (x,) = tried.batch
+    lengths = (x != 0).sum(-1)
+    assert lengths.min() < lengths.max()
+    found = [log_likelihood(tried.pair(), [x], lengths=by).log_likelihood for by in (None, lengths)]
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("compile", [None, True])
+def test_lowered_weights_give_the_same_estimates(monkeypatch, compile):
+    monkeypatch.setattr("pyrovae.lowering.engine.FEW", 0)
+    seen, true = [], importance.lower
+    monkeypatch.setattr(importance, "lower", lambda *a: (seen.append(true(*a)), seen[-1])[1])
+    for name in ("vae-conv", "cvae"):
+        tried = case(name, "iaf:steps=2:hidden=8")
+        found = [log_likelihood(tried.pair(), tried.batch, 70, chunk=30, compile=mode) for mode in (compile, False)]
+        assert [engine.tier for engine in seen] == ["compiled" if compile else "traced", "eager"]
+        torch.testing.assert_close(found[0].log_likelihood, found[1].log_likelihood, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found[0].ess, found[1].ess, rtol=1e-3, atol=1e-3)
+        seen.clear()
+
+
+def test_the_pair_is_lowered_only_where_it_is_called_often():
+    seen = []
+    lower = importance.lower
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(importance, "lower", lambda *a: (seen.append(a[3]), lower(*a))[1])
+        log_likelihood(case("vae").pair(), case("vae").batch, 70, chunk=30)
+    assert seen == [3]  # 30, 30 and 10 samples of one piece
+
+
+def test_progress_tells_the_mean_and_its_error(capsys):
+    exact = linear(wider=1.5)
+    found = log_likelihood(exact.pair, [exact.x], 300, show=progress(True)).summary()
+    told = capsys.readouterr().err.splitlines()[-1]
+    mean, error = f"{found['log_likelihood']:.2f}", f"{found['standard_error']:.3g}"
+    assert told == f"log-likelihood 20/20  log-likelihood {mean}  standard-error {error}"

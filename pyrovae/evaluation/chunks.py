@@ -1,20 +1,21 @@
 """How much of a computation goes at once."""
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-CPU_BYTES = 32 * 2**20
-"""Memory of one chunk on a CPU; larger ones gain nothing there."""
+CPU_BYTES = 16 * 2**20
+"""Memory of one chunk on a CPU: its largest tensor then stays in the cache (docs/performance.md)."""
 
 LIVE = 4
 """Tensors of the largest size that are alive at once, about."""
 
-MOST_DATA = 128
+MOST_DATA = 512
 """Data of one chunk; more gain nothing."""
 
 
@@ -50,18 +51,47 @@ class Largest(TorchDispatchMode):
         return out
 
 
-def split(one_sample: Callable[[], Any], data: int, samples: int, device: torch.device) -> tuple[int, int]:
-    """(data, samples) of a chunk, as many as fit the memory.
+class Piece(NamedTuple):
+    """Data that are scored together, and how many samples of each at once."""
+
+    rows: Tensor
+    samples: int
+
+
+def bytes_of(one_sample: Callable[[], Any]) -> int:
+    """Bytes of the largest tensor of a computation (the logits of a whole vocabulary are thousands of times the
+    sentence that they score)."""
+    with Largest() as largest:
+        one_sample()
+    return largest.bytes
+
+
+def pieces(
+    bytes_of_one: int, data: int, samples: int, device: torch.device, lengths: Tensor | None = None
+) -> list[Piece]:
+    """The data in pieces of what fits the memory, each with all samples at once where they fit, else in even parts.
 
     Args:
-        one_sample: computes one sample of one datum; its largest tensor is measured (the logits of a whole vocabulary
-            are thousands of times the sentence that they score).
+        bytes_of_one: the largest tensor of one sample of one datum, of the longest where there are `lengths`.
         data: how many there are.
         samples: how many there are for each.
         device: whose memory.
+        lengths: (N,) what the memory of a datum grows with; data of similar lengths are scored together, long ones
+            first.
     """
-    with Largest() as largest:
-        one_sample()
-    fit = max(1, budget(device) // (LIVE * largest.bytes))
-    at_once = max(1, min(data, MOST_DATA, fit // samples))
-    return at_once, max(1, min(samples, fit // at_once))
+    order = torch.arange(data) if lengths is None else lengths.cpu().argsort(descending=True, stable=True)
+    share = (
+        torch.ones(data) if lengths is None else lengths.cpu()[order].clamp_min(1) / lengths.max().clamp_min(1).cpu()
+    )
+    most, found, start = budget(device) // LIVE, list[Piece](), 0
+    while start < data:
+        fit = max(1, int(most // (bytes_of_one * float(share[start]))))
+        rows = order[start : start + max(1, min(MOST_DATA, fit // samples))]
+        found.append(Piece(rows, even(samples, max(1, fit // len(rows)))))
+        start += len(rows)
+    return found
+
+
+def even(samples: int, most: int) -> int:
+    """The size of the parts when samples are cut into as few parts of at most `most` as there can be."""
+    return math.ceil(samples / math.ceil(samples / most))

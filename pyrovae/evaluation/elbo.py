@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.evaluation.chunks import device_of, precise, split
+from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
 from pyrovae.pair import Pair, first_dim
 from pyrovae.seeding import seeded
 from pyrovae.svi.elbo import ELBO
@@ -41,4 +41,4 @@ def data_at_once(pair: Pair, batch: Sequence[Tensor]) -> int:
     device = device_of(pair)
     one = [tensor[:1].to(device) for tensor in batch]
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, device):
-        return split(lambda: ELBO(pair)(*one), first_dim(batch), 1, device)[0]
+        return len(pieces(bytes_of(lambda: ELBO(pair)(*one)), first_dim(batch), 1, device)[0].rows)

@@ -1,20 +1,25 @@
 """Importance-sampled log-likelihood, one estimate a datum (Burda, Grosse & Salakhutdinov 2016; Rezende et al. 2014)."""
 
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import device_of, precise, split
+from pyrovae.evaluation.chunks import Piece, bytes_of, device_of, pieces, precise
+from pyrovae.lowering import lower
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
-from pyrovae.traces import evaluating, log_weights, require_per_datum, rows, unvalidated
+from pyrovae.traces import evaluating, log_weights, require_per_datum, unvalidated
+
+LOWERED_TOLERANCE = 1e-5
+"""Relative difference between compiled and eager weights, at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +64,8 @@ def log_likelihood(
     chunk: int | None = None,
     seed: int = 0,
     show: Progress | None = None,
+    lengths: Tensor | None = None,
+    compile: bool | None = None,
 ) -> LogLikelihood:
     """log p(x) ~ log 1/K sum_k p(x, z_k) / q(z_k | x) with z_k ~ q, for each datum.
 
@@ -72,44 +79,72 @@ def log_likelihood(
         chunk: samples at once; None fits them to the memory.
         seed: of the noise.
         show: where progress goes; None shows nothing.
+        lengths: (N,) of sentences: those of similar length are scored together.
+        compile: whether the weights are computed by a compiled graph; None where that is won back
+            (`pyrovae.lowering.lower`).
 
     Raises:
         PyrovaeError: where the pair has no weight of its own for each datum.
         UsageError: for a number of samples or a chunk below 1.
     """
+    n = first_dim(batch)
     if samples < 1 or (chunk is not None and chunk < 1):
         raise UsageError(f"samples = {samples} and chunk = {chunk} must be at least 1")
-    if first_dim(batch) == 0:
+    if n == 0:
         raise PyrovaeError("the log-likelihood of no data is not defined: give at least one datum")
     started, device = time.perf_counter(), device_of(pair)
+    batch = [tensor.to(device) for tensor in batch]
+    longest = 0 if lengths is None else int(lengths.argmax())
     with seeded(seed, device), torch.no_grad(), unvalidated(), evaluating(pair):
-        found = require_per_datum(pair, [tensor[:2].to(device) for tensor in batch], "a log-likelihood")
+        found = require_per_datum(pair, [tensor[:2] for tensor in batch], "a log-likelihood")
         if not found.latent:
             samples = 1  # nothing is drawn: one weight is exact
-        one = [tensor[:1].to(device) for tensor in batch]
-        data, at_once = split(lambda: log_weights(pair, one, 1), first_dim(batch), samples, device)
-    at_once = min(samples, chunk or at_once)
-    pieces = []
+        one = [tensor[longest : longest + 1] for tensor in batch]
+        cut = pieces(bytes_of(lambda: log_weights(pair, one, 1)), n, samples, device, lengths)
+
+    def weights(K: int, *part: Tensor) -> Tensor:
+        return log_weights(pair, part, K).to(precise(device))
+
+    first, second = torch.full((2, n), -torch.inf, dtype=precise(device), device=device)
+    done, total, variance = 0, 0.0, 0.0
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
-        shown.start("log-likelihood", total=math.ceil(first_dim(batch) / data))
-        for part in rows([tensor.to(device) for tensor in batch], data):
-            first = second = torch.full((first_dim(part),), -torch.inf, dtype=precise(device), device=device)
-            for start in range(0, samples, at_once):
-                weight = log_weights(pair, part, min(at_once, samples - start)).to(precise(device))
-                first = torch.logaddexp(first, weight.logsumexp(0))
-                second = torch.logaddexp(second, (2 * weight).logsumexp(0))
-            pieces.append(torch.stack([first, second]).cpu())
-            mean = torch.cat(pieces, 1)[0].mean().item() - math.log(samples)
-            shown.advance(log_likelihood=mean)
-    first, second = torch.cat(pieces, 1)
+        at_once = min(samples, chunk or cut[0].samples)
+        call: Callable[..., Tensor] = functools.partial(weights, at_once)
+        if lengths is None:
+            calls = sum(math.ceil(samples / at_once) for _ in cut)
+            examples = [[tensor[cut[i].rows] for tensor in batch] for i in range(min(3, len(cut))) if _like(cut, i)]
+            call = lower(pair, call, examples, calls, compile, shown, LOWERED_TOLERANCE).call
+        shown.start("log-likelihood", total=n)
+        for rows, fits in cut:
+            part, k = [tensor[rows] for tensor in batch], min(samples, chunk or fits)
+            for start in range(0, samples, k):
+                drawn = min(k, samples - start)
+                weight = call(*part) if drawn == at_once else weights(drawn, *part)
+                first[rows] = torch.logaddexp(first[rows], weight.logsumexp(0))
+                second[rows] = torch.logaddexp(second[rows], (2 * weight).logsumexp(0))
+            these = _estimate(first[rows], second[rows], samples)
+            done += len(rows)
+            total += these.log_likelihood.sum().item()
+            variance += these.standard_error.square().sum().item()
+            shown.advance(len(rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
+    error_known = samples > 1 or not found.latent
+    estimate = _estimate(first, second, samples, time.perf_counter() - started)
+    return estimate if error_known else dataclasses.replace(estimate, standard_error=estimate.ess * torch.nan)
+
+
+def _estimate(first: Tensor, second: Tensor, samples: int, seconds: float = 0.0) -> LogLikelihood:
+    """From the log-sums of the weights and of their squares, (N,) each."""
+    first, second = first.cpu(), second.cpu()
     ess = (2 * first - second).exp().clamp(1.0, samples)
-    error = (1 / ess - 1 / samples).clamp_min(0).sqrt()
-    if samples == 1 and found.latent:
-        error = torch.full_like(error, torch.nan)
     return LogLikelihood(
         log_likelihood=first - math.log(samples),
-        standard_error=error,
+        standard_error=(1 / ess - 1 / samples).clamp_min(0).sqrt(),
         ess=ess,
         samples=samples,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
+
+
+def _like(cut: Sequence[Piece], i: int) -> bool:
+    """Whether a piece has the shape of the first."""
+    return len(cut[i].rows) == len(cut[0].rows)
