@@ -183,7 +183,7 @@ def test_samples_are_cut_evenly(samples, most, size):
 
 def test_long_sentences_come_first_among_their_like():
     lengths = torch.tensor([3, 9, 1, 9, 2, 8, 1, 1])
-    cut = chunks.pieces(chunks.CPU_BYTES // chunks.LIVE // 4, 8, 2, torch.device("cpu"), lengths)
+    cut = chunks.pieces(chunks.CPU_BYTES_OF_SEQUENCES // chunks.LIVE // 4, 8, 2, torch.device("cpu"), lengths)
     assert sorted(torch.cat([piece.rows for piece in cut]).tolist()) == list(range(8))
     assert lengths[torch.cat([piece.rows for piece in cut])].tolist() == [9, 9, 8, 3, 2, 1, 1, 1]
     assert [len(piece.rows) for piece in cut] == [2, 2, 4]  # the last are short

@@ -12,6 +12,9 @@ from torch.utils._pytree import tree_leaves
 CPU_BYTES = 16 * 2**20
 """Memory of one chunk on a CPU: its largest tensor then stays in the cache (docs/performance.md)."""
 
+CPU_BYTES_OF_SEQUENCES = 64 * 2**20
+"""The same for sentences: a GRU goes word by word, and wants more rows for each."""
+
 LIVE = 4
 """Tensors of the largest size that are alive at once, about."""
 
@@ -29,9 +32,11 @@ def precise(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def budget(device: torch.device) -> int:
+def budget(device: torch.device, sequences: bool = False) -> int:
     """Bytes that one chunk may take: a quarter of the free memory of a GPU, a fixed piece on a CPU."""
-    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_BYTES
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 4
+    return CPU_BYTES_OF_SEQUENCES if sequences else CPU_BYTES
 
 
 class Largest(TorchDispatchMode):
@@ -83,7 +88,7 @@ def pieces(
     share = (
         torch.ones(data) if lengths is None else lengths.cpu()[order].clamp_min(1) / lengths.max().clamp_min(1).cpu()
     )
-    most, found, start = budget(device) // LIVE, list[Piece](), 0
+    most, found, start = budget(device, lengths is not None) // LIVE, list[Piece](), 0
     while start < data:
         fit = max(1, int(most // (bytes_of_one * float(share[start]))))
         rows = order[start : start + max(1, min(MOST_DATA, fit // samples))]

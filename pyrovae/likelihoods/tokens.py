@@ -8,6 +8,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
+from torch.nn.functional import cross_entropy
 
 from pyrovae.data.transforms import trim
 from pyrovae.nets.left import fold
@@ -21,7 +22,7 @@ class Decoder(Protocol):
     eos: int
 
     def logits(self, z: Tensor, inputs: Tensor) -> Tensor:
-        """All next words at once: z (N, D), the words before (N, T) -> logits (N, T, V)."""
+        """All next words at once: z (N, D), the words before (N, T) -> logits (N, T, V), which may be written to."""
         ...
 
     def start(self, z: Tensor) -> Tensor:
@@ -70,13 +71,15 @@ class Autoregressive(TorchDistribution):
         value = trim(value, self.decoder.pad)
         before = torch.cat([value.new_full((len(value), 1), self.decoder.bos), value[:, :-1]], 1)
         logits = self._words(self.decoder.logits(z, before))  # (N, T, V)
-        word = logits.gather(-1, value.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
-        return torch.where(value != self.decoder.pad, word, 0.0).sum(-1)
+        # Padding is no word: a term that is left out, not one of minus infinity.
+        nll = cross_entropy(logits.flatten(0, 1), value.flatten(), ignore_index=self.decoder.pad, reduction="none")
+        return -nll.view(value.shape).sum(-1)
 
     def _words(self, logits: Tensor) -> Tensor:
         """Neither padding nor <bos> is a word: they have no share in what is scored, and are never drawn."""
-        token = torch.arange(logits.shape[-1], device=logits.device)
-        return logits.masked_fill((token == self.decoder.pad) | (token == self.decoder.bos), -torch.inf)
+        # In place: a copy of (N, T, V) takes as long as the matrix product that made it.
+        nowhere = torch.tensor([self.decoder.pad, self.decoder.bos], device=logits.device)
+        return logits.index_fill_(-1, nowhere, -torch.inf)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """(*sample_shape, *L, T) ints: words drawn until <eos>, then padding."""
