@@ -23,6 +23,7 @@ from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
 from pyrovae.seeding import seeded
+from pyrovae.svi.precision import tf32
 from pyrovae.training import Trained, epochs, train
 
 
@@ -88,7 +89,8 @@ def fit(
             # A run that is to be replaced stays as it is until the new one is trained.
             live = None if folder is None or store.is_run(folder) else folder
             with _metrics_file(live) as on_epoch:
-                trained = train(pair, dataset, recipe.training, device, shown, on_epoch)
+                with tf32(recipe.training.precision):
+                    trained = train(pair, dataset, recipe.training, device, shown, on_epoch)
                 store.set_weights(pair, trained.best)
                 pair.eval()
                 run = Run(

@@ -23,8 +23,15 @@ class TrainConfig(Config):
     beta: float = Option(1.0, ge=0, description="weight of the KL term; the printed ELBO is never weighted")
     kl_warmup: float = Option(0.0, ge=0, description="epochs over which the KL weight grows from 0 to beta")
     free_bits: float = Option(0.0, ge=0, description="nats a latent dimension that cost nothing")
+    objective: Literal["elbo", "iwae", "dreg"] = Option(
+        "elbo",
+        description="iwae: the bound of --particles samples; dreg: the same with its doubly reparametrized gradient",
+    )
     particles: int = Option(1, ge=1, description="draws of z a datum and step, averaged in the ELBO")
     patience: int = Option(0, ge=0, description="stop after so many epochs without a better held-out ELBO; 0 never")
+    precision: Literal["32", "tf32", "bf16"] = Option(
+        "32", description="of matrix products while training; the rest, and all scores, are in float32"
+    )
     compile: bool | None = Option(
         None,
         description="compile the training steps; --no-compile runs eager Pyro [default: where it is won back]",

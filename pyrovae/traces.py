@@ -16,6 +16,7 @@ from pyrovae.errors import PyrovaeError
 from pyrovae.pair import Pair, first_dim
 
 Site = dict[str, Any]
+Trace = poutine.Trace
 Program = Callable[..., Any]
 
 

@@ -20,7 +20,8 @@ from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.store import State, weights
-from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate, require_trainable
+from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, objective
+from pyrovae.svi.precision import note, require_precision
 from pyrovae.svi.step import Batch
 
 STEPS = 3000
@@ -117,10 +118,10 @@ def train(
     lengths = data.lengths("train")
     lengths = None if lengths is None else lengths.to(device)
     first = data.batch({name: column[:2] for name, column in columns.items()}, pair.inputs)
-    require_trainable(pair, first, config.free_bits)
+    require_precision(config.precision, device)
+    aim = objective(pair, first, config)
     valid = tuple(tensor.to(device) for tensor in data.split("valid", pair.inputs))
     at_once = data_at_once(pair, valid)
-    objective = ELBO(pair, config.particles if config.particles > 1 else None, config.free_bits)
     parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
     if not parameters:
         raise PyrovaeError("the pair has no parameter that requires a gradient: there is nothing to train")
@@ -129,9 +130,11 @@ def train(
     def batch_of(rows: Columns) -> Batch:
         return data.batch(rows, pair.inputs)
 
-    step = Step(objective, optimizer, batch_of)
+    step = Step(aim, optimizer, batch_of, config.precision)
     run = Trained(snapshot(pair), {}, [], 0, "done", 0, 0.0, step.engine)
     best, started, done = -math.inf, time.perf_counter(), 0
+    if told := note(config.precision, device):
+        show.line(f"note: {told}")
     pair.train()
     if lengths is None:
         run.engine = step.lower(examples(columns, size), steps * total_epochs, config.compile, show)

@@ -34,9 +34,6 @@ FLOPS = 1.5e11
 CPU. The estimate decides what is worth a compilation: measured times would decide otherwise from run to run, and the
 last bits of the weights with them."""
 
-TOLERANCE = 1e-3
-"""Largest relative difference of a lowered from an eager result, in the norm of each tensor."""
-
 SMALL = 1e-6
 """The same in relation to the largest number among the gradients: one of them may be a sum that cancels."""
 
@@ -65,7 +62,7 @@ def lower(
     calls: int,
     compile: bool | None = None,
     show: Progress | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float = 1e-3,
 ) -> Engine:
     """Lowers a function as far as it is worth and as far as it stays right.
 
@@ -80,7 +77,7 @@ def lower(
         calls: how often it will be called.
         compile: False runs eager; True compiles; None compiles where that is won back.
         show: where the phase is shown.
-        tolerance: relative, see `TOLERANCE`.
+        tolerance: largest relative difference of a lowered from an eager result, in the norm of each tensor.
     """
     if compile is False or (compile is None and calls < FEW):
         return Engine(function, "eager")

@@ -12,7 +12,14 @@ from pyrovae.lowering import Engine, lower, slots
 from pyrovae.pair import first_dim
 from pyrovae.progress import Progress
 from pyrovae.svi.optimizer import Guarded, Optimizer
+from pyrovae.svi.precision import Precision, products
 from pyrovae.traces import unvalidated
+
+TOLERANCE = 1e-3
+"""Largest relative difference of a lowered from an eager gradient."""
+
+BFLOAT16 = 3e-2
+"""The same where products have 8 bits, and a product that is fused with another is rounded once less."""
 
 Batch = tuple[Tensor, ...]
 Rows = dict[str, Tensor] | Sequence[Tensor]
@@ -38,13 +45,19 @@ class Step:
         objective: a module that gives `Terms` of a batch.
         optimizer: of its parameters.
         batch_of: makes the batch of stored rows (binarization is drawn here); None where the rows are the batch.
+        precision: of the matrix products of the objective.
     """
 
     def __init__(
-        self, objective: nn.Module, optimizer: Optimizer, batch_of: Callable[[Any], Batch] | None = None
+        self,
+        objective: nn.Module,
+        optimizer: Optimizer,
+        batch_of: Callable[[Any], Batch] | None = None,
+        precision: Precision = "32",
     ) -> None:
         self.objective = objective
         self.optimizer = optimizer
+        self.precision = precision
         self.batch_of: Callable[[Any], Batch] = batch_of or tuple
         places = {id(owner[key]): (owner, key) for owner, key in slots(objective).values()}
         self.trained = [places[id(parameter)] for parameter in optimizer.parameters]
@@ -63,14 +76,16 @@ class Step:
         one = torch.ones((), device=self.optimizer.parameters[0].device)
         weights = [(one * (i + 1) / len(examples), one / 2) for i in range(len(examples))]
         calls_of = [(rows, *weight) for rows, weight in zip(examples, weights, strict=True)]
-        self.engine = lower(self.objective, self.gradients, calls_of, calls, compile, show)
+        tolerance = BFLOAT16 if self.precision == "bf16" else TOLERANCE
+        self.engine = lower(self.objective, self.gradients, calls_of, calls, compile, show, tolerance)
         return self.engine
 
     def gradients(self, rows: Rows, kl_weight: Tensor, fraction: Tensor) -> tuple[Figures, Guarded]:
         """Figures of the rows, and the guarded gradient of the mean loss for each parameter of the optimizer."""
         batch: Batch = self.batch_of(rows)
         with unvalidated():
-            terms = self.objective(*batch, kl_weight=kl_weight, fraction=fraction)
+            with products(self.precision):
+                terms = self.objective(*batch, kl_weight=kl_weight, fraction=fraction)
             gradients = torch.autograd.grad(
                 terms.loss / first_dim(batch),
                 [owner[key] for owner, key in self.trained],  # while a graph is traced, other tensors stand there
