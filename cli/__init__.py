@@ -40,7 +40,8 @@ def cli() -> None:
 
 def main() -> None:
     """The console entry point."""
-    # Before torch is loaded: threads that wait for each other by spinning starve where something else uses the cores.
-    # CONTRIBUTING.md has the measurement.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch is loaded: threads that wait for each other by spinning for long starve where something else uses
+    # the cores, and those that never spin are slow where nothing does. CONTRIBUTING.md has the measurement.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     cli(prog_name="pyrovae")
