@@ -112,13 +112,16 @@ def command(
         return print_json(results)
     stopped = {"patience": " (early stopping)", "diverged": " (stopped: gradients were not finite)"}
     parts = f"rate {results['test_rate']:.2f}, distortion {results['test_distortion']:.2f}"
+    ran = results["engine"] + (", CUDA graph" if results["cuda_graph"] else "")
+    lowering = f", {results['lowering_seconds']:.1f} of them before the first step" if ran != "eager" else ""
+    seconds = f"{results['train_seconds']:.1f} training ({ran}{lowering}), {results['score_seconds']:.1f} scoring"
     rows = [
         ("run directory", out),
         ("test ELBO", f"{results['test_elbo']:.3f} nats ({parts})"),
         ("log-likelihood", likelihood_line(results)),
         ("best epoch", f"{results['best_epoch']} of {results['epochs']}{stopped.get(results['stopped'], '')}"),
         ("parameters", f"{results['parameters']:,}"),
-        ("seconds", f"{results['train_seconds']:.1f} training, {results['score_seconds']:.1f} scoring"),
+        ("seconds", seconds),
         ("pictures", ", ".join(results["pictures"]) or "none"),
     ]
     if results["skipped_steps"]:

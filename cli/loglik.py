@@ -76,10 +76,12 @@ def command(
     if as_json:
         return print_json(summary)
     spread = summary["standard_error_data"]
+    spent = summary["lowering_seconds"]
+    compiling = f", {spent:.1f} of them tracing and compiling" if spent >= 0.1 else ""
     rows = [
         ("log-likelihood", likelihood_line(summary)),
         ("over the data", "-" if spread is None else f"+- {spread:.3f} (standard error of the mean over data)"),
         ("effective samples", f"{summary['ess']:.1f} of {summary['samples']} (mean over data)"),
-        ("seconds", f"{summary['seconds']:.1f}"),
+        ("seconds", f"{summary['seconds']:.1f}" + compiling),
     ]
     return print_table(("", ""), rows)

@@ -152,8 +152,9 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
         ).summary()
     except PyrovaeError as error:  # a global latent: what was trained stands, without this score
         shown.line(f"note: no log-likelihood: {error}")
-        summary = {"log_likelihood": None, "standard_error": None, "seconds": 0.0}
-    del summary["seconds"]
+        summary = {"log_likelihood": None, "standard_error": None}
+    for spent in ("seconds", "lowering_seconds"):  # `score_seconds` is all of it, and the steps have the other
+        summary.pop(spent, None)
     found |= summary
     return found | {"score_seconds": time.perf_counter() - started}
 
@@ -172,6 +173,7 @@ def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in pair.parameters()),
         "train_seconds": trained.seconds,
         "engine": trained.engine.tier,
+        "cuda_graph": trained.engine.cuda_graph,
         "lowering_seconds": trained.engine.seconds,
     }
 

@@ -12,12 +12,14 @@ from conftest import VARIANTS, case
 from pyro.infer import Trace_ELBO
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import pyrovae
 from pyrovae import Pair, store
 from pyrovae.data import DataConfig, load
-from pyrovae.lowering import CannotLowerError, Lowered
+from pyrovae.lowering import CannotLowerError, Lowered, products
 from pyrovae.lowering import engine as engine_module
+from pyrovae.lowering.capture import record_cuda
 from pyrovae.options import TrainConfig
 from pyrovae.progress import progress
 from pyrovae.seeding import seeded
@@ -25,6 +27,7 @@ from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.training import train
 
 ONE = torch.ones(())
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 SMALL = {"latent_dim": 2, "hidden": (6,), "score_samples": 2, "device": "cpu", "show": False}
 
 
@@ -34,7 +37,7 @@ def shifted(batch, count=3):
 
 def lowered_step(pair, batch, K=None, compile=None):
     step = Step(ELBO(pair, K), Optimizer([p for p in pair.parameters() if p.requires_grad]))
-    step.lower(shifted(batch), calls=1000, compile=compile)
+    step.lower(shifted(batch), calls=3000, compile=compile)
     return step
 
 
@@ -366,3 +369,97 @@ def test_an_epoch_syncs_as_often_with_many_steps_as_with_few(x, compile, monkeyp
         found[size] = [b - a for a, b in itertools.pairwise(at)]
     assert found[24] == found[4]
     assert found[24][0] > 0  # that they are counted at all
+
+
+def stand_in(function):
+    """Runs a function again where there is no GPU, into the tensors that the first run gave."""
+    for _ in range(3):
+        function()
+    out = function()
+
+    def replay():
+        for old, new in zip(tree_leaves(out), tree_leaves(function()), strict=True):
+            old.copy_(new)
+
+    return replay, out
+
+
+@pytest.mark.parametrize("record", [stand_in, pytest.param(record_cuda, marks=CUDA)])
+def test_a_recorded_step_is_the_step(record):
+    device = "cuda" if record is record_cuda else "cpu"
+    tried, ends = case("vae-normal-learned"), []
+    batch = tuple(tensor.to(device) for tensor in tried.batch)
+    one = ONE.to(device)
+    for recorded in (False, True):
+        with seeded(0, device):
+            pair = Pair(tried.pair().model, Normed()).to(device).train()
+        step = Step(ELBO(pair), Optimizer(list(pair.parameters()), clip=5.0))
+        step.lower(shifted(batch), calls=3000)
+        if device == "cpu" and recorded:
+            before = {name: tensor.clone() for name, tensor in pair.state_dict().items()}
+            step.capture((batch, one, one), record=record)
+            assert all(torch.equal(tensor, before[name]) for name, tensor in pair.state_dict().items())
+            assert step.optimizer.skipped == 0
+        if not recorded:
+            step.captured = None
+        assert step.engine.cuda_graph == (recorded or device == "cuda")
+        figures = []
+        with seeded(1, device):
+            for i in range(4):
+                found = step(tuple(tensor.roll(i, 0) for tensor in batch), one / 100, one, one)
+                figures.append([float(figure) for figure in found])
+            step(tuple(tensor[:5] for tensor in batch), one / 100, one, one)  # a short batch
+            step(batch, one / 100, one, one)
+        ends.append((figures, pair.state_dict(), step.optimizer.state()))
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-4, atol=1e-5)
+    assert len({figure[0] for figure in ends[0][0]}) == 4
+
+
+def test_a_recording_that_fails_or_is_wrong_is_left_out():
+    def fails(function):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    def wrong(function):
+        return lambda: None, function()
+
+    tried = case("vae")
+    for record, reason in ((fails, "cannot be recorded as a CUDA graph"), (wrong, "does something else")):
+        pair = tried.pair().train()
+        step = lowered_step(pair, tried.batch)
+        before = {name: tensor.clone() for name, tensor in pair.state_dict().items()}
+        step.capture((tried.batch, ONE, ONE), record=record)
+        assert step.captured is None
+        assert reason in step.engine.reason
+        assert all(torch.equal(tensor, before[name]) for name, tensor in pair.state_dict().items())
+        step(tried.batch, ONE / 100, ONE, ONE)
+
+
+@CUDA
+@pytest.mark.parametrize("precision", ["32", "tf32", "bf16"])
+def test_a_fit_on_a_gpu_is_compiled_and_one_graph(x, precision):
+    run = pyrovae.fit(
+        "vae", data=x, compile=True, epochs=4, batch_size=10, precision=precision, **SMALL | {"device": "cuda"}
+    )
+    assert (run.results["engine"], run.results["cuda_graph"]) == ("compiled", True)
+
+
+def test_onednn_is_as_exact_as_float32_and_the_setting_is_put_back():
+    a, b = torch.randn(300, 400), torch.randn(400, 500)
+    exact = a.double() @ b.double()
+    if not products.faster():
+        pytest.skip("no CPU on which oneDNN is chosen")
+    before = products.SETTING.fp32_precision
+    with products.OneDNN():
+        assert (a @ b - exact).norm() / exact.norm() < 1e-6
+    assert before == products.SETTING.fp32_precision
+
+
+@pytest.mark.parametrize(("rows", "chosen"), [(512, True), (4, False)])
+def test_large_products_go_to_onednn(monkeypatch, rows, chosen):
+    monkeypatch.setattr(products, "faster", lambda: True)
+    net = nn.Sequential(nn.Linear(80, 90), nn.Linear(90, 100))
+    lowered = Lowered(net, net.forward, torch.randn(rows, 80))
+    assert lowered.flops([torch.randn(rows, 80)]) == 2 * rows * (80 * 90 + 90 * 100)
+    assert isinstance(lowered.products, products.OneDNN) == chosen
+    x = torch.randn(rows, 80)
+    torch.testing.assert_close(lowered(x), net(x).detach(), rtol=1e-4, atol=1e-5)

@@ -81,7 +81,7 @@ def test_bounds_are_lowered(kind, guide):
     tried = case("vae", guide)
     pair = tried.pair().train()
     step = Step(kind(pair, 3), Optimizer(list(pair.parameters())))
-    engine = step.lower([tuple(tensor.roll(i, 0) for tensor in tried.batch) for i in range(3)], calls=1000)
+    engine = step.lower([tuple(tensor.roll(i, 0) for tensor in tried.batch) for i in range(3)], calls=3000)
     assert (engine.tier, engine.reason) == ("traced", "")
     found = []
     for call in (step.engine.call, step.gradients):
@@ -143,7 +143,7 @@ def test_bfloat16_steps_are_close_to_exact_ones_and_are_lowered(name, guide):
     for precision in ("32", "bf16"):
         pair = tried.pair().train()
         step = Step(ELBO(pair), Optimizer(list(pair.parameters())), precision=precision)
-        engine = step.lower([tuple(tensor.roll(i, 0) for tensor in tried.batch) for i in range(3)], calls=1000)
+        engine = step.lower([tuple(tensor.roll(i, 0) for tensor in tried.batch) for i in range(3)], calls=3000)
         assert (engine.tier, engine.reason) == ("traced", "")
         torch.manual_seed(0)
         found[precision] = step.engine.call(tried.batch, ONE, ONE)

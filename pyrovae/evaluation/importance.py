@@ -33,6 +33,7 @@ class LogLikelihood:
         ess: (N,) effective sample size of the K weights, between 1 and K.
         samples: K.
         seconds: how long it took.
+        lowering_seconds: how much of that went to tracing and compiling the weights.
     """
 
     log_likelihood: Tensor
@@ -40,6 +41,7 @@ class LogLikelihood:
     ess: Tensor
     samples: int
     seconds: float
+    lowering_seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
         """The means, for print and JSON. `standard_error` is the Monte Carlo error of the mean over these data;
@@ -54,6 +56,7 @@ class LogLikelihood:
             "num_data": n,
             "ess": self.ess.mean().item(),
             "seconds": self.seconds,
+            "lowering_seconds": self.lowering_seconds,
         }
 
 
@@ -110,10 +113,12 @@ def log_likelihood(
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
         at_once = min(samples, chunk or cut[0].samples)
         call: Callable[..., Tensor] = functools.partial(weights, at_once)
+        lowering_seconds = 0.0
         if lengths is None:
             calls = sum(math.ceil(samples / at_once) for _ in cut)
             examples = [[tensor[cut[i].rows] for tensor in batch] for i in range(min(3, len(cut))) if _like(cut, i)]
-            call = lower(pair, call, examples, calls, compile, shown, LOWERED_TOLERANCE).call
+            engine = lower(pair, call, examples, calls, compile, shown, LOWERED_TOLERANCE)
+            call, lowering_seconds = engine.call, engine.seconds
         shown.start("log-likelihood", total=n)
         for rows, fits in cut:
             part, k = [tensor[rows] for tensor in batch], min(samples, chunk or fits)
@@ -128,11 +133,13 @@ def log_likelihood(
             variance += these.standard_error.square().sum().item()
             shown.advance(len(rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
     error_known = samples > 1 or not found.latent
-    estimate = _estimate(first, second, samples, time.perf_counter() - started)
-    return estimate if error_known else dataclasses.replace(estimate, standard_error=estimate.ess * torch.nan)
+    estimate = _estimate(first, second, samples)
+    error = estimate.standard_error if error_known else estimate.ess * torch.nan
+    seconds = time.perf_counter() - started
+    return dataclasses.replace(estimate, standard_error=error, seconds=seconds, lowering_seconds=lowering_seconds)
 
 
-def _estimate(first: Tensor, second: Tensor, samples: int, seconds: float = 0.0) -> LogLikelihood:
+def _estimate(first: Tensor, second: Tensor, samples: int) -> LogLikelihood:
     """From the log-sums of the weights and of their squares, (N,) each."""
     first, second = first.cpu(), second.cpu()
     ess = (2 * first - second).exp().clamp(1.0, samples)
@@ -141,7 +148,7 @@ def _estimate(first: Tensor, second: Tensor, samples: int, seconds: float = 0.0)
         standard_error=(1 / ess - 1 / samples).clamp_min(0).sqrt(),
         ess=ess,
         samples=samples,
-        seconds=seconds,
+        seconds=0.0,
     )
 
 

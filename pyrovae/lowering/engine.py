@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from pyrovae.lowering.graph import CannotLowerError, Function, Lowered
 from pyrovae.progress import Progress
@@ -19,14 +18,14 @@ from pyrovae.seeding import seeded
 
 Tier = Literal["eager", "traced", "compiled"]
 
-FEW = 200
-"""Calls below which a trace and its verification, about half a second, are not won back."""
+FEW = 2000
+"""Calls below which a trace and its verification, about two seconds in a new process, are not won back."""
 
-COMPILE_SECONDS = 10.0
-"""A compilation with an empty cache: 6 to 15 s on two cores (docs/performance.md)."""
+COMPILE_SECONDS = 8.0
+"""A compilation with an empty cache (docs/performance.md)."""
 
-SAVED = 0.25
-"""The share of a traced call that compilation takes away, at least."""
+SAVED = 0.3
+"""The share of a traced call that compilation takes away, about."""
 
 OP_SECONDS = 4e-6
 FLOPS = 1.5e11
@@ -47,12 +46,14 @@ class Engine:
         tier: `eager`, `traced` or `compiled`.
         reason: why it is a slower tier than it should be, in words that follow "because"; empty where it is not.
         seconds: what tracing, verification and compilation took.
+        cuda_graph: whether the calls are one CUDA graph each.
     """
 
     call: Function
     tier: Tier
     reason: str = ""
     seconds: float = 0.0
+    cuda_graph: bool = False
 
 
 def lower(
@@ -109,10 +110,8 @@ def lower(
 
 def estimate(lowered: Lowered, example: Sequence[Any]) -> float:
     """Seconds of one call of the graph on a CPU: the same number on every machine."""
-    with FlopCounterMode(display=False) as counter, kept(lowered):
-        lowered(*example)
     operations = sum(node.op == "call_function" for node in lowered.graph.graph.nodes)
-    return operations * OP_SECONDS + counter.get_total_flops() / FLOPS
+    return operations * OP_SECONDS + lowered.flops(tree_leaves(example)) / FLOPS
 
 
 def verify(lowered: Lowered, examples: Sequence[Sequence[Any]], device: torch.device, tolerance: float) -> None:

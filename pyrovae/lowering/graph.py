@@ -6,18 +6,23 @@ import copy
 import itertools
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils.flop_counter import FlopCounterMode
 
+from pyrovae.lowering import products
 from pyrovae.traces import unvalidated
 
 Function = Callable[..., Any]
+
+PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default)
 
 
 FOLLOWS = "its operations or shapes follow the values of the data"
@@ -79,13 +84,14 @@ class Lowered:
         if self.graph.code != self._traced(leaves).code:
             raise CannotLowerError("it does something else at every call (a Python number or a choice that changes)")
         self.run: Callable[..., Any] = self.graph.forward
+        self.products = self._products(leaves)
 
     def __call__(self, *arguments: Any) -> Any:
         """What `function` gives; arguments of other shapes run `function` itself."""
         leaves, given = tree_flatten(arguments)
         if given != self.given or [(leaf.shape, leaf.dtype) for leaf in leaves] != self.form:
             return self.function(*arguments)
-        with torch.no_grad():
+        with torch.no_grad(), self.products:
             return tree_unflatten(list(self.run(*self.tensors(), *leaves)), self.out)
 
     def tensors(self) -> list[Tensor]:
@@ -108,6 +114,20 @@ class Lowered:
         except Exception as error:
             raise CannotLowerError(_first_line(error)) from error
         self.run = run
+
+    def _products(self, leaves: list[Tensor]) -> AbstractContextManager[None]:
+        """Where the matrix products of the graph are computed."""
+        count = sum(node.target in PRODUCTS for node in self.graph.graph.nodes)
+        if not count or leaves[0].device.type != "cpu" or not products.faster():
+            return nullcontext()
+        large = self.flops(leaves) / 2 / count >= products.LARGE
+        return products.OneDNN() if large else nullcontext()
+
+    def flops(self, leaves: list[Tensor]) -> int:
+        """Floating-point operations of the products of one call, by the shapes alone."""
+        with FakeTensorMode(allow_non_fake_inputs=True) as fake, FlopCounterMode(display=False) as counter:
+            self.graph(*(fake.from_tensor(tensor.detach()) for tensor in [*self.tensors(), *leaves]))
+        return counter.get_total_flops()
 
     def _traced(self, leaves: list[Tensor]) -> fx.GraphModule:
         call = _Call(self.module, self.function)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pyrovae.lowering import Engine, lower, slots
+from pyrovae.lowering import CannotLowerError, Captured, Engine, lower, slots
 from pyrovae.pair import first_dim
 from pyrovae.progress import Progress
 from pyrovae.svi.optimizer import Guarded, Optimizer
@@ -62,9 +63,17 @@ class Step:
         places = {id(owner[key]): (owner, key) for owner, key in slots(objective).values()}
         self.trained = [places[id(parameter)] for parameter in optimizer.parameters]
         self.engine = Engine(self.gradients, "eager")
+        self.captured: Captured | None = None
 
     def __call__(self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor) -> Figures:
-        """Updates the parameters; gives the figures of the batch."""
+        """Updates the parameters; gives the figures of the batch, which the next step may write over."""
+        arguments = (rows, lr, kl_weight, fraction)
+        if self.captured is not None and self.captured.fits(*arguments):
+            return self.captured(*arguments)
+        return self.once(*arguments)
+
+    def once(self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor) -> Figures:
+        """The same, kernel by kernel."""
         figures, guarded = self.engine.call(rows, kl_weight, fraction)
         self.optimizer.update(guarded, lr)
         return figures
@@ -78,7 +87,23 @@ class Step:
         calls_of = [(rows, *weight) for rows, weight in zip(examples, weights, strict=True)]
         tolerance = BFLOAT16 if self.precision == "bf16" else TOLERANCE
         self.engine = lower(self.objective, self.gradients, calls_of, calls, compile, show, tolerance)
+        if one.device.type == "cuda" and self.engine.tier != "eager" and self.optimizer.fused:
+            self.capture(calls_of[0])
         return self.engine
+
+    def capture(self, example: tuple[Rows, Tensor, Tensor], **options: Any) -> None:
+        """Lets steps of this shape be one CUDA graph each, optimizer and all; where it fails they stay as they are."""
+        started = time.perf_counter()
+        rows, kl_weight, fraction = example
+        state = [tensor for owner, key in slots(self.objective).values() if (tensor := owner[key]) is not None]
+        state += [*self.optimizer.state().values(), self.optimizer.skipped]
+        state = list({id(tensor): tensor for tensor in state}.values())
+        try:
+            self.captured = Captured(self.once, state, (rows, kl_weight / 1000, kl_weight, fraction), **options)
+            self.engine.cuda_graph = True
+        except CannotLowerError as error:
+            self.engine.reason = str(error)
+        self.engine.seconds += time.perf_counter() - started
 
     def gradients(self, rows: Rows, kl_weight: Tensor, fraction: Tensor) -> tuple[Figures, Guarded]:
         """Figures of the rows, and the guarded gradient of the mean loss for each parameter of the optimizer."""
