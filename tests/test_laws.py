@@ -23,14 +23,16 @@ def told(laws):
 
 
 def test_every_law_holds(case):
-    assert told(check(case.make, case.batch, case.fields)) == {}
+    text = case.fields["x"].kind == "tokens"
+    eager = "does not apply: training runs eager Pyro, because its operations or shapes follow the values of the data"
+    assert told(check(case.make, case.batch, case.fields)) == ({"lowering": (None, eager)} if text else {})
 
 
 def test_laws_are_tried_on_everything_there_is():
     assert {name for name, _, _ in VARIANTS.values()} == set(registry.describe("models"))
     assert {spec.split(":")[0] for spec in GUIDES} == set(registry.describe("guides"))
     assert NAMES[0] == "structure"
-    assert len(set(NAMES)) == len(NAMES) == 10
+    assert len(set(NAMES)) == len(NAMES) == 11
 
 
 class Model(nn.Module):

@@ -15,7 +15,7 @@ from pyrovae.evaluation.chunks import device_of
 from pyrovae.pair import Pair, first_dim
 from pyrovae.seeding import seeded
 from pyrovae.testing import programs, uses  # noqa: F401  they register the laws, in this order
-from pyrovae.testing.law import LAWS, Case, Entry, Law, LawError, Make
+from pyrovae.testing.law import LAWS, Case, DoesNotApplyError, Entry, Law, LawError, Make
 from pyrovae.traces import structure
 
 
@@ -83,6 +83,8 @@ def _tried(entry: Entry, case: Case) -> Law:
                 return Law(entry.name, None, f"does not apply: {error}")
         torch.manual_seed(1)
         entry.test(case)
+    except DoesNotApplyError as reason:
+        return Law(entry.name, None, f"does not apply: {reason}")
     except LawError as broken:
         return Law(entry.name, False, str(broken))
     except Exception as error:

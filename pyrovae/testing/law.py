@@ -39,6 +39,10 @@ class LawError(Exception):
     """A law does not hold: one sentence with the cure."""
 
 
+class DoesNotApplyError(Exception):
+    """A law has nothing to say about a pair: why, in one sentence."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """What a law is tried on: B data and K particles, primes that are no dim of the data where these are enough."""

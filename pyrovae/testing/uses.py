@@ -10,9 +10,10 @@ from pyro import optim
 from torch import Tensor
 
 from pyrovae import evaluation, store
+from pyrovae.lowering.engine import FEW
 from pyrovae.pair import Pair
 from pyrovae.svi import ELBO, Optimizer, Step
-from pyrovae.testing.law import TOLERANCE, Case, LawError, apart, latents, law, per_datum, trainable
+from pyrovae.testing.law import TOLERANCE, Case, DoesNotApplyError, LawError, apart, latents, law, per_datum, trainable
 from pyrovae.traces import log_weights
 
 STEPS = 3
@@ -87,6 +88,29 @@ def _trace_elbo(case: Case) -> None:
         gap = ((a - b).abs().max() / (1 + b.abs().max())).item() if a.numel() else 0.0
         if not gap <= 10 * TOLERANCE:
             raise LawError(f"the gradient of {name} is {gap:.1e} off that of Trace_ELBO: draw latents with rsample")
+
+
+@law("lowering", cure="what changes between calls must be a tensor among the arguments", needs=trainable)
+def _lowering(case: Case) -> None:
+    """training runs torch alone: the graph of a step gives the gradients of eager Pyro"""
+    pair = case.pair().train()
+    trained = [parameter for parameter in pair.parameters() if parameter.requires_grad]
+    if not trained:
+        return
+    step, one = Step(ELBO(pair), Optimizer(trained)), torch.ones((), device=case.batch[0].device)
+    engine = step.lower([tuple(tensor.roll(i, 0) for tensor in case.batch) for i in range(3)], calls=FEW)
+    if engine.tier == "eager":
+        raise DoesNotApplyError(f"training runs eager Pyro, because {engine.reason}")
+    found, start = [], copy.deepcopy(pair.state_dict())
+    for call in (engine.call, step.gradients):
+        pair.load_state_dict(start)  # running statistics
+        torch.manual_seed(9)
+        figures, guarded = call(case.batch, one, one)
+        found.append((figures.elbo, guarded.gradients))
+    (elbo, gradients), (their_elbo, their_gradients) = found
+    gaps = [apart(a, b) for a, b in zip((elbo, *gradients), (their_elbo, *their_gradients), strict=True)]
+    if max(gaps) > 10 * TOLERANCE:
+        raise LawError(f"the graph of a step is {max(gaps):.1e} off eager Pyro: train with --no-compile, and report it")
 
 
 @law("save and load", cure="state lives in parameters and registered buffers only", needs=per_datum)
