@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pyrovae import evaluation, files, generate, registry, store
 from pyrovae._version import __version__
-from pyrovae.data import Field, sources
+from pyrovae.data import DataConfig, Field, sources
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
@@ -83,9 +83,19 @@ class Run:
                 raise PyrovaeError(
                     "this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)"
                 )
-            options = self.recipe.data_options
+            options = self.data_options()
             self._data = self._checked(load_data(_found(self.recipe.data, options.data_root), options))
         return self._data
+
+    def data_options(self) -> DataConfig:
+        """Those of the recipe, by which the same data are loaded again.
+
+        Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was.
+        """
+        options = self.recipe.data_options
+        if options.stream is not None or str(self.recipe.data).endswith(".npy"):
+            return options
+        return options.model_copy(update={"stream": bool(self.description.get("streamed"))})
 
     def _checked(self, data: Dataset) -> Dataset:
         data = prepared(self.recipe, data)
@@ -188,7 +198,7 @@ class Run:
     def labels(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
         """The field y of a split where the data have one, (N,); None where they have none."""
         column = self.data.columns[split].get("y")
-        return None if column is None or column.dim() != 1 else column[:limit]
+        return column[:limit] if isinstance(column, Tensor) and column.dim() == 1 else None
 
     def classes(self) -> int | None:
         """How many classes y has where it is a label and a condition; None where it is not."""

@@ -1,4 +1,4 @@
-"""Training: epochs of SVI steps over resident data, the held-out ELBO after each, best and last weights."""
+"""Training: epochs of SVI steps over resident or streamed data, the held-out ELBO after each, best and last weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.elbo import data_at_once, elbo
@@ -73,7 +74,9 @@ def epochs(data: Dataset, config: TrainConfig) -> int:
     return config.epochs or max(10, math.ceil(STEPS * batch_size(data, config) / data.size("train")))
 
 
-def shuffled(columns: Columns, size: int, device: torch.device, lengths: Tensor | None = None) -> Iterator[Columns]:
+def shuffled(
+    columns: stream.Placed, size: int, device: torch.device, lengths: Tensor | None = None
+) -> Iterator[Columns]:
     """The rows in a fresh order, in pieces of `size`, one of them short; drawn from torch's generator.
 
     With `lengths`, each piece holds rows of similar length: the order is cut into pools of `POOL` pieces, each pool is
@@ -86,8 +89,7 @@ def shuffled(columns: Columns, size: int, device: torch.device, lengths: Tensor 
         pools = [pool[lengths[pool].argsort()] for pool in order.split(size * POOL)]
         pieces = [piece for pool in pools for piece in pool.split(size)]
         pieces = [pieces[i] for i in torch.randperm(len(pieces)).tolist()]
-    for rows in pieces:
-        yield {name: column.index_select(0, rows) for name, column in columns.items()}
+    yield from stream.batches(columns, pieces)
 
 
 def train(
@@ -114,10 +116,10 @@ def train(
     """
     size, total_epochs, n = batch_size(data, config), epochs(data, config), data.size("train")
     steps = math.ceil(n / size)
-    columns = {name: column.to(device) for name, column in data.columns["train"].items()}
+    columns = stream.place(data.columns["train"], device, data.workers)
     lengths = data.lengths("train")
     lengths = None if lengths is None else lengths.to(device)
-    first = data.batch({name: column[:2] for name, column in columns.items()}, pair.inputs)
+    first = data.batch(stream.take(columns, torch.arange(min(2, n), device=device)), pair.inputs)
     require_precision(config.precision, device)
     aim = objective(pair, first, config)
     valid = tuple(tensor.to(device) for tensor in data.split("valid", pair.inputs))
@@ -190,6 +192,7 @@ def train(
         run.stopped = "interrupted"
     finally:
         show.close()
+        stream.close(columns)
     if not run.best_epoch and run.metrics and run.stopped != "interrupted":
         raise PyrovaeError(
             f"training never reached a finite held-out ELBO ({run.skipped} of {done} steps had gradients that are not "
@@ -201,13 +204,11 @@ def train(
     return run
 
 
-def examples(columns: Columns, size: int, count: int = 3) -> list[Columns]:
+def examples(columns: stream.Placed, size: int, count: int = 3) -> list[Columns]:
     """A few batches of the first rows, in their order, each shifted by one."""
     n = min(len(column) for column in columns.values())
     rows = torch.arange(size, device=next(iter(columns.values())).device)
-    return [
-        {name: column.index_select(0, (rows + shift) % n) for name, column in columns.items()} for shift in range(count)
-    ]
+    return [stream.take(columns, (rows + shift) % n) for shift in range(count)]
 
 
 def tensor(value: float, device: torch.device) -> Tensor:

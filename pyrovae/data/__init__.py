@@ -67,9 +67,11 @@ def load(spec: Any, config: DataConfig | None = None) -> Dataset:
             raise UsageError(f"{named}: a Dataset is made already: give these options when you make it, to data.load")
         return spec
     if not isinstance(spec, str | os.PathLike):
+        config.refuse_stream("arrays")
         return prepare(spec, "arrays", config)
     name = os.fspath(spec)
     if isinstance(spec, str) and name in sources():
+        config.refuse_stream(name)
         found = _source(name)(config)
         return found if isinstance(found, Dataset) else prepare(found, name, config)
     path = Path(name)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from pyrovae.data.field import Field
+from pyrovae.data.stored import Column, Stored
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
 from pyrovae.seeding import seeded
@@ -40,22 +41,25 @@ class Dataset:
     Attributes:
         name: what the user called it.
         fields: what a batch holds after the transforms, by name.
-        columns: by split, by name: tensors as they are stored (pixels as uint8, say), first dim the data.
+        columns: by split, by name: tensors as they are stored (pixels as uint8, say), first dim the data. Those of
+            `train` may be Stored instead: on the disk, read while training.
         transforms: what turns stored rows into a batch, in order; each takes and gives a dict of columns, on the
             device of the rows, and draws its noise (if any) from torch's global generator: binarization that is drawn
             anew at every access is one of these.
         seed: of the one draw of these transforms by which `valid` and `test` are scored.
         description: what run.json keeps: source, counts, binarization, fingerprint.
         vocabulary: of token fields.
+        workers: processes that read stored columns; None leaves their number to the machine.
     """
 
     name: str
     fields: Mapping[str, Field]
-    columns: Mapping[Split, Columns]
+    columns: Mapping[Split, Mapping[str, Column]]
     transforms: tuple[Transform, ...] = ()
     seed: int = 0
     description: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     vocabulary: Vocabulary | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -71,7 +75,7 @@ class Dataset:
         """Tokens in each datum of a split, (N,); None where the data are no text."""
         for name, field in self.fields.items():
             if field.kind == "tokens":
-                return self.columns[split][name].ne(field.pad).sum(-1)  # type: ignore[arg-type]
+                return self.columns[split][name].ne(field.pad).sum(-1)  # type: ignore[union-attr, arg-type]
         return None
 
     def batch(self, rows: Columns, inputs: tuple[str, ...]) -> tuple[Tensor, ...]:
@@ -81,11 +85,22 @@ class Dataset:
         return tuple(rows[name] for name in inputs)
 
     def split(self, split: Split, inputs: tuple[str, ...], limit: int | None = None) -> tuple[Tensor, ...]:
-        """A whole split (its first `limit` data) as one batch, by one draw of the transforms with the stored seed."""
+        """A whole split (its first `limit` data) as one batch, by one draw of the transforms with the stored seed.
+
+        Of a split that is on the disk only the first `limit` data are read; raises PyrovaeError without a limit.
+        """
         if split not in SPLITS:
             raise UsageError(f"there is no split '{split}'{did_you_mean(split, SPLITS)}")
+        columns = self.columns[split]
+        if any(isinstance(column, Stored) for column in columns.values()):
+            if limit is None:
+                raise PyrovaeError(
+                    f"the {split} split of data '{self.name}' is read from disk, and its {self.size(split):,} data are "
+                    f"not held in memory at once: give --limit, how many of them to take"
+                )
+            columns = {name: column[:limit] for name, column in columns.items()}
         with seeded(self.seed + SPLITS.index(split)):
-            batch = self.batch(dict(self.columns[split]), inputs)
+            batch = self.batch(dict(columns), inputs)  # type: ignore[arg-type]
         return tuple(tensor[:limit] for tensor in batch)
 
     def named_fields(self) -> Fields:

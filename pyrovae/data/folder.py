@@ -1,17 +1,34 @@
 """A folder of image files: subfolders are classes; train/, valid/ and test/ are splits."""
 
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
+from pyrovae.data.columns import arrange, numbers
 from pyrovae.data.npy import SPLIT_OF
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
+from pyrovae.data.stored import Stored, streams
 from pyrovae.errors import PyrovaeError
 
+GRAY = frozenset({"1", "L", "LA"})
+"""Modes of an image without colour."""
+
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+class Header(NamedTuple):
+    """What is known of an image before it is decoded."""
+
+    mode: str
+    height: int
+    width: int
 
 
 def read_images(folder: Path, config: DataConfig) -> Raw:
@@ -24,14 +41,54 @@ def read_images(folder: Path, config: DataConfig) -> Raw:
     if len({classes is None for _, classes in found.values()}) > 1:
         raise PyrovaeError(f"{folder} has class folders in some splits only: use them in all, or in none")
     names = sorted({name for _, classes in found.values() for name in classes or ()})
-    paths = [path for files, _ in found.values() for path in files]
-    gray = all(_open(path).mode in ("1", "L", "LA") for path in paths)
+    headers = {path: _header(path) for files, _ in found.values() for path in files}
+    mode = "L" if all(header.mode in GRAY for header in headers.values()) else "RGB"
     columns: dict[Any, Any] = {}
     for split, (files, classes) in found.items():
-        columns[split] = {"x": _stack(files, "L" if gray else "RGB", config.image_size)}
+        first = headers[files[0]]
+        pixels = first.width * first.height if config.image_size is None else config.image_size**2
+        if split == "train" and streams(config, len(files) * pixels * len(mode)):
+            if config.image_size is None:
+                _require_one_size({path: headers[path][1:] for path in files})
+            columns[split] = {"x": Stored(ImageFiles(folder, files, mode, config.image_size))}
+        else:
+            columns[split] = {"x": _stack(files, mode, config.image_size)}
         if classes is not None:
             columns[split]["y"] = np.array([names.index(name) for name in classes], np.int64)
     return Raw(columns=columns, names=tuple(names) or None)
+
+
+class ImageFiles:
+    """Image files, decoded when they are asked for; see `pyrovae.data.stored.Source`.
+
+    Args:
+        folder: below which they lie.
+        files: the images, in their order.
+        mode: `L` or `RGB`, what they are made.
+        size: their height and width are made this; None leaves them.
+    """
+
+    costly = True
+
+    def __init__(self, folder: Path, files: list[Path], mode: str, size: int | None) -> None:
+        self.folder, self.mode, self.size = folder, mode, size
+        # One block of bytes: of a list of names every worker would get a copy, as their reference counts change.
+        self.names = np.array([os.fsencode(file.relative_to(folder)) for file in files])
+        one = self.read(np.arange(1))
+        self.shape, self.dtype = (len(files), *one.shape[1:]), one.dtype
+
+    def read(self, rows: np.ndarray) -> Tensor:
+        """See Source."""
+        files = self._files(rows)
+        return arrange(numbers(_stack(files, self.mode, self.size), str(self.folder)), str(self.folder))
+
+    def stamps(self, rows: np.ndarray) -> Iterator[bytes]:
+        """Name and bytes of each file."""
+        for name in self.names[rows].tolist():
+            yield b"%s %d\n" % (name, (self.folder / os.fsdecode(name)).stat().st_size)
+
+    def _files(self, rows: np.ndarray) -> list[Path]:
+        return [self.folder / os.fsdecode(name) for name in self.names[rows].tolist()]
 
 
 def _list(folder: Path) -> tuple[list[Path], list[str] | None]:
@@ -63,18 +120,38 @@ def _stack(files: list[Path], mode: str, size: int | None) -> np.ndarray:
         if size is not None:
             image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)  # crops to a square, then shrinks
         pixels.append(np.asarray(image))
-        if pixels[-1].shape != pixels[0].shape:
-            (h, w), (h0, w0) = pixels[-1].shape[:2], pixels[0].shape[:2]
-            raise PyrovaeError(f"{path} is {h}x{w} and {files[0]} is {h0}x{w0}: give --image-size")
+        _require_one_size({files[0]: pixels[0].shape[:2], path: pixels[-1].shape[:2]})
     return np.stack(pixels)
 
 
+def _require_one_size(sizes: Mapping[Path, tuple[int, ...]]) -> None:
+    """Raises PyrovaeError for the first image whose height and width are not those of the first one."""
+    first, (h0, w0) = next(iter(sizes.items()))
+    for path, (h, w) in sizes.items():
+        if (h, w) != (h0, w0):
+            raise PyrovaeError(f"{path} is {h}x{w} and {first} is {h0}x{w0}: give --image-size")
+
+
 def _open(path: Path) -> Image.Image:
+    """The image, decoded."""
+    with _readable(path) as image:
+        image.load()
+        return image
+
+
+def _header(path: Path) -> Header:
+    """What the file says of the image; decodes nothing."""
+    with _readable(path) as image:
+        return Header(image.mode, image.height, image.width)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Image.Image]:
+    """Raises PyrovaeError, which names the file, where it is no image of 8 bits or cannot be read inside."""
     try:
         with Image.open(path) as image:
-            image.load()
+            yield image
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PyrovaeError(f"{path} is no image that can be read ({error}): mend it or take it away") from None
     if image.mode.startswith(("I", "F")):
         raise PyrovaeError(f"{path} has more than 8 bits a pixel ({image.mode}): convert it to 8")
-    return image

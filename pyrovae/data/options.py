@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, field_validator
 
 from pyrovae.config import Config
+from pyrovae.errors import UsageError
 
 
 class Source(NamedTuple):
@@ -35,6 +36,17 @@ class DataConfig(Config):
         default=None, ge=1, description="train on this many data only, drawn by --data-seed"
     )
     image_size: int | None = Field(default=None, ge=1, le=4096, description="resize images to this height and width")
+    stream: bool | None = Field(
+        default=None,
+        description="read training data (a folder of images, a .npy) from disk while training "
+        "[default: where they would take more than half of the free memory]",
+    )
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        le=256,
+        description="processes that read them; 0 reads in the one that trains [default: one a core, at most 4]",
+    )
     vocab: Literal["word", "subword"] = Field(default="word", description="what a token of text is")
     vocab_size: int = Field(
         default=10_000, ge=5, le=1_000_000, description="most tokens in the vocabulary, with the special four"
@@ -53,6 +65,14 @@ class DataConfig(Config):
         if value >= 1 and value != int(value):
             raise ValueError("a fraction below 1, or a whole number of data")
         return value
+
+    def refuse_stream(self, data: str) -> None:
+        """Raises UsageError where data that are held in memory are to be streamed."""
+        if self.stream:
+            raise UsageError(
+                f"--stream: data '{data}' are held in memory, and only a folder of images or a .npy file can be "
+                f"streamed: leave the option out, or give one of these"
+            )
 
     @property
     def root(self) -> Path:

@@ -7,16 +7,23 @@ from pyrovae.data import amat
 from pyrovae.data.dataset import Split
 from pyrovae.data.files import read_lines
 from pyrovae.data.folder import read_images
-from pyrovae.data.npy import SPLIT_OF, read_array
+from pyrovae.data.npy import SPLIT_OF, NpyFile, read_array
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw, Sentences
+from pyrovae.data.stored import Stored, streams
 from pyrovae.errors import PyrovaeError, UsageError
 
 
 def read(path: Path, config: DataConfig) -> Any:
     """What a file or folder holds; raises UsageError for a kind of file that is not known."""
     if path.is_dir():
-        return amat.binarized(path) or _text(path) or read_images(path, config)
+        if held := amat.binarized(path) or _text(path):
+            config.refuse_stream(str(path))
+            return held
+        return read_images(path, config)
+    if path.suffix == ".npy" and (config.stream or _is_large(path, config)):
+        return Raw(columns={"train": {"x": Stored(NpyFile(path))}})
+    config.refuse_stream(str(path))
     if path.name == amat.PACKED:
         return amat.unpack(path)
     if path.suffix in (".npy", ".npz"):
@@ -26,6 +33,11 @@ def read(path: Path, config: DataConfig) -> Any:
     if path.name.endswith((".txt", ".txt.gz")):
         return Sentences({"train": read_lines(path)})
     raise UsageError(f"data {path}: a file must be .npy, .npz, .amat, .txt or .txt.gz, and images lie in a folder")
+
+
+def _is_large(path: Path, config: DataConfig) -> bool:
+    """Whether an array stays on the disk of itself; its file is little larger than it, and known without reading."""
+    return config.image_size is None and streams(config, path.stat().st_size)
 
 
 def _text(folder: Path) -> Sentences | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,12 +13,14 @@ from torch.nn.functional import interpolate
 
 from pyrovae.data.dataset import SPLITS, Split, Transform
 from pyrovae.data.field import Field, Kind
+from pyrovae.data.stored import Column, Stored, summarize, total_of
 from pyrovae.data.transforms import Binarize, Scale
 from pyrovae.errors import UsageError
 
-Column = dict[Split, Tensor]
+BySplit = dict[Split, Column]
 Mode = Literal["auto", "dynamic", "static", "threshold", "none"]
 CHUNK = 4096
+"""Data that are made together. The bits of `static` depend on it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +29,27 @@ class Numbers:
 
     Attributes:
         name: of the field.
-        column: uint8 or float32 by split, `(N, D)` or `(N, C, H, W)`.
+        column: uint8 or float32 by split, `(N, D)` or `(N, C, H, W)`; that of train may be on the disk.
         divisor: 1 where the column holds the values themselves.
         kind: `binary`, `unit` or `real`.
     """
 
     name: str
-    column: Column
+    column: BySplit
     divisor: float
     kind: Kind
 
     @classmethod
-    def of(cls, name: str, column: Mapping[Split, Tensor], divisor: float) -> Numbers:
-        """Finds dtype and kind: whole numbers 0..255 are pixels where they are uint8 or in images; 0/1 are bits."""
-        low = min(float(part.min()) for part in column.values())
-        high = max(float(part.max()) for part in column.values())
-        if all(bool(((part == 0) | (part == 1)).all()) for part in column.values()):
+    def of(cls, name: str, column: Mapping[Split, Column], divisor: float) -> Numbers:
+        """Finds dtype and kind: whole numbers 0..255 are pixels where they are uint8 or in images; 0/1 are bits.
+
+        Images that are not all decoded before training are gray or colour, whatever the first of them are.
+        """
+        if any(isinstance(part, Stored) and part.costly for part in column.values()):
+            return cls(name, dict(column), divisor, "unit")
+        found = [summarize(part) for part in column.values()]
+        low, high = min(part.low for part in found), max(part.high for part in found)
+        if all(part.bits for part in found):
             return cls(name, {split: part.to(torch.uint8) for split, part in column.items()}, 1.0, "binary")
         first = column["train"]
         if first.is_floating_point() or (
@@ -60,43 +68,67 @@ class Numbers:
         if first.dim() != 4 or self.kind == "binary":
             what = "binary images, which cannot be resized" if first.dim() == 4 else "vectors, not images"
             raise UsageError(f"--image-size {size}: data '{data}' holds {what}: leave the option out")
-        return dataclasses.replace(self, column={split: _resize(part, size) for split, part in self.column.items()})
+        column: BySplit = {}
+        for split, part in self.column.items():
+            if isinstance(part, Stored):
+                raise UsageError(
+                    f"--image-size {size}: data '{data}' are streamed at {first.shape[2]}x{first.shape[3]}: save them "
+                    f"at that size, give a folder of images, or hold them in memory, --no-stream"
+                )
+            column[split] = _resize(part, size)
+        return dataclasses.replace(self, column=column)
 
     def binarized(self, mode: Mode, seed: int, data: str) -> tuple[Numbers, Mode]:
         """As `mode` (not auto) says, and what was done: bits stay as they are; dynamic leaves the pixels gray."""
         if self.kind == "binary" or mode == "none":
             return self, "none"
         if self.kind == "real":
-            low = min(float(part.min()) for part in self.column.values())
-            high = max(float(part.max()) for part in self.column.values())
+            low = min(summarize(part).low for part in self.column.values())
+            high = max(summarize(part).high for part in self.column.values())
             raise UsageError(
                 f"--binarize {mode}: {self.name} of data '{data}' lies in [{low:g}, {high:g}]: scale it to [0, 1] first"
             )
         if mode == "dynamic":
             return dataclasses.replace(self, kind="binary"), mode
-        column: Column = {split: torch.empty_like(self.column[split], dtype=torch.uint8) for split in SPLITS}
+        column: BySplit = {}
         for number, split in enumerate(SPLITS):
+            part = self.column[split]
+            if isinstance(part, Stored):
+                if mode == "static":
+                    raise UsageError(
+                        f"--binarize static: data '{data}' are streamed, and bits that are drawn once must be held in "
+                        f"memory: take dynamic or threshold, or --no-stream"
+                    )
+                column[split] = part.map(partial(above_half, divisor=self.divisor), torch.uint8)
+                continue
+            bits = column[split] = torch.empty_like(part, dtype=torch.uint8)
             # A generator for each split: the bits of test do not depend on how many are trained on.
             generator = torch.Generator().manual_seed(seed + number)
-            for start in range(0, len(column[split]), CHUNK):
-                value = self.column[split][start : start + CHUNK].to(torch.float32) / self.divisor
-                bits = torch.bernoulli(value, generator=generator) if mode == "static" else value > 0.5
-                column[split][start : start + CHUNK] = bits
+            for start in range(0, len(part), CHUNK):
+                stored = part[start : start + CHUNK]
+                if mode == "static":
+                    value = stored.to(torch.float32) / self.divisor
+                    bits[start : start + CHUNK] = torch.bernoulli(value, generator=generator)
+                else:
+                    bits[start : start + CHUNK] = above_half(stored, self.divisor)
         return Numbers(self.name, column, 1.0, "binary"), mode
 
     def field(self) -> Field:
         """Shape and kind, with the mean of train."""
         train = self.column["train"]
-        total = torch.zeros(train.shape[1:], dtype=torch.float64)
-        for start in range(0, len(train), CHUNK):
-            total += train[start : start + CHUNK].sum(0, dtype=torch.float64)
-        mean = (total / (len(train) * self.divisor)).to(torch.float32)
+        total, count = total_of(train)
+        mean = (total / (count * self.divisor)).to(torch.float32)
         return Field(shape=tuple(train.shape[1:]), kind=self.kind, mean=mean)
 
     def transforms(self, mode: Mode) -> list[Transform]:
         """What makes a batch of stored rows."""
         scale: list[Transform] = [Scale(self.name, self.divisor)] if self.column["train"].dtype == torch.uint8 else []
         return [*scale, Binarize(self.name)] if mode == "dynamic" else scale
+
+
+def above_half(stored: Tensor, divisor: float) -> Tensor:
+    """Bits, uint8, of stored pixels: whether each is above 0.5."""
+    return (stored.to(torch.float32) / divisor > 0.5).to(torch.uint8)
 
 
 def _resize(images: Tensor, size: int) -> Tensor:

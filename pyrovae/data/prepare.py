@@ -14,6 +14,7 @@ from pyrovae.data.field import Field
 from pyrovae.data.options import DataConfig
 from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Raw, Sentences
+from pyrovae.data.stored import Column, Stored, summarize
 from pyrovae.data.text import prepare_text
 from pyrovae.errors import PyrovaeError, UsageError
 
@@ -26,7 +27,7 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
     found = _check(raw, name)
     rows = cut({split: len(next(iter(columns.values()))) for split, columns in found.items()}, config, name)
     splits: Splits = {
-        split: {field: column[index] for field, column in found[origin].items()}
+        split: {field: _part(column, index, split) for field, column in found[origin].items()}
         for split, (origin, index) in rows.items()
     }
     fields: dict[str, Field] = {}
@@ -40,7 +41,8 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
         column = {split: splits[split][field] for split in SPLITS}
         if column["train"].dim() == 1:
             names = raw.names if field == "y" else None
-            size = classes([part[field] for part in found.values()], names, f"data '{name}': {field}")
+            whole: list[Any] = [part[field] for part in found.values()]
+            size = classes(whole, names, f"data '{name}': {field}")
             fields[field] = Field(shape=(), kind="category", size=size, names=names)
             continue
         values = Numbers.of(field, column, raw.divisor if field == "x" else 255.0)
@@ -48,12 +50,17 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
         if field == "x":
             values, used = values.resized(config.image_size, name).binarized(mode, config.data_seed, name)
             binarize = used
-        if values.kind == "real" and values.name == "x" and _look_like_bytes(column):
+        if values.kind == "real" and values.name == "x" and _look_like_bytes(column["train"]):
             notes.append("x is taken as real numbers: if its 0 to 255 are pixels, save them as uint8")
         fields[field] = values.field()
         transforms += values.transforms(used)
         for split in SPLITS:
             splits[split][field] = values.column[split]
+    if config.stream is None and any(isinstance(column, Stored) for column in splits["train"].values()):
+        notes.append(
+            "the training data are read from disk while training, as they would take more than half of the free "
+            "memory; --no-stream holds them in memory"
+        )
     return Dataset(
         name=name,
         fields=fields,
@@ -61,7 +68,13 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
         transforms=tuple(transforms),
         seed=config.data_seed,
         description={**describe(name, splits, config), "binarize": binarize, "notes": notes},
+        workers=config.workers,
     )
+
+
+def _part(column: Column, rows: Tensor | slice, split: Split) -> Column:
+    """Rows of a column as a split holds them: of what is on the disk, only train stays there."""
+    return column.select(rows) if isinstance(column, Stored) and split == "train" else column[rows]
 
 
 def _check(raw: Raw, name: str) -> Splits:
@@ -70,6 +83,9 @@ def _check(raw: Raw, name: str) -> Splits:
     for split, columns in raw.columns.items():
         found[split] = {}
         for field, value in columns.items():
+            if isinstance(value, Stored):  # its source checks and arranges what it reads
+                found[split][field] = value
+                continue
             what = f"data '{name}': {field} of {split}"
             tensor = numbers(value, what)
             vector = tensor.is_floating_point() and (field != "y" or is_vector(tensor))
@@ -95,11 +111,12 @@ def _check(raw: Raw, name: str) -> Splits:
     return found
 
 
-def _form(column: Tensor) -> str:
+def _form(column: Column) -> str:
     return f"{str(column.dtype).removeprefix('torch.')} {tuple(column.shape[1:])}"
 
 
-def _look_like_bytes(column: dict[Split, Tensor]) -> bool:
-    train = column["train"]
-    high = float(train.max())
-    return train.dim() == 4 and float(train.min()) >= 0 and 1 < high <= 255 and bool((train == train.round()).all())
+def _look_like_bytes(train: Column) -> bool:
+    if train.dim() != 4:
+        return False
+    found = summarize(train)
+    return found.low >= 0 and 1 < found.high <= 255 and found.whole

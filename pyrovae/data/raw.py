@@ -14,7 +14,8 @@ class Raw:
     """Columns as a source has them.
 
     Attributes:
-        columns: by split (`train` at least), by field: a tensor or an array, first dim the data.
+        columns: by split (`train` at least), by field: a tensor or an array, first dim the data; of `train` also a
+            `Stored`, which stays on the disk.
         names: what the classes of `y` are called.
         divisor: what makes a stored whole-number pixel of `x` lie in [0, 1].
         gray: whether `--binarize auto` means dynamic.

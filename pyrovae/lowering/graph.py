@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -148,7 +149,8 @@ class Lowered:
             return [tensor.detach() for tensor in out]
 
         try:
-            traced = make_fx(body, tracing_mode="fake")(*(tensor.detach() for tensor in self.tensors()), *leaves)
+            with _quiet():
+                traced = make_fx(body, tracing_mode="fake")(*(tensor.detach() for tensor in self.tensors()), *leaves)
         except Exception as error:
             raise CannotLowerError(_reason(error)) from error
         if any(
@@ -207,11 +209,13 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the compiler's modules log about CUDA on a machine that has none."""
+    """Without the warnings of torch about its own modules, and without what they log about a missing CUDA."""
     logger = logging.getLogger("torch.utils.cpp_extension")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(level)
