@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,10 @@ BATCH = 128
 
 POOL = 20
 """Batches of sentences that are sorted by length together."""
+
+
+RUNS = {"eager": "run eager Pyro", "traced": "run the traced graph as it is", "compiled": "are compiled, uncaptured"}
+"""What a note says of the tiers."""
 
 
 @dataclasses.dataclass
@@ -138,18 +142,16 @@ def train(
     if told := note(config.precision, device):
         show.line(f"note: {told}")
     pair.train()
-    if lengths is None:
-        run.engine = step.lower(examples(columns, size), steps * total_epochs, config.compile, show)
-    else:
-        run.engine = Engine(step.gradients, "eager", "sentences differ in length from batch to batch")
-    if run.engine.reason:
-        slower = {"eager": "run eager Pyro", "traced": "run the traced graph as it is", "compiled": "are compiled"}
-        show.line(f"note: the steps {slower[run.engine.tier]}, because {run.engine.reason}")
-    fractions = {size: tensor(size / n, device), n % size: tensor(n % size / n, device)}
-    show.start("epoch", total=total_epochs)
     try:
+        if lengths is None:
+            run.engine = step.lower(examples(columns, size), steps * total_epochs, config.compile, show)
+        else:
+            run.engine = Engine(step.gradients, "eager", "sentences differ in length from batch to batch")
+        if run.engine.reason:
+            show.line(f"note: the steps {RUNS[run.engine.tier]}, because {run.engine.reason}")
+        show.start("epoch", total=total_epochs)
         for epoch in range(1, total_epochs + 1):
-            begun, skipped, sums = time.perf_counter(), run.skipped, [torch.zeros((), device=device) for _ in range(4)]
+            begun, skipped = time.perf_counter(), run.skipped
             plan = [
                 (
                     learning_rate(i, steps * total_epochs, config.lr, config.schedule),
@@ -157,13 +159,8 @@ def train(
                 )
                 for i in range(done, done + steps)
             ]
-            rates, weights = torch.tensor(plan, device=device).unbind(1)  # the one copy of an epoch to the device
-            for rows, rate, weight in zip(shuffled(columns, size, device, lengths), rates, weights, strict=True):
-                B = len(next(iter(rows.values())))
-                torch._foreach_add_(sums, list(step(rows, rate, weight, fractions[B])))
-                done += 1
-            train_elbo, mean_rate, distortion = (torch.stack(sums[:3]) / sums[3]).tolist()
-            seconds, run.skipped = time.perf_counter() - begun, int(optimizer.skipped.item())
+            train_elbo, mean_rate, distortion = one_pass(step, shuffled(columns, size, device, lengths), plan, n)
+            seconds, run.skipped, done = time.perf_counter() - begun, int(optimizer.skipped.item()), done + steps
             held_out = elbo(pair, valid, at_once, config.seed)["elbo"]
             metrics = {
                 "epoch": epoch,
@@ -204,16 +201,34 @@ def train(
     return run
 
 
+def one_pass(
+    step: Step, batches: Iterable[Columns], plan: Sequence[tuple[float, float]], n: int
+) -> tuple[float, float, float]:
+    """One step on each batch; mean ELBO, rate and distortion, nats a datum. Only the end of it waits for the device.
+
+    Args:
+        step: what is done with a batch.
+        batches: stored rows.
+        plan: learning rate and KL weight of each step.
+        n: how many data there are in all.
+    """
+    device = step.optimizer.skipped.device
+    sums, shares = [torch.zeros((), device=device) for _ in range(4)], dict[int, Tensor]()
+    rates, weights = torch.tensor(plan, device=device).unbind(1)  # the one copy of an epoch to the device
+    for rows, rate, weight in zip(batches, rates, weights, strict=True):
+        B = len(next(iter(rows.values())))
+        if B not in shares:
+            shares[B] = torch.full((), B / n, device=device)
+        torch._foreach_add_(sums, list(step(rows, rate, weight, shares[B])))
+    found = (torch.stack(sums[:3]) / sums[3]).tolist()
+    return found[0], found[1], found[2]
+
+
 def examples(columns: stream.Placed, size: int, count: int = 3) -> list[Columns]:
     """A few batches of the first rows, in their order, each shifted by one."""
     n = min(len(column) for column in columns.values())
     rows = torch.arange(size, device=next(iter(columns.values())).device)
     return [stream.take(columns, (rows + shift) % n) for shift in range(count)]
-
-
-def tensor(value: float, device: torch.device) -> Tensor:
-    """A number that changes from step to step, as a tensor."""
-    return torch.full((), value, device=device)
 
 
 def snapshot(pair: Pair) -> State:
