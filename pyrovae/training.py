@@ -120,7 +120,8 @@ def train(
     """
     size, total_epochs, n = batch_size(data, config), epochs(data, config), data.size("train")
     steps = math.ceil(n / size)
-    columns = stream.place(data.columns["train"], device, data.workers)
+    stored = {name: column for name, column in data.columns["train"].items() if name in data.read_by(pair.inputs)}
+    columns = stream.place(stored, device, data.workers)
     lengths = data.lengths("train")
     lengths = None if lengths is None else lengths.to(device)
     first = data.batch(stream.take(columns, torch.arange(min(2, n), device=device)), pair.inputs)

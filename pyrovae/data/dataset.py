@@ -84,6 +84,11 @@ class Dataset:
             rows = transform(rows)
         return tuple(rows[name] for name in inputs)
 
+    def read_by(self, inputs: tuple[str, ...]) -> set[str]:
+        """The columns of which a batch is made: those of the inputs, and what the transforms name as their `field`."""
+        fields = [getattr(transform, "field", None) for transform in self.transforms]
+        return set(self.fields) | set(self.columns["train"]) if None in fields else {*inputs, *filter(None, fields)}
+
     def split(self, split: Split, inputs: tuple[str, ...], limit: int | None = None) -> tuple[Tensor, ...]:
         """A whole split (its first `limit` data) as one batch, by one draw of the transforms with the stored seed.
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from pyrovae.lowering.graph import CannotLowerError, Function
+from pyrovae.lowering.graph import CannotLowerError, Function, flat, rebuilder
 from pyrovae.seeding import seeded
 
 Record = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]
@@ -54,13 +53,13 @@ class Captured:
     def __init__(
         self, function: Function, state: Sequence[Tensor], example: Sequence[Any], record: Record = record_cuda
     ) -> None:
-        leaves, self.given = tree_flatten(tuple(example))
+        leaves, self.given = flat(example), rebuilder(tuple(example))
         self.inputs = [leaf.clone() for leaf in leaves]
         self.function = function
         values = [tensor.detach().clone() for tensor in state]
 
         def run() -> Any:
-            return function(*tree_unflatten(self.inputs, self.given))
+            return function(*self.given(iter(self.inputs)))
 
         def after(call: Callable[[], Any]) -> list[Tensor]:
             """The state after one call from the same start, with the same noise; then the state as it was."""
@@ -83,12 +82,12 @@ class Captured:
 
     def fits(self, *arguments: Any) -> bool:
         """Whether the arguments have the shapes of the example."""
-        leaves = tree_leaves(arguments)
+        leaves = flat(arguments)
         return [leaf.shape for leaf in leaves] == [leaf.shape for leaf in self.inputs]
 
     def __call__(self, *arguments: Any) -> Any:
         """What the function gives."""
-        torch._foreach_copy_(self.inputs, tree_leaves(arguments))
+        torch._foreach_copy_(self.inputs, flat(arguments))
         self.replay()
         return self.out
 

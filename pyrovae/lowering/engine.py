@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from pyrovae.lowering.graph import CannotLowerError, Function, Lowered
+from pyrovae.lowering.graph import CannotLowerError, Function, Lowered, flat
 from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
 
@@ -83,7 +82,7 @@ def lower(
     if compile is False or (compile is None and calls < FEW):
         return Engine(function, "eager")
     started = time.perf_counter()
-    device = next((leaf.device for leaf in tree_leaves(examples) if isinstance(leaf, Tensor)), torch.device("cpu"))
+    device = next((leaf.device for leaf in flat(examples) if isinstance(leaf, Tensor)), torch.device("cpu"))
     with seeded(0, device):
         try:
             lowered = Lowered(module, function, *examples[0])
@@ -103,15 +102,16 @@ def lower(
             except CannotLowerError as error:
                 lowered.run, reason = run, f"the compiler failed: {error}"
             if show is not None:
-                show.advance(seconds=time.perf_counter() - started)
                 show.close()
+                if tier == "compiled":
+                    show.line(f"compiled in {time.perf_counter() - started:.1f} seconds")
     return Engine(lowered, tier, reason, time.perf_counter() - started)
 
 
 def estimate(lowered: Lowered, example: Sequence[Any]) -> float:
     """Seconds of one call of the graph on a CPU: the same number on every machine."""
     operations = sum(node.op == "call_function" for node in lowered.graph.graph.nodes)
-    return operations * OP_SECONDS + lowered.flops(tree_leaves(example)) / FLOPS
+    return operations * OP_SECONDS + lowered.flops(flat(example)) / FLOPS
 
 
 def verify(lowered: Lowered, examples: Sequence[Sequence[Any]], device: torch.device, tolerance: float) -> None:
@@ -120,7 +120,7 @@ def verify(lowered: Lowered, examples: Sequence[Sequence[Any]], device: torch.de
         found = []
         for call in (lowered.function, lowered):
             with seeded(seed, device), kept(lowered) as buffers:
-                results = [leaf.detach().clone() for leaf in tree_leaves(call(*example))]
+                results = [leaf.detach().clone() for leaf in flat([call(*example)])]
                 after = torch.rand(1, device=device)  # where the generator stands
                 found.append([*results, *(buffer.clone() for buffer in buffers()), after])
         for eager, other in zip(*found, strict=True):

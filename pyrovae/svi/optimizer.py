@@ -120,7 +120,7 @@ class _Fused:
             yield i, (("exp_avg", first), ("exp_avg_sq", second), ("step", self.count))
 
     def update(self, gradients: Sequence[Tensor], scale: Tensor, bad: Tensor, lr: Tensor) -> None:
-        self.count += 1.0 - bad
+        self.count.add_(1.0).sub_(bad)
         self.kernel(
             self.parameters,
             [gradients[i] for i in self.which],
