@@ -35,12 +35,14 @@ class Pictures(Dataset):
 
 def script(stored: torch.Tensor, test: torch.Tensor, how: str) -> Contestant:
     """The usual script: a DataLoader, eager PyTorch, Adam, loss.item() for the log."""
-    net = by_hand.start(WIDE, stored)
-    optimizer = torch.optim.Adam(net.parameters(), lr=LR)
+    nets: list[by_hand.VAE] = []
     data: Any = Pictures(stored) if how == "ToTensor" else TensorDataset(stored.float() / 255)
     loader: Any = DataLoader(data, batch_size=WIDE.batch, shuffle=True)
 
     def run(epochs: int) -> None:
+        net = by_hand.start(WIDE, stored)  # from the start, as `pyrovae.fit` does
+        nets[:] = [net]
+        optimizer = torch.optim.Adam(net.parameters(), lr=LR)
         for _ in range(epochs):
             total = 0.0
             for batch in loader:
@@ -51,7 +53,7 @@ def script(stored: torch.Tensor, test: torch.Tensor, how: str) -> Contestant:
                 optimizer.step()
                 total += loss.item()
 
-    return Contestant(f"DataLoader script, {how}", run, lambda: by_hand.elbo(net, test))
+    return Contestant(f"DataLoader script, {how}", run, lambda: by_hand.elbo(nets[0], test))
 
 
 def ours(dataset: Any, test: torch.Tensor, compile: bool | None, precision: str = "32") -> Contestant:

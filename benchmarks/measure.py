@@ -97,8 +97,8 @@ def environment() -> dict[str, Any]:
 def show(title: str, rows: Sequence[Row], base: str, check: str = "test ELBO") -> None:
     """Prints the table; ratios are to the contestant `base`."""
     by_name = {row.name: row for row in rows}
-    table = Table(title=title, title_justify="left")
-    for column in ("", "ms", "quartiles", f"ratio to {base}", check, "setup s"):
+    table = Table(title=f"{title}; ratio to {base}", title_justify="left")
+    for column in ("", "ms", "quartiles", "ratio", check, "setup s"):
         table.add_column(column, justify="left" if not column else "right")
     for row in rows:
         table.add_row(
