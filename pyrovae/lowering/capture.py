@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.lowering.graph import CannotLowerError, Function, flat, rebuilder
+from pyrovae.lowering.graph import CannotLowerError, Function
+from pyrovae.lowering.nested import flat, rebuilder
 from pyrovae.seeding import seeded
 
 Record = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from pyrovae.lowering.graph import CannotLowerError, Function, Lowered, flat
+from pyrovae.lowering.graph import CannotLowerError, Function, Lowered
+from pyrovae.lowering.nested import flat
 from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
 
@@ -20,8 +21,8 @@ Tier = Literal["eager", "traced", "compiled"]
 FEW = 2000
 """Calls below which a trace and its verification, about two seconds in a new process, are not won back."""
 
-COMPILE_SECONDS = 8.0
-"""A compilation with an empty cache (docs/performance.md)."""
+COMPILE_SECONDS = 10.0
+"""A compilation of a new graph (docs/performance.md)."""
 
 SAVED = 0.3
 """The share of a traced call that compilation takes away, about."""

@@ -6,8 +6,8 @@ import copy
 import itertools
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,12 +18,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from pyrovae.lowering import products
+from pyrovae.lowering.nested import flat, rebuilder
 from pyrovae.traces import unvalidated
 
 Function = Callable[..., Any]
-
-PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default)
-
 
 FOLLOWS = "its operations or shapes follow the values of the data"
 
@@ -45,31 +43,6 @@ def slots(module: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:
         for key, tensor in owner.items()
         if tensor is not None
     }
-
-
-def flat(values: Iterable[Any]) -> list[Tensor]:
-    """The tensors in nested tuples, lists and dicts, in their order (torch's own pytrees take 0.1 ms for a step)."""
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        else:
-            found += flat(value.values() if isinstance(value, dict) else value)
-    return found
-
-
-def rebuilder(example: Any) -> Callable[[Iterator[Tensor]], Any]:
-    """From the tensors that `flat` gives back to the nested tuples, lists and dicts of an example."""
-    if isinstance(example, Tensor):
-        return next
-    parts = [rebuilder(part) for part in (example.values() if isinstance(example, dict) else example)]
-    if isinstance(example, dict):
-        keys = list(example)
-        return lambda tensors: dict(zip(keys, [part(tensors) for part in parts], strict=True))
-    if hasattr(example, "_fields"):
-        return lambda tensors: type(example)(*[part(tensors) for part in parts])
-    kind = list if isinstance(example, list) else tuple
-    return lambda tensors: kind([part(tensors) for part in parts])
 
 
 class Lowered:
@@ -109,7 +82,8 @@ class Lowered:
         if self.graph.code != self._traced(leaves).code:
             raise CannotLowerError("it does something else at every call (a Python number or a choice that changes)")
         self.run: Callable[..., Any] = self.graph.forward
-        self.products = self._products(leaves)
+        on_cpu = leaves[0].device.type == "cpu"
+        self.products = products.place(self.graph, self.flops(leaves)) if on_cpu else nullcontext()
 
     def __call__(self, *arguments: Any) -> Any:
         """What `function` gives; arguments of other shapes run `function` itself."""
@@ -139,14 +113,6 @@ class Lowered:
         except Exception as error:
             raise CannotLowerError(_first_line(error)) from error
         self.run = run
-
-    def _products(self, leaves: list[Tensor]) -> AbstractContextManager[None]:
-        """Where the matrix products of the graph are computed."""
-        count = sum(node.target in PRODUCTS for node in self.graph.graph.nodes)
-        if not count or leaves[0].device.type != "cpu" or not products.faster():
-            return nullcontext()
-        large = self.flops(leaves) / 2 / count >= products.LARGE
-        return products.OneDNN() if large else nullcontext()
 
     def flops(self, leaves: list[Tensor]) -> int:
         """Floating-point operations of the products of one call, by the shapes alone."""

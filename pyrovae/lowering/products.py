@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
+from torch import fx
 
 LARGE = 2e6
 """Multiplications in a product, on average over a graph, from which oneDNN is the faster (docs/performance.md)."""
+
+PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default)
 
 EXACT = 1e-6
 """Largest relative error of a product in float32; in bfloat16 it is 2e-3."""
@@ -26,14 +31,30 @@ class OneDNN:
     oneDNN computes them in float32 all the same; `faster` makes sure of it.
     """
 
+    _lock = threading.Lock()
+    _inside = 0
+    _before = ""
+
     def __enter__(self) -> None:
-        self.before = SETTING.fp32_precision
-        SETTING.fp32_precision = "bf16"
+        with OneDNN._lock:  # the setting is one for all threads: the last to leave puts it back
+            if OneDNN._inside == 0:
+                OneDNN._before, SETTING.fp32_precision = SETTING.fp32_precision, "bf16"
+            OneDNN._inside += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        SETTING.fp32_precision = self.before
+        with OneDNN._lock:
+            OneDNN._inside -= 1
+            if OneDNN._inside == 0:
+                SETTING.fp32_precision = OneDNN._before
+
+
+def place(graph: fx.GraphModule, flops: int) -> AbstractContextManager[None]:
+    """Where the matrix products of a graph on the CPU are computed, whose calls take so many operations in them."""
+    count = sum(node.target in PRODUCTS for node in graph.graph.nodes)
+    large = count > 0 and flops / 2 / count >= LARGE
+    return OneDNN() if large and faster() else nullcontext()
 
 
 @functools.cache

@@ -1,0 +1,76 @@
+"""What the benchmarks compare is the same thing, and it is timed by turns."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from benchmarks import loglik, measure, setting
+from benchmarks.peers import by_hand, ours, pyro_svi
+from pyrovae import evaluation
+
+SMALL = dataclasses.replace(setting.DEEP, hidden=(12, 12), latent_dim=4)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return setting.images(None)
+
+
+def test_the_hand_written_network_is_the_pair(dataset):
+    """The same weights give the same ELBO, up to the noise of 2,000 images."""
+    pair, test = setting.build(SMALL, dataset), setting.held_out_images(dataset)
+    net = by_hand.start(SMALL, setting.pixels(dataset))
+    loglik.same(pair, net)
+    theirs = evaluation.elbo(pair.eval(), [test.view(-1, 1, 28, 28)])["elbo"]
+    assert by_hand.elbo(net, test) == pytest.approx(theirs, abs=0.3)
+    samples = loglik.by_hand_loop(net, test, 50)
+    samples.run(20)
+    compared = loglik.ours(pair, test, 50, compile=False)
+    compared.run(20)
+    assert samples.check() == pytest.approx(compared.check(), abs=0.3)
+
+
+def test_contestants_train(dataset):
+    x, test = setting.pixels(dataset), setting.held_out_images(dataset)
+    contestants = [
+        by_hand.step(SMALL, x, test),
+        pyro_svi.step(SMALL, setting.build(SMALL, dataset), x, test),
+        ours.step(SMALL, setting.build(SMALL, dataset), dataset, x, test, "eager"),
+        ours.step(SMALL, setting.build(SMALL, dataset), dataset, x, test, "traced"),
+    ]
+    start = contestants[0].check()
+    for contestant in contestants:
+        contestant.run(150)
+    after = [contestant.check() for contestant in contestants]
+    assert min(after) > start + 20
+    assert max(after) - min(after) < 15
+
+
+def test_turns_and_tables(tmp_path, capsys):
+    seen = []
+
+    def contestant(name, counted=None):
+        def run(repeats):
+            seen.append((name, repeats))
+            return counted
+
+        return measure.Contestant(name, run, lambda: -1.5, 0.25)
+
+    rows = measure.alternate([contestant("a", 0.004), contestant("b", 0.002)], blocks=3, repeats=2)
+    assert seen == [("a", 2), ("b", 2)] * 4
+    assert [row.median for row in rows] == [pytest.approx(2.0), pytest.approx(1.0)]
+    assert rows[0].ratio(rows[1]) == pytest.approx(2.0)
+    measure.show("both", rows, "b")
+    assert "both; ratio to b" in capsys.readouterr().out
+    measure.write(tmp_path / "new" / "found.json", {"rows": measure.as_json(rows)})
+    found = json.loads((tmp_path / "new" / "found.json").read_text())
+    assert found["environment"]["threads"] == torch.get_num_threads()
+    assert found["rows"][0]["check"] == -1.5
+
+
+def test_the_limit_takes_the_products_of_a_step():
+    for limit in by_hand.limits(SMALL):
+        limit.run(1)
+    loglik.limit(10, one_dnn=False).run(2)
