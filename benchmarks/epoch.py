@@ -56,6 +56,20 @@ def script(stored: torch.Tensor, test: torch.Tensor, how: str) -> Contestant:
     return Contestant(f"DataLoader script, {how}", run, lambda: by_hand.elbo(nets[0], test))
 
 
+def pythae(stored: torch.Tensor, test: torch.Tensor) -> Contestant:
+    """pythae's BaseTrainer, on pixels that are drawn once."""
+    from benchmarks.peers import pythae_vae
+
+    nets: list[by_hand.VAE] = []
+    x = torch.bernoulli(stored.float() / 255)
+
+    def run(epochs: int) -> None:
+        nets[:] = [by_hand.start(WIDE, stored)]
+        pythae_vae.train(pythae_vae.model(WIDE, nets[0]), x, epochs, WIDE.batch)
+
+    return Contestant("pythae BaseTrainer", run, lambda: by_hand.elbo(nets[0], test))
+
+
 def ours(dataset: Any, test: torch.Tensor, compile: bool | None, precision: str = "32") -> Contestant:
     """`pyrovae.fit`; its time is that of the epochs, as in metrics.jsonl, without the held-out score."""
     found: dict[str, Any] = {}
@@ -96,13 +110,15 @@ def ours(dataset: Any, test: torch.Tensor, compile: bool | None, precision: str 
 @click.option("--data-root", type=click.Path(path_type=Path, exists=True), help="Folder of MNIST; else images made up.")
 @click.option("--blocks", default=3, show_default=True)
 @click.option("--epochs", default=2, show_default=True, help="Epochs of a block.")
+@click.option("--peers/--no-peers", default=True, show_default=True, help="pythae beside the rest.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file.")
-def main(data_root: Path | None, blocks: int, epochs: int, out: Path | None) -> None:
+def main(data_root: Path | None, blocks: int, epochs: int, peers: bool, out: Path | None) -> None:
     """Time an epoch of 784-400-20 at batch 128, by turns in one run."""
     dataset = images(data_root)
     stored, test = pixels(dataset), held_out_images(dataset)
     contestants = [
         *(script(stored, test, how) for how in ("ToTensor", "tensors")),
+        *((pythae(stored, test),) if peers else ()),
         *(ours(dataset, test, mode) for mode in (False, None, True)),
         ours(dataset, test, True, "bf16"),
     ]

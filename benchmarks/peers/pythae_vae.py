@@ -6,8 +6,10 @@ import contextlib
 import io
 import logging
 import tempfile
+from collections.abc import Iterator
 
 import torch
+from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -42,6 +44,12 @@ class Decoder(BaseDecoder):
         return ModelOutput(reconstruction=self.net.out(self.net.decoder(z)).sigmoid().view(-1, 1, 28, 28))
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
 def model(setting: Setting, net: by_hand.VAE) -> VAE:
     """The hand-written network in pythae's VAE."""
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=setting.latent_dim, reconstruction_loss="bce")
@@ -58,7 +66,7 @@ def log_likelihood(pair: VAE, x: Tensor, samples: int, batch: int) -> float:
 def train(pair: VAE, images: Tensor, epochs: int, batch: int) -> None:
     """Its trainer, on binarized images (it has no draw at every access)."""
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, _silence():
         config = BaseTrainerConfig(
             output_dir=folder,
             num_epochs=epochs,
@@ -67,5 +75,6 @@ def train(pair: VAE, images: Tensor, epochs: int, batch: int) -> None:
             optimizer_cls="Adam",
             no_cuda=True,
         )
-        BaseTrainer(model=pair, train_dataset=images, training_config=config).train()
+        data = BaseDataset(images, torch.zeros(len(images)))
+        BaseTrainer(model=pair, train_dataset=data, training_config=config).train()
     logging.disable(logging.NOTSET)
