@@ -47,7 +47,6 @@ class Stream:
                 batch_sampler=self._order,
                 num_workers=workers,
                 collate_fn=_as_it_is,
-                pin_memory=device.type == "cuda",
                 worker_init_fn=_leave_ctrl_c,
                 prefetch_factor=AHEAD if workers else None,
                 persistent_workers=workers > 0,
@@ -81,7 +80,8 @@ class Stream:
                 ) from None
             if isinstance(batch, Exception):
                 raise batch
-            yield batch.to(self.device, non_blocking=True)
+            rows = torch.from_numpy(batch)
+            yield (rows.pin_memory() if self.device.type == "cuda" else rows).to(self.device, non_blocking=True)
 
     def close(self) -> None:
         """Ends the workers."""
@@ -149,9 +149,11 @@ class _Rows:
     def __getitem__(self, row: int) -> Tensor:
         return self.column[[row]][0]
 
-    def __getitems__(self, rows: np.ndarray) -> Tensor | Exception:
+    def __getitems__(self, rows: np.ndarray) -> np.ndarray | Exception:
         try:
-            return self.column[rows]
+            # As an array it goes through a pipe. A tensor would go through shared memory, which containers keep small,
+            # and through a thread of the worker that complains when the process that trains is interrupted.
+            return self.column[rows].numpy()
         except (PyrovaeError, OSError, MemoryError) as error:
             return error
 
