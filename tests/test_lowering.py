@@ -251,11 +251,13 @@ def test_buffers_move_as_in_eager_and_verification_leaves_them(training):
         assert step.engine.tier == engine
         assert all(torch.equal(tensor, before[name]) for name, tensor in pair.state_dict().items())
         torch.manual_seed(1)
+        calls = pair.guide.calls
         for _ in range(3):
             step(tried.batch, ONE / 100, ONE, ONE)
         step(tuple(tensor[:5] for tensor in tried.batch), ONE / 100, ONE, ONE)  # a short batch, which runs eager
         step(tried.batch, ONE / 100, ONE, ONE)
         assert pair.guide.calls == 5
+        assert (pair.guide.calls is calls) == (engine == "traced")
         found.append(pair.state_dict())
     for name, tensor in found[0].items():
         torch.testing.assert_close(tensor, found[1][name], rtol=1e-4, atol=1e-5)

@@ -89,9 +89,19 @@ class Lowered:
         """What `function` gives; arguments of other shapes run `function` itself."""
         given = flat(arguments)
         if [(leaf.shape, leaf.dtype) for leaf in given] != self.form:
-            return self.function(*arguments)
+            return self._itself(*arguments)
         with torch.no_grad(), self.products:
             return self.rebuild(iter(self.run(*self.tensors(), *given)))
+
+    def _itself(self, *arguments: Any) -> Any:
+        """`function`; a buffer that it binds anew is copied into the one that was there, which a graph may hold."""
+        before = self.tensors()
+        out = self.function(*arguments)
+        with torch.no_grad():
+            for (owner, key), tensor in zip(self.places, before, strict=True):
+                if owner[key] is not tensor:
+                    owner[key] = tensor.copy_(owner[key])
+        return out
 
     def tensors(self) -> list[Tensor]:
         """Parameters and buffers, each once."""
