@@ -64,10 +64,12 @@ class Stream:
         """The rows of each piece, in turn; raises PyrovaeError where they cannot be read."""
         sizes = [len(piece) for piece in pieces]
         self._order.pieces = np.split(torch.cat(list(pieces)).cpu().numpy(), np.cumsum(sizes)[:-1])
-        with _unwarned():
-            batches = iter(self._loader)  # starts the workers at the first epoch
+        batches: Any = None
         while True:
             try:
+                if batches is None:
+                    with _unwarned():
+                        batches = iter(self._loader)  # starts the workers at the first epoch, asks for them at others
                 batch = next(batches)
             except StopIteration:
                 return
