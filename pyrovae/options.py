@@ -27,7 +27,7 @@ class TrainConfig(Config):
         "elbo",
         description="iwae: the bound of --particles samples; dreg: the same with its doubly reparametrized gradient",
     )
-    particles: int = Option(1, ge=1, description="draws of z a datum and step, averaged in the ELBO")
+    particles: int = Option(1, ge=1, description="draws of z a datum and step: averaged in the ELBO, K of the bounds")
     patience: int = Option(0, ge=0, description="stop after so many epochs without a better held-out ELBO; 0 never")
     precision: Literal["32", "tf32", "bf16"] = Option(
         "32", description="of matrix products while training; the rest, and all scores, are in float32"

@@ -35,10 +35,6 @@ POOL = 20
 """Batches of sentences that are sorted by length together."""
 
 
-RUNS = {"eager": "run eager Pyro", "traced": "run the traced graph as it is", "compiled": "are compiled, uncaptured"}
-"""What a note says of the tiers."""
-
-
 @dataclasses.dataclass
 class Trained:
     """What training leaves behind.
@@ -120,7 +116,8 @@ def train(
     """
     size, total_epochs, n = batch_size(data, config), epochs(data, config), data.size("train")
     steps = math.ceil(n / size)
-    stored = {name: column for name, column in data.columns["train"].items() if name in data.read_by(pair.inputs)}
+    read = data.read_by(pair.inputs)
+    stored = {name: column for name, column in data.columns["train"].items() if name in read}
     columns = stream.place(stored, device, data.workers)
     lengths = data.lengths("train")
     lengths = None if lengths is None else lengths.to(device)
@@ -148,8 +145,8 @@ def train(
             run.engine = step.lower(examples(columns, size), steps * total_epochs, config.compile, show)
         else:
             run.engine = Engine(step.gradients, "eager", "sentences differ in length from batch to batch")
-        if run.engine.reason:
-            show.line(f"note: the steps {RUNS[run.engine.tier]}, because {run.engine.reason}")
+        if told := run.engine.note("training"):
+            show.line(told)
         show.start("epoch", total=total_epochs)
         for epoch in range(1, total_epochs + 1):
             begun, skipped = time.perf_counter(), run.skipped

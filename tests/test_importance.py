@@ -212,6 +212,19 @@ def test_lowered_weights_give_the_same_estimates(monkeypatch, compile):
         seen.clear()
 
 
+@pytest.mark.parametrize("name", ["vae", "textvae"])
+def test_an_estimate_that_cannot_be_lowered_says_so(monkeypatch, capsys, name):
+    def refused(*arguments):
+        return importance.Engine(arguments[1], "eager", "it is a test")
+
+    monkeypatch.setattr(importance, "lower", refused)
+    tried = case(name)
+    lengths = (tried.batch[0] != 0).sum(-1) if name == "textvae" else None
+    log_likelihood(tried.pair(), tried.batch, 3, show=progress(True), lengths=lengths, compile=True)
+    reason = "it is a test" if lengths is None else "sentences differ in length from piece to piece"
+    assert f"note: the log-likelihood runs in eager Pyro, because {reason}" in capsys.readouterr().err
+
+
 def test_the_pair_is_lowered_only_where_it_is_called_often():
     seen = []
     lower = importance.lower

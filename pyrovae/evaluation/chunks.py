@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 CPU_BYTES = 16 * 2**20
-"""Memory of one chunk on a CPU: its largest tensor then stays in the cache (docs/performance.md)."""
+"""Memory of one chunk on a CPU: its largest tensor then stays in the cache (CONTRIBUTING.md)."""
 
 CPU_BYTES_OF_SEQUENCES = 64 * 2**20
 """The same for sentences: a GRU goes word by word, and wants more rows for each."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import Piece, bytes_of, device_of, pieces, precise
-from pyrovae.lowering import lower
+from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
+from pyrovae.lowering import Engine, lower
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
@@ -113,18 +113,21 @@ def log_likelihood(
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
         at_once = min(samples, chunk or cut[0].samples)
         call: Callable[..., Tensor] = functools.partial(weights, at_once)
-        lowering_seconds = 0.0
         if lengths is None:
-            calls = sum(math.ceil(samples / at_once) for _ in cut)
-            examples = [[tensor[cut[i].rows] for tensor in batch] for i in range(min(3, len(cut))) if _like(cut, i)]
+            alike = [piece.rows for piece in cut[:3] if len(piece.rows) == len(cut[0].rows)]
+            examples = [[tensor[rows] for tensor in batch] for rows in alike]
+            calls = len(cut) * math.ceil(samples / at_once)
             engine = lower(pair, call, examples, calls, compile, shown, LOWERED_TOLERANCE)
-            call, lowering_seconds = engine.call, engine.seconds
+        else:
+            engine = Engine(call, "eager", "sentences differ in length from piece to piece" if compile else "")
+        if told := engine.note("the log-likelihood"):
+            shown.line(told)
         shown.start("log-likelihood", total=n)
         for rows, fits in cut:
             part, k = [tensor[rows] for tensor in batch], min(samples, chunk or fits)
             for start in range(0, samples, k):
                 drawn = min(k, samples - start)
-                weight = call(*part) if drawn == at_once else weights(drawn, *part)
+                weight = engine.call(*part) if drawn == at_once else weights(drawn, *part)
                 first[rows] = torch.logaddexp(first[rows], weight.logsumexp(0))
                 second[rows] = torch.logaddexp(second[rows], (2 * weight).logsumexp(0))
             these = _estimate(first[rows], second[rows], samples)
@@ -136,7 +139,7 @@ def log_likelihood(
     estimate = _estimate(first, second, samples)
     error = estimate.standard_error if error_known else estimate.ess * torch.nan
     seconds = time.perf_counter() - started
-    return dataclasses.replace(estimate, standard_error=error, seconds=seconds, lowering_seconds=lowering_seconds)
+    return dataclasses.replace(estimate, standard_error=error, seconds=seconds, lowering_seconds=engine.seconds)
 
 
 def _estimate(first: Tensor, second: Tensor, samples: int) -> LogLikelihood:
@@ -150,8 +153,3 @@ def _estimate(first: Tensor, second: Tensor, samples: int) -> LogLikelihood:
         samples=samples,
         seconds=0.0,
     )
-
-
-def _like(cut: Sequence[Piece], i: int) -> bool:
-    """Whether a piece has the shape of the first."""
-    return len(cut[i].rows) == len(cut[0].rows)

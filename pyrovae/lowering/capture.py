@@ -56,7 +56,6 @@ class Captured:
     ) -> None:
         leaves, self.given = flat(example), rebuilder(tuple(example))
         self.inputs = [leaf.clone() for leaf in leaves]
-        self.function = function
         values = [tensor.detach().clone() for tensor in state]
 
         def run() -> Any:

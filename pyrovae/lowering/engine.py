@@ -34,7 +34,8 @@ CPU. The estimate decides what is worth a compilation: measured times would deci
 last bits of the weights with them."""
 
 SMALL = 1e-6
-"""The same in relation to the largest number among the gradients: one of them may be a sum that cancels."""
+"""A difference that always passes, in relation to the largest number among the results: one may be a sum that
+cancels."""
 
 
 @dataclasses.dataclass
@@ -54,6 +55,11 @@ class Engine:
     reason: str = ""
     seconds: float = 0.0
     cuda_graph: bool = False
+
+    def note(self, what: str) -> str | None:
+        """What a person is told where the tier is slower than it should be."""
+        runs = {"eager": "runs in eager Pyro", "traced": "runs as it was traced", "compiled": "is no CUDA graph"}
+        return f"note: {what} {runs[self.tier]}, because {self.reason}" if self.reason else None
 
 
 def lower(
@@ -83,7 +89,7 @@ def lower(
     if compile is False or (compile is None and calls < FEW):
         return Engine(function, "eager")
     started = time.perf_counter()
-    device = next((leaf.device for leaf in flat(examples) if isinstance(leaf, Tensor)), torch.device("cpu"))
+    device = flat(examples)[0].device
     with seeded(0, device):
         try:
             lowered = Lowered(module, function, *examples[0])

@@ -46,7 +46,7 @@ class Bfloat16Products(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in PRODUCTS and args[0].dtype == torch.float32:
+        if func in PRODUCTS and args and args[0].dtype == torch.float32:
             args = tuple(_lower(each) for each in args)
             return func(*args, **{name: _lower(each) for name, each in kwargs.items()}).float()
         return func(*args, **kwargs)

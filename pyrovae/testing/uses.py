@@ -7,7 +7,7 @@ import pyro
 import safetensors.torch
 import torch
 from pyro import optim
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyrovae import evaluation, store
 from pyrovae.lowering.engine import FEW
@@ -24,7 +24,7 @@ STEPS = 3
 def _moves(case: Case) -> None:
     """every parameter moves within three steps"""
     pair = case.pair().train()
-    trained = [parameter for parameter in pair.parameters() if parameter.requires_grad]
+    trained = _trained(pair)
     if not trained:
         return
     before, optimizer = _state(pair), Optimizer(trained, lr=1e-2)
@@ -94,7 +94,7 @@ def _trace_elbo(case: Case) -> None:
 def _lowering(case: Case) -> None:
     """training runs torch alone: the graph of a step gives the gradients of eager Pyro"""
     pair = case.pair().train()
-    trained = [parameter for parameter in pair.parameters() if parameter.requires_grad]
+    trained = _trained(pair)
     if not trained:
         return
     step, one = Step(ELBO(pair), Optimizer(trained)), torch.ones((), device=case.batch[0].device)
@@ -144,6 +144,10 @@ def _evaluation(case: Case) -> None:
         raise LawError("scoring left a module in another mode: do not call train() or eval() in forward")
     if changed := [name for name, tensor in _state(pair).items() if not torch.equal(tensor, before[name])]:
         raise LawError(f"scoring changed {', '.join(changed[:3])}: change buffers only while self.training")
+
+
+def _trained(pair: Pair) -> list[nn.Parameter]:
+    return [parameter for parameter in pair.parameters() if parameter.requires_grad]
 
 
 def _state(pair: Pair) -> dict[str, Tensor]:
