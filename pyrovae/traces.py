@@ -82,18 +82,35 @@ def traces(
     return p, q
 
 
-def log_weights(
-    pair: Pair, batch: Sequence[Tensor], K: int | None = None, values: Mapping[str, Tensor] | None = None
-) -> Tensor:
-    """log p(x, z) - log q(z | x) in nats, (K, B), or (B,) without K; `pyro.factor` in the guide is no part of q."""
-    p, q = traces(pair, batch, K, values)
-    weight = torch.zeros((), device=batch[0].device)
+def log_joint(model: Program, batch: Sequence[Tensor], values: Mapping[str, Tensor], K: int | None = None) -> Tensor:
+    """log p(x, z) in nats at given latents, (K, B), or (B,) without K."""
+    p = poutine.trace(Fixed(values)(particles(model, K))).get_trace(*batch)
+    p.compute_log_prob()
+    total = torch.zeros((), device=batch[0].device)
     for site in sites(p).values():
-        weight = weight + site["log_prob"]
-    for site in sites(q, observed=False).values():
+        total = total + site["log_prob"]
+    # Without a latent site nothing carries the particle dim: K equal values.
+    return total.expand(first_dim(batch) if K is None else (K, first_dim(batch)))
+
+
+def log_weights(
+    pair: Pair,
+    batch: Sequence[Tensor],
+    K: int | None = None,
+    values: Mapping[str, Tensor] | None = None,
+    guide: Program | None = None,
+) -> Tensor:
+    """log p(x, z) - log q(z | x) in nats, (K, B), or (B,) without K; `pyro.factor` in the guide is no part of q.
+
+    `guide` is another program in the place of the pair's own.
+    """
+    q = draw(particles(guide or pair.guide, K), batch, values)
+    q.compute_log_prob()
+    latent = sites(q, observed=False)
+    weight = log_joint(pair.model, batch, {name: site["value"] for name, site in latent.items()}, K)
+    for site in latent.values():
         weight = weight - site["log_prob"]
-    # Without a latent site nothing carries the particle dim: K equal weights, whose mean is exact.
-    return weight.expand(first_dim(batch) if K is None else (K, first_dim(batch)))
+    return weight
 
 
 def is_local(site: Site) -> bool:

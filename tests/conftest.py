@@ -175,7 +175,8 @@ class Linear:
         x: data, drawn from the model.
         log_p: log p(x), exactly.
         kl: KL(q || posterior), the same for each datum.
-        second_moment: E_q[(p/q)^2] of the normalised weights, so ESS / K -> 1 / second_moment.
+        second_moment: E_q[(p/q)^2] of the normalised weights, so ESS / K -> 1 / second_moment;
+            infinite for narrow guides.
     """
 
     pair: Pair
@@ -199,7 +200,7 @@ def linear(wider: float = 1.0, n: int = 20) -> Linear:
         x,
         marginal.log_prob(x),
         2 * ((wider**2 - 1) / 2 - math.log(wider)),
-        (wider**2 / math.sqrt(2 * wider**2 - 1)) ** 2,
+        (wider**2 / math.sqrt(2 * wider**2 - 1)) ** 2 if 2 * wider**2 > 1 else math.inf,
     )
 
 

@@ -4,22 +4,29 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
+from pyrovae.evaluation.chunks import Piece, bytes_of, device_of, pieces, precise
+from pyrovae.evaluation.proposals import WIDER, Proposal, require_proposal, wide
+from pyrovae.evaluation.refit import Refitted, refit
+from pyrovae.evaluation.trust import Verdict, verdict
+from pyrovae.evaluation.weights import Weights
 from pyrovae.lowering import Engine, lower
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
-from pyrovae.traces import evaluating, log_weights, require_per_datum, unvalidated
+from pyrovae.traces import Program, evaluating, log_joint, log_weights, require_per_datum, unvalidated
 
 LOWERED_TOLERANCE = 1e-5
 """Relative difference between compiled and eager weights, at most."""
+
+MOST = 100_000
+"""Samples of a datum, at most, where an error was asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +38,12 @@ class LogLikelihood:
         standard_error: (N,) Monte Carlo standard error of each, by the delta method: sqrt(1 / ESS - 1 / K). NaN for one
             sample, which does not say; 0 where nothing is drawn.
         ess: (N,) effective sample size of the K weights, between 1 and K.
-        samples: K.
+        pareto_k: (N,) shape of the tail of the weights, by the largest of them (`pyrovae.evaluation.pareto`): above 0.7
+            the error and the effective sample size say too little. NaN below 25 samples; 0 where weights are equal.
+        smoothed: (N,) the estimate with its largest weights smoothed (PSIS), which has less variance and a small bias.
+        drawn: (N,) K of each datum.
+        samples: the largest K.
+        proposal: what was drawn from.
         seconds: how long it took.
         lowering_seconds: how much of that went to tracing and compiling the weights.
     """
@@ -39,22 +51,45 @@ class LogLikelihood:
     log_likelihood: Tensor
     standard_error: Tensor
     ess: Tensor
+    pareto_k: Tensor
+    smoothed: Tensor
+    drawn: Tensor
     samples: int
-    seconds: float
+    proposal: Proposal = "guide"
+    seconds: float = 0.0
     lowering_seconds: float = 0.0
+
+    def verdict(self) -> Verdict:
+        """How far the mean may be trusted."""
+        return verdict(self.standard_error, self.pareto_k, self.drawn)
+
+    def worst(self, count: int) -> Tensor:
+        """The rows of the data whose estimates are least to be trusted, the worst first: by k, then by error."""
+        doubt = torch.where(self.pareto_k.isnan(), self.standard_error.nan_to_num(nan=0.0), self.pareto_k)
+        return doubt.argsort(descending=True, stable=True)[:count]
 
     def summary(self) -> dict[str, Any]:
         """The means, for print and JSON. `standard_error` is the Monte Carlo error of the mean over these data;
-        `standard_error_data` is what other data of the same kind would move it (None for one datum)."""
-        n = len(self.log_likelihood)
+        `standard_error_data` is what other data of the same kind would move it (None for one datum); `bias` is how far
+        the mean lies too low by the spread of the weights, to first order."""
+        n, found = len(self.log_likelihood), self.verdict()
         spread = self.log_likelihood.std().item() / math.sqrt(n) if n > 1 else None
         return {
             "log_likelihood": self.log_likelihood.mean().item(),
             "standard_error": self.standard_error.square().sum().sqrt().item() / n,
             "standard_error_data": spread,
+            "smoothed": self.smoothed.mean().item(),
+            "bias": found.bias,
             "samples": self.samples,
+            "samples_mean": self.drawn.double().mean().item(),
             "num_data": n,
             "ess": self.ess.mean().item(),
+            "pareto_k": self.pareto_k.median().item(),
+            "pareto_k_above": found.above,
+            "trusted": found.trusted,
+            "verdict": found.sentence,
+            "worst": self.worst(5).tolist(),
+            "proposal": self.proposal,
             "seconds": self.seconds,
             "lowering_seconds": self.lowering_seconds,
         }
@@ -69,6 +104,10 @@ def log_likelihood(
     show: Progress | None = None,
     lengths: Tensor | None = None,
     compile: bool | None = None,
+    proposal: Proposal | Refitted = "guide",
+    wider: float = WIDER,
+    target_se: float | None = None,
+    max_samples: int = MOST,
 ) -> LogLikelihood:
     """log p(x) ~ log 1/K sum_k p(x, z_k) / q(z_k | x) with z_k ~ q, for each datum.
 
@@ -79,20 +118,28 @@ def log_likelihood(
         pair: any pair whose sites all stand in the plate "data".
         batch: the tensors that `pair.model(*batch)` takes, N data.
         samples: K.
-        chunk: samples at once; None fits them to the memory.
+        chunk: samples at once, K at most; None fits them to the memory.
         seed: of the noise.
         show: where progress goes; None shows nothing.
         lengths: (N,) of sentences: those of similar length are scored together.
         compile: whether the weights are computed by a compiled graph; None where that is won back
             (`pyrovae.lowering.lower`).
+        proposal: q is the `guide`; the guide `widened`; or the guide `refit` for each datum
+            (`pyrovae.evaluation.refit`), which may be given as it was refitted before.
+        wider: by how much it is widened.
+        target_se: K grows, from `samples` and twofold for the data that need it, until the standard error of the mean
+            and its estimated bias are both at most this, nats.
+        max_samples: the K at which it stops growing.
 
     Raises:
         PyrovaeError: where the pair has no weight of its own for each datum.
-        UsageError: for a number of samples or a chunk below 1.
+        UsageError: for a number of samples or a chunk below 1, or a target that is not positive.
     """
     n = first_dim(batch)
-    if samples < 1 or (chunk is not None and chunk < 1):
-        raise UsageError(f"samples = {samples} and chunk = {chunk} must be at least 1")
+    require_counts(samples, chunk, target_se, max_samples)
+    refitted = proposal if isinstance(proposal, Refitted) else None
+    kind: Proposal = "refit" if isinstance(proposal, Refitted) else proposal
+    require_proposal(kind, wider)
     if n == 0:
         raise PyrovaeError("the log-likelihood of no data is not defined: give at least one datum")
     started, device = time.perf_counter(), device_of(pair)
@@ -101,55 +148,99 @@ def log_likelihood(
     with seeded(seed, device), torch.no_grad(), unvalidated(), evaluating(pair):
         found = require_per_datum(pair, [tensor[:2] for tensor in batch], "a log-likelihood")
         if not found.latent:
-            samples = 1  # nothing is drawn: one weight is exact
+            samples, target_se, kind = 1, None, "guide"  # nothing is drawn: one weight is exact
         one = [tensor[longest : longest + 1] for tensor in batch]
-        cut = pieces(bytes_of(lambda: log_weights(pair, one, 1)), n, samples, device, lengths)
+        bytes_of_one = bytes_of(lambda: log_weights(pair, one, 1))
+    if kind == "refit" and refitted is None:
+        refitted = refit(pair, batch, seed=seed, show=show)
+    program: Program = wide(pair.guide, wider) if kind == "widened" else pair.guide
 
     def weights(K: int, *part: Tensor) -> Tensor:
-        return log_weights(pair, part, K).to(precise(device))
+        return log_weights(pair, part, K, guide=program).to(precise(device))
 
-    first, second = torch.full((2, n), -torch.inf, dtype=precise(device), device=device)
-    done, total, variance = 0, 0.0, 0.0
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
-        at_once = min(samples, chunk or cut[0].samples)
+    def refitted_weights(of: Refitted, rows: Tensor, K: int, part: Sequence[Tensor]) -> Tensor:
+        values, log_q = of.draw(rows, K)
+        return (log_joint(pair.model, part, values, K) - log_q).to(precise(device))
+
+    most = samples if target_se is None else max_samples
+    collected = Weights(n, most, torch.zeros((), dtype=precise(device), device=device))
+    shown = show or progress(False)
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), shown:
+        first = pieces(bytes_of_one, n, samples, device, lengths)
+        at_once = min(samples, chunk or first[0].samples)
         call: Callable[..., Tensor] = functools.partial(weights, at_once)
-        if lengths is None:
-            alike = [piece.rows for piece in cut[:3] if len(piece.rows) == len(cut[0].rows)]
-            examples = [[tensor[rows] for tensor in batch] for rows in alike]
-            calls = len(cut) * math.ceil(samples / at_once)
-            engine = lower(pair, call, examples, calls, compile, shown, LOWERED_TOLERANCE)
-        else:
+        if refitted is not None:
+            engine = Engine(call, "eager")
+        elif lengths is not None:
             engine = Engine(call, "eager", "sentences differ in length from piece to piece" if compile else "")
+        else:
+            alike = [piece.rows for piece in first[:3] if len(piece.rows) == len(first[0].rows)]
+            examples = [[tensor[rows] for tensor in batch] for rows in alike]
+            calls = len(first) * math.ceil(samples / at_once)
+            engine = lower(pair, call, examples, calls, compile, shown, LOWERED_TOLERANCE)
         if told := engine.note("the log-likelihood"):
             shown.line(told)
-        shown.start("log-likelihood", total=n)
-        for rows, fits in cut:
-            part, k = [tensor[rows] for tensor in batch], min(samples, chunk or fits)
-            for start in range(0, samples, k):
-                drawn = min(k, samples - start)
-                weight = engine.call(*part) if drawn == at_once else weights(drawn, *part)
-                first[rows] = torch.logaddexp(first[rows], weight.logsumexp(0))
-                second[rows] = torch.logaddexp(second[rows], (2 * weight).logsumexp(0))
-            these = _estimate(first[rows], second[rows], samples)
-            done += len(rows)
-            total += these.log_likelihood.sum().item()
-            variance += these.standard_error.square().sum().item()
-            shown.advance(len(rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
-    error_known = samples > 1 or not found.latent
-    estimate = _estimate(first, second, samples)
-    error = estimate.standard_error if error_known else estimate.ess * torch.nan
+
+        def draw(cut: Sequence[Piece], count: int, name: str) -> None:
+            """`count` more weights of each datum."""
+            shown.start(name, total=sum(len(piece.rows) for piece in cut))
+            done, total, variance = 0, 0.0, 0.0
+            for rows, fits in cut:
+                part, k = [tensor[rows] for tensor in batch], min(count, chunk or fits)
+                for start in range(0, count, k):
+                    drawn = min(k, count - start)
+                    if refitted is not None:
+                        weight = refitted_weights(refitted, rows, drawn, part)
+                    else:
+                        weight = engine.call(*part) if drawn == at_once else weights(drawn, *part)
+                    collected.add(rows, weight)
+                done += len(rows)
+                total += collected.mean(rows).sum().item()
+                variance += collected.squared_error(rows).sum().item()
+                shown.advance(len(rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
+
+        draw(first, samples, "log-likelihood")
+        for rows, count in growing(collected, target_se, max_samples):
+            theirs = None if lengths is None else lengths[rows.cpu()]
+            part = pieces(bytes_of_one, len(rows), count, device, theirs)
+            draw([Piece(rows[piece.rows], piece.samples) for piece in part], count, f"{2 * count} samples")
+    estimates = collected.estimates()
+    if samples == 1 and found.latent:
+        estimates = estimates._replace(standard_error=estimates.ess * torch.nan)
+    drawn = collected.drawn.cpu()
     seconds = time.perf_counter() - started
-    return dataclasses.replace(estimate, standard_error=error, seconds=seconds, lowering_seconds=engine.seconds)
+    return LogLikelihood(*estimates, drawn, int(drawn.max()), kind, seconds, engine.seconds)
 
 
-def _estimate(first: Tensor, second: Tensor, samples: int) -> LogLikelihood:
-    """From the log-sums of the weights and of their squares, (N,) each."""
-    first, second = first.cpu(), second.cpu()
-    ess = (2 * first - second).exp().clamp(1.0, samples)
-    return LogLikelihood(
-        log_likelihood=first - math.log(samples),
-        standard_error=(1 / ess - 1 / samples).clamp_min(0).sqrt(),
-        ess=ess,
-        samples=samples,
-        seconds=0.0,
-    )
+def require_counts(samples: int, chunk: int | None, target_se: float | None, max_samples: int) -> None:
+    """Raises UsageError for numbers that make no estimate."""
+    if samples < 1 or (chunk is not None and chunk < 1):
+        raise UsageError(f"samples = {samples} and chunk = {chunk} must be at least 1")
+    if target_se is None:
+        return
+    if not target_se > 0:
+        raise UsageError(f"target_se = {target_se:g} must be above 0: it is a standard error in nats")
+    if samples < 2 or max_samples < samples:
+        raise UsageError(
+            f"K grows from samples = {samples} up to max_samples = {max_samples}: give samples of 2 or more, "
+            f"and max_samples of {samples} or more"
+        )
+
+
+def growing(collected: Weights, target: float | None, most: int) -> Iterator[tuple[Tensor, int]]:
+    """The data that need more samples for a mean that is as certain as `target`, and how many; all at most `most`."""
+    if target is None:
+        return
+    n = len(collected.drawn)
+    while True:
+        square = collected.squared_error()
+        # By the delta method a mean of n estimates has this error, and each lies half its variance too low.
+        error, bias = square.sum().sqrt() / n, square.mean() / 2
+        if error <= target and bias <= target:
+            return
+        need = (square > min(2 * target, n * target**2)) & (collected.drawn < most)
+        if not need.any():
+            return
+        for count in collected.drawn[need].unique().tolist():
+            rows = (need & (collected.drawn == count)).nonzero().flatten()
+            yield rows, min(count, most - count)

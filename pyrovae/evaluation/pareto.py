@@ -1,0 +1,88 @@
+"""Pareto-smoothed importance sampling: the shape of the tail of the weights, and weights whose largest are smoothed.
+
+Aki Vehtari, Daniel Simpson, Andrew Gelman, Yuling Yao, Jonah Gabry: Pareto Smoothed Importance Sampling. JMLR 2024.
+Jin Zhang, Michael Stephens: A New and Efficient Estimation Method for the Generalized Pareto Distribution.
+Technometrics 2009.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+FEWEST = 5
+"""Largest weights below which a tail is not fitted."""
+
+EQUAL = 1e-4
+"""Weights that differ by less of the largest are equal: what is left is rounding, and has no tail."""
+
+AT_ONCE = 2**24
+"""Numbers of the largest tensor of a fit."""
+
+
+class Tail(NamedTuple):
+    """The generalized Pareto distribution fitted to the largest weights of each datum, in units of its largest.
+
+    Attributes:
+        k: (N,) shape: the number of moments that exist is 1 / k. 0 where the largest weights are all equal.
+        log_smoothed: (N,) log of the sum of the largest weights once they are smoothed, nats.
+    """
+
+    k: Tensor
+    log_smoothed: Tensor
+
+
+def tail_length(samples: int) -> int:
+    """How many of K weights are the tail: the smaller of a fifth and 3 sqrt(K)."""
+    return min(samples // 5, math.ceil(3 * math.sqrt(samples)))
+
+
+def threshold(samples: int) -> float:
+    """The k above which an estimate from K samples is not to be trusted (Vehtari et al. 2024, section 3.2.4)."""
+    return min(1 - 1 / math.log10(samples), 0.7) if samples > 10 else 0.0
+
+
+def fit(largest: Tensor) -> Tail:
+    """Fits the tails of log weights.
+
+    Args:
+        largest: (N, M + 1) the largest log weights of each datum, from the largest down; the last one is the threshold
+            above which the M others lie. M is at least `FEWEST`.
+    """
+    M = largest.shape[1] - 1
+    rows = max(1, AT_ONCE // (M * (30 + int(math.sqrt(M)))))
+    fits = [_fit(part) for part in largest.split(rows)]
+    return Tail(*(torch.cat(each) for each in zip(*fits, strict=True)))
+
+
+def _fit(largest: Tensor) -> Tail:
+    top, M = largest[:, :1], largest.shape[1] - 1
+    weights = (largest - top).exp()
+    floor = weights[:, -1:]
+    exceeding = (weights[:, :-1] - floor).flip(1)  # (N, M), the smallest first
+    tiny = torch.finfo(largest.dtype).eps
+    flat = exceeding[:, -1] <= EQUAL
+    x = torch.where(flat[:, None], torch.ones_like(exceeding), exceeding.clamp_min(tiny**2))
+
+    # The posterior mean of b = k / sigma over a grid, then k given b.
+    m = 30 + int(math.sqrt(M))
+    j = torch.arange(1, m + 1, dtype=x.dtype, device=x.device)
+    quartile = x[:, int(M / 4 + 0.5) - 1, None]
+    b = 1 / x[:, -1:] + (1 - (m / (j - 0.5)).sqrt()) / (3 * quartile)  # (N, m)
+    b = torch.where(b.abs() < tiny, torch.full_like(b, tiny), b)
+    shape = torch.log1p(-b[:, :, None] * x[:, None, :]).mean(-1)
+    shape = torch.where(shape.abs() < tiny, torch.full_like(shape, -tiny), shape)
+    score = M * ((-b / shape).log() - shape - 1)
+    b = (b * score.nan_to_num(nan=-torch.inf).softmax(-1)).sum(-1, keepdim=True)
+    k = torch.log1p(-b * x).mean(-1)
+    sigma = -k / b[:, 0]
+    # A weak prior at k = 0.5, worth ten weights, steadies short tails.
+    k = (M * k + 10 * 0.5) / (M + 10)
+
+    p = (torch.arange(M, dtype=x.dtype, device=x.device) + 0.5) / M
+    safe = torch.where(k.abs() < 1e-8, torch.full_like(k, 1e-8), k)[:, None]
+    expected = sigma[:, None] * torch.expm1(-safe * torch.log1p(-p)) / safe
+    smoothed = (floor + expected).clamp_max(1.0).sum(-1)
+    smoothed = torch.where(flat, weights[:, :-1].sum(-1), smoothed)
+    return Tail(torch.where(flat, torch.zeros_like(k), k), smoothed.log() + top[:, 0])

@@ -1,0 +1,76 @@
+"""From what an importance estimate draws: the guide, the guide widened, or the guide refitted for each datum."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast, get_args
+
+import pyro.distributions as dist
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+from torch.distributions import Distribution, Independent, TransformedDistribution, constraints
+from torch.distributions.transforms import AffineTransform
+
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.traces import Program, Site
+
+Proposal = Literal["guide", "widened", "refit"]
+
+PROPOSALS: tuple[Proposal, ...] = get_args(Proposal)
+
+WIDER = 1.5
+"""How many times the scale of the guide is taken, where no number is given."""
+
+
+def require_proposal(proposal: str, wider: float) -> None:
+    """Raises UsageError for a proposal that there is not, or a scale that narrows."""
+    if proposal not in PROPOSALS:
+        raise UsageError(f"proposal = '{proposal}' is none of {', '.join(PROPOSALS)}")
+    if not wider >= 1:
+        raise UsageError(f"wider = {wider:g}: a proposal narrower than the guide misses mass, give 1 or more")
+
+
+class Widened(Messenger):
+    """Continuous sites of a guide have `wider` times their scale; discrete ones stay as they are."""
+
+    def __init__(self, wider: float) -> None:
+        super().__init__()
+        self.wider = wider
+
+    def _pyro_sample(self, msg: Site) -> None:
+        if msg["is_observed"] or msg["done"] or site_is_subsample(cast(Any, msg)) or msg["fn"].support.is_discrete:
+            return
+        try:
+            msg["fn"] = widened(msg["fn"], self.wider)
+        except NotImplementedError:
+            raise PyrovaeError(
+                f"site '{msg['name']}' is drawn from a {type(msg['fn']).__name__}, which is not on the whole real line "
+                f"or does not know its mean, so it cannot be widened: take --proposal refit, or guide"
+            ) from None
+
+
+def widened(q: Distribution, wider: float) -> Distribution:
+    """A distribution with `wider` times its scale: around its mean, and at the base of a flow.
+
+    Raises NotImplementedError where the mean is not known, or the support is not the real line.
+    """
+    if isinstance(q, Independent):
+        return dist.Independent(widened(q.base_dist, wider), q.reinterpreted_batch_ndims)
+    if isinstance(q, TransformedDistribution):
+        return dist.TransformedDistribution(widened(q.base_dist, wider), q.transforms)
+    support = q.support
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    if support is not constraints.real:
+        raise NotImplementedError
+    return dist.TransformedDistribution(q, [AffineTransform((1 - wider) * q.mean, wider, event_dim=len(q.event_shape))])
+
+
+def wide(guide: Program, wider: float) -> Program:
+    """A guide with `wider` times its scale."""
+
+    def program(*batch: Tensor) -> Any:
+        with Widened(wider):
+            return guide(*batch)
+
+    return program

@@ -1,0 +1,322 @@
+"""The best member of a guide's family for each datum: the guide refitted by gradient ascent, the encoder set aside."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.func import functional_call, vmap
+from torch.overrides import TorchFunctionMode
+
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.evaluation.chunks import bytes_of, device_of, precise
+from pyrovae.lowering import slots
+from pyrovae.pair import Pair, first_dim
+from pyrovae.progress import Progress, progress
+from pyrovae.seeding import seeded
+from pyrovae.svi.schedule import learning_rate
+from pyrovae.traces import Site, draw, evaluating, log_joint, particles, require_per_datum, rows, sites, unvalidated
+
+PARTICLES = 8
+"""Draws of z a datum and step."""
+
+DRAWS, PARTS = 1000, 10
+"""Draws of z a datum by which ELBOs are compared, and in how many parts they are made."""
+
+TOLERANCE = 0.01
+"""Nats a datum: a round that gains less is the last."""
+
+CPU_BYTES = 2**30
+"""Memory of the copies of the parameters that are refitted together on a CPU, with their gradients and moments."""
+
+COPIES = 5
+"""Tensors for each parameter: itself, its best so far, its gradient and two moments."""
+
+One = Callable[[Mapping[str, Tensor], tuple[Tensor, ...], int], tuple[dict[str, Tensor], Tensor]]
+"""(parameters, what stands for one datum, K) -> values of the latents (K, *event), log q (K,)."""
+
+
+@dataclasses.dataclass
+class Refitted:
+    """A guide with parameters of its own for each of N data.
+
+    Attributes:
+        elbo: (N,) ELBO, nats, from `DRAWS` draws that the fit has not seen.
+        before: (N,) that of the guide as it was, on as many draws.
+        gain: mean of what the last round gained, nats a datum.
+        converged: whether that is below `TOLERANCE`, or below what the draws resolve.
+        rounds: how many there were.
+    """
+
+    elbo: Tensor
+    before: Tensor
+    gain: float
+    converged: bool
+    rounds: int
+    parameters: dict[str, Tensor] = dataclasses.field(repr=False)
+    inputs: tuple[Tensor, ...] = dataclasses.field(repr=False)
+    one: One = dataclasses.field(repr=False)
+
+    def draw(self, rows: Tensor, K: int) -> tuple[dict[str, Tensor], Tensor]:
+        """K draws of the latents of the data `rows`, (K, B, *event) each, and their log q, (K, B)."""
+        rows = rows.to(self.elbo.device)
+        return _draw(self.one, {name: value[rows] for name, value in self.parameters.items()}, self._of(rows), K)
+
+    def _of(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor[rows.to(tensor.device)] for tensor in self.inputs)
+
+
+def refit(
+    pair: Pair,
+    batch: Sequence[Tensor],
+    steps: int = 500,
+    rounds: int = 10,
+    lr: float = 1e-3,
+    seed: int = 0,
+    show: Progress | None = None,
+) -> Refitted:
+    """Ascends the ELBO of each datum over a copy of the guide's parameters that is the datum's own.
+
+    It starts from the guide as it is. Where one module makes the distribution of the one latent site from features
+    (`forward(h) -> Distribution`, as every guide family does), the copies are of that module's parameters, and the
+    features stay as the encoder gives them; else they are of all parameters of the guide. Adam goes in rounds of
+    `steps`, the learning rate falling to 0 in each, until a round gains less than `TOLERANCE`; a datum keeps its best
+    round. The model, and the guide itself, stay as they are.
+
+    Chris Cremer, Xuechen Li, David Duvenaud: Inference Suboptimality in Variational Autoencoders. ICML 2018.
+
+    Args:
+        pair: any pair whose sites all stand in the plate "data" and have reparametrized draws.
+        batch: the tensors that `pair.model(*batch)` takes, N data.
+        steps: of a round.
+        rounds: at most.
+        lr: learning rate at the start of a round.
+        seed: of the noise.
+        show: where progress goes.
+
+    Raises:
+        PyrovaeError: where the pair has no weight of its own for each datum, or a site has no reparametrized draws.
+        UsageError: for a number of steps or rounds below 1.
+    """
+    if steps < 1 or rounds < 1:
+        raise UsageError(f"steps = {steps} and rounds = {rounds} must be at least 1")
+    device = device_of(pair)
+    batch = [tensor.to(device) for tensor in batch]
+    with seeded(seed, device), unvalidated(), evaluating(pair), frozen(pair), show or progress(False) as shown:
+        found = require_per_datum(pair, [tensor[:2] for tensor in batch], "a guide refitted for each datum")
+        if found.score or not found.latent:
+            raise PyrovaeError(
+                f"a guide is refitted by gradients, and sites {found.score} are drawn without reparametrization: "
+                f"take the guide as it is"
+                if found.score
+                else "the pair has no latent site, so there is no guide to refit"
+            )
+        shown.start("refitting the guide", total=first_dim(batch))
+        parts = [
+            _refit(pair, part, steps, rounds, lr, seed, shown) for part in rows(batch, _at_once(pair, batch, device))
+        ]
+    first = parts[0]
+    together = [part.parameters for part in parts]
+    n = torch.tensor([len(part.elbo) for part in parts], dtype=torch.float64)
+    return Refitted(
+        elbo=torch.cat([part.elbo for part in parts]),
+        before=torch.cat([part.before for part in parts]),
+        gain=float((torch.tensor([part.gain for part in parts], dtype=torch.float64) * n).sum() / n.sum()),
+        converged=all(part.converged for part in parts),
+        rounds=max(part.rounds for part in parts),
+        parameters={name: torch.cat([each[name] for each in together]) for name in first.parameters},
+        inputs=tuple(torch.cat(each) for each in zip(*(part.inputs for part in parts), strict=True)),
+        one=first.one,
+    )
+
+
+def _refit(
+    pair: Pair, batch: tuple[Tensor, ...], steps: int, rounds: int, lr: float, seed: int, shown: Progress
+) -> Refitted:
+    """The same for the data that are refitted together."""
+    one, inputs, own = _split(pair, batch)
+    n, device = first_dim(batch), device_of(pair)
+    best = {name: value.detach().expand(n, *value.shape).clone() for name, value in own.items()}
+    now = {name: value.clone().requires_grad_() for name, value in best.items()}
+
+    def bound(parameters: Mapping[str, Tensor], K: int) -> Tensor:
+        values, log_q = _draw(one, parameters, inputs, K)
+        return log_joint(pair.model, batch, values, K) - log_q  # (K, n)
+
+    def scored(parameters: Mapping[str, Tensor]) -> Tensor:
+        """Draws of the ELBO, (DRAWS, n): from the same noise at every call, so that two calls are compared in pairs."""
+        with torch.no_grad(), seeded(seed + 1, device):
+            return torch.cat([bound(parameters, DRAWS // PARTS).to(precise(device)) for _ in range(PARTS)])
+
+    kept = before = scored(best)
+    gain, error, used = math.inf, 0.0, 0
+    while used < rounds and gain > max(TOLERANCE, 2 * error):
+        used += 1
+        optimizer = torch.optim.Adam(list(now.values()), lr=lr)
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, lr, "cosine")
+            loss = -bound(now, PARTICLES).mean(0).sum()
+            gradients = torch.autograd.grad(loss, list(now.values()), allow_unused=True, materialize_grads=True)
+            for parameter, gradient in zip(now.values(), gradients, strict=True):
+                parameter.grad = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+            optimizer.step()
+        after = scored(now)
+        better = after.mean(0) > kept.mean(0)
+        difference = torch.where(better, after - kept, 0.0).mean(1)  # of each draw, over the data
+        gain, error = float(difference.mean()), float(difference.std() / math.sqrt(len(difference)))
+        kept = torch.where(better, after, kept)
+        with torch.no_grad():
+            for name, value in now.items():
+                take = better.reshape(-1, *[1] * (value.dim() - 1))
+                best[name] = torch.where(take, value, best[name]).detach()
+                value.copy_(best[name])
+    shown.advance(n, ELBO=float(kept.mean()), gain=gain)
+    converged = gain <= max(TOLERANCE, 2 * error)
+    return Refitted(kept.mean(0), before.mean(0), gain, converged, used, best, inputs, one)
+
+
+def _draw(
+    one: One, parameters: Mapping[str, Tensor], inputs: tuple[Tensor, ...], K: int
+) -> tuple[dict[str, Tensor], Tensor]:
+    """K draws for each datum by its own parameters: values (K, N, *event) and log q (K, N)."""
+    with OutOfPlace(), warnings.catch_warnings():
+        # Where vmap has no rule for an operation it goes datum by datum, which is slow and right.
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        values, log_q = vmap(lambda own, of: one(own, of, K), randomness="different")(dict(parameters), inputs)
+    return {name: value.transpose(0, 1) for name, value in values.items()}, log_q.T
+
+
+def _split(pair: Pair, batch: tuple[Tensor, ...]) -> tuple[One, tuple[Tensor, ...], dict[str, Tensor]]:
+    """What draws for one datum, what stands for the data, and the parameters of which each datum gets a copy."""
+    with torch.no_grad(), made_in(pair.guide) as made:
+        latent = sites(draw(pair.guide, batch), observed=False)
+    (name, site), *others = latent.items()
+    if made and not others and _is_of(made[-1], site, first_dim(batch)):
+        family, h = made[-1].module, made[-1].features
+        assert h is not None
+
+        def of_family(own: Mapping[str, Tensor], of: tuple[Tensor, ...], K: int) -> tuple[dict[str, Tensor], Tensor]:
+            q: Distribution = functional_call(family, _slotted(family, own), of, tie_weights=False)
+            z = q.rsample((K,))
+            return {name: z}, q.log_prob(z)
+
+        return of_family, (h,), _own(family)
+
+    def of_guide(own: Mapping[str, Tensor], of: tuple[Tensor, ...], K: int) -> tuple[dict[str, Tensor], Tensor]:
+        def program(*batch: Tensor) -> Any:
+            return functional_call(pair.guide, _slotted(pair.guide, own), batch, tie_weights=False)
+
+        trace = draw(particles(program, K), [tensor.unsqueeze(0) for tensor in of])
+        trace.compute_log_prob()
+        found = sites(trace, observed=False)
+        log_q = sum(site["log_prob"] for site in found.values())
+        assert isinstance(log_q, Tensor)
+        return {name: _of_one(site, K) for name, site in found.items()}, log_q.expand(K, 1)[:, 0]
+
+    return of_guide, batch, _own(pair.guide)
+
+
+def _of_one(site: Site, K: int) -> Tensor:
+    """The value of a site for one datum, (K, *event)."""
+    event = site["fn"].event_shape
+    value: Tensor = site["value"]
+    return value.expand(K, 1, *event)[:, 0]
+
+
+def _own(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters of a module that are trained, each once."""
+    found = {id(owner[key]): (name, owner[key]) for name, (owner, key) in reversed(slots(module).items())}
+    return {name: tensor for name, tensor in reversed(found.values()) if isinstance(tensor, nn.Parameter)}
+
+
+def _slotted(module: nn.Module, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Values by name -> values for every slot of the module, tied ones under each of their names."""
+    by_id = {id(owner[key]): own[name] for name, (owner, key) in slots(module).items() if name in own}
+    return {name: by_id[id(owner[key])] for name, (owner, key) in slots(module).items() if id(owner[key]) in by_id}
+
+
+class Made(NamedTuple):
+    """A distribution, the module that made it, and from which tensor where that was all it got."""
+
+    q: Distribution
+    module: nn.Module
+    features: Tensor | None
+
+
+@contextmanager
+def made_in(guide: nn.Module) -> Iterator[list[Made]]:
+    """The distributions that submodules of a guide make, in the order in which they are ready."""
+    made: list[Made] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        if isinstance(out, Distribution) and module is not guide:
+            alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
+            made.append(Made(out, module, args[0].detach() if alone else None))
+
+    hooks = [module.register_forward_hook(note, with_kwargs=True) for module in guide.modules()]
+    try:
+        yield made
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _is_of(made: Made, site: Site, B: int) -> bool:
+    """Whether the distribution of a site is that which a module made of the features of the B data."""
+    if made.features is None or made.features.shape[:1] != (B,) or made.q.batch_shape != (B,):
+        return False
+    if made.q.event_shape != site["fn"].event_shape:
+        return False
+    value = site["value"].detach().clone()
+    with torch.no_grad():
+        return torch.allclose(made.q.log_prob(value), site["fn"].log_prob(value))
+
+
+class OutOfPlace(TorchFunctionMode):
+    """Noise that torch draws into an empty tensor is made anew: inside vmap, each datum then has its own."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_, Tensor.exponential_) and len(args) == 1 and not kwargs:
+            like = {"dtype": args[0].dtype, "device": args[0].device}
+            if func is Tensor.normal_:
+                return torch.randn(args[0].shape, **like)
+            uniform = torch.rand(args[0].shape, **like)
+            return uniform if func is Tensor.uniform_ else -torch.log1p(-uniform)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def frozen(pair: Pair) -> Iterator[None]:
+    """No gradient reaches the parameters of the pair inside."""
+    before = [(parameter, parameter.requires_grad) for parameter in pair.parameters()]
+    for parameter, _ in before:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, required in before:
+            parameter.requires_grad_(required)
+
+
+def _at_once(pair: Pair, batch: Sequence[Tensor], device: torch.device) -> int:
+    """How many data are refitted together."""
+    one = tuple(tensor[:1] for tensor in batch)
+    draw_one, inputs, own = _split(pair, one)
+    stacked = {name: value.detach().unsqueeze(0) for name, value in own.items()}
+
+    def step() -> Tensor:
+        with torch.no_grad():
+            values, log_q = _draw(draw_one, stacked, inputs, PARTICLES)
+            return log_joint(pair.model, one, values, PARTICLES) - log_q
+
+    bytes_of_one = COPIES * sum(value.numel() * value.element_size() for value in own.values())
+    bytes_of_one += 4 * bytes_of(step)
+    most = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_BYTES
+    return max(1, most // max(bytes_of_one, 1))

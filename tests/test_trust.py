@@ -1,0 +1,188 @@
+"""How far an estimate may be trusted: the tails of the weights, smoothing, and as many samples as an error asks for."""
+
+import math
+
+import pytest
+import torch
+from conftest import case, linear
+from gaussian import chain
+
+from pyrovae import UsageError, log_likelihood
+from pyrovae.evaluation import pareto
+from pyrovae.evaluation.trust import verdict
+from pyrovae.evaluation.weights import Weights
+
+
+def generalized_pareto(k, shape):
+    """1 + draws with tail shape k."""
+    u = torch.rand(shape, dtype=torch.float64)
+    return 1 + (-torch.log(u) if k == 0 else torch.expm1(-k * torch.log(u)) / k)
+
+
+@pytest.mark.parametrize("k", [-0.3, 0.0, 0.3, 0.6, 1.0])
+def test_the_shape_of_a_known_tail_is_found(k):
+    """The prior at 0.5, worth ten weights, is the one bias, and it is known."""
+    weights = generalized_pareto(k, (400, 2000))
+    M = pareto.tail_length(2000)
+    assert math.ceil(3 * math.sqrt(2000)) == M
+    found = pareto.fit(weights.log().topk(M + 1).values).k
+    wanted = (M * k + 5) / (M + 10)
+    assert found.mean().item() == pytest.approx(wanted, abs=0.03)
+    assert found.std().item() < 2 * (1 + abs(k)) / math.sqrt(M)
+
+
+def test_smoothed_weights_keep_the_sum_of_a_light_tail_and_steady_a_heavy_one():
+    light, heavy = generalized_pareto(0.2, (2000, 500)), generalized_pareto(0.8, (2000, 500))
+    M = pareto.tail_length(500)
+    spreads = []
+    for k, weights in ((0.2, light), (0.8, heavy)):
+        largest = weights.log().topk(M + 1).values
+        smoothed = pareto.fit(largest).log_smoothed.exp() + weights.sum(1) - largest[:, :-1].exp().sum(1)
+        raw = weights.mean(1)
+        truth = 1 + 1 / (1 - k)
+        if k < 0.5:
+            assert (smoothed / 500).mean().item() == pytest.approx(truth, rel=0.02)
+        spreads.append(((smoothed / 500).std() / raw.std()).item())
+    assert spreads[0] < 1.05
+    assert spreads[1] < 0.8
+
+
+def test_smoothing_does_not_move_with_scale_or_place_of_the_log_weights():
+    log_weights = generalized_pareto(0.4, (5, 1000)).log()
+    M = pareto.tail_length(1000)
+    at_zero, far = (pareto.fit((log_weights + shift).topk(M + 1).values) for shift in (0.0, -700.0))
+    torch.testing.assert_close(at_zero.k, far.k, atol=1e-6, rtol=0)
+    torch.testing.assert_close(at_zero.log_smoothed, far.log_smoothed + 700, atol=1e-6, rtol=0)
+
+
+def test_weights_may_come_in_any_parts():
+    weights, rows = torch.randn(600, 3, dtype=torch.float64) * 2, torch.arange(3)
+    whole, parts = (Weights(3, 600, weights) for _ in range(2))
+    whole.add(rows, weights)
+    for part in weights.split(37):
+        for each in rows.split(2):
+            parts.add(each, part[:, each])
+    for a, b in zip(whole.estimates(), parts.estimates(), strict=True):
+        torch.testing.assert_close(a, b)
+    estimates = whole.estimates()
+    w = weights.exp()
+    torch.testing.assert_close(estimates.log_likelihood, w.mean(0).log())
+    torch.testing.assert_close(estimates.ess, w.sum(0).square() / w.square().sum(0))
+    relative = w.std(0, correction=0) / w.mean(0) / math.sqrt(600)
+    torch.testing.assert_close(estimates.standard_error, relative)
+
+
+def test_pareto_k_is_that_of_the_weights_of_a_narrow_guide():
+    """Of a Gaussian with the scale times c < 1 the weights have moments below 1 / (1 - c^2), so k -> 1 - c^2."""
+    for wider in (0.5, 0.8):
+        found = log_likelihood(linear(wider=wider, n=40).pair, [linear(wider=wider, n=40).x], 40000)
+        assert found.pareto_k.mean().item() == pytest.approx(1 - wider**2, abs=0.12)
+    bounded = linear(wider=1.5)
+    assert (log_likelihood(bounded.pair, [bounded.x], 5000).pareto_k < 0.3).all()
+
+
+@pytest.mark.parametrize("size", [1, 8, 64])
+def test_pareto_k_is_per_datum_and_does_not_depend_on_the_batch(size):
+    """Pooled over the batch, it would grow with the batch (-0.6, 0.3 and 2.3 in one library)."""
+    narrow = linear(wider=0.7, n=size)
+    found = log_likelihood(narrow.pair, [narrow.x], 8000)
+    assert found.pareto_k.shape == (size,)
+    assert found.pareto_k.mean().item() == pytest.approx(0.51, abs=0.25 if size == 1 else 0.1)
+
+
+def test_exact_posterior_has_k_of_zero_and_is_trusted():
+    exact = linear()
+    found = log_likelihood(exact.pair, [exact.x], 100)
+    assert (found.pareto_k == 0).all()
+    torch.testing.assert_close(found.smoothed, exact.log_p)
+    assert found.summary()["trusted"] is True
+
+
+def test_estimate_is_unbiased_in_exp_for_one_and_for_two_sites():
+    """E[exp(estimate)] = p(x), at K = 2, over many estimates of the same datum."""
+    wide = linear(wider=1.5, n=1)
+    found = log_likelihood(wide.pair, [wide.x.expand(20000, -1)], 2)
+    ratio = (found.log_likelihood - wide.log_p).exp()
+    assert ratio.mean().item() == pytest.approx(1, abs=4 * ratio.std().item() / math.sqrt(20000))
+    assert (found.log_likelihood - wide.log_p).mean() < -0.05  # while the estimate itself is biased
+
+    two = chain(n=1)
+    from_guide = log_likelihood(two.pair, [two.x], 400000)
+    assert (from_guide.log_likelihood - two.log_p).abs() < 5 * from_guide.standard_error
+
+
+def test_samples_grow_until_the_mean_is_as_certain_as_asked():
+    wide = linear(wider=1.6, n=30)
+    first = log_likelihood(wide.pair, [wide.x], 50)
+    grown = log_likelihood(wide.pair, [wide.x], 50, target_se=0.004)
+    assert first.summary()["standard_error"] > 0.004
+    for figure in ("standard_error", "bias"):
+        assert grown.summary()[figure] <= 0.004
+    assert grown.samples == grown.drawn.max() > 50
+    assert grown.drawn.min() >= 50
+    assert abs(grown.summary()["log_likelihood"] - wide.log_p.mean().item()) < 4 * 0.004
+
+
+def test_only_the_data_that_need_them_get_more_samples():
+    exact, wide = linear(n=10), linear(wider=1.6, n=10)
+    x = torch.cat([wide.x[:5], wide.x[:5] + 100])  # as hard, wherever they lie: weights do not depend on x here
+    found = log_likelihood(wide.pair, [x], 64, target_se=0.02)
+    assert found.drawn.double().std() < found.drawn.double().mean()
+    still = log_likelihood(exact.pair, [exact.x], 64, target_se=1e-6)
+    assert (still.drawn == 64).all()
+
+
+def test_samples_stop_at_the_limit_and_the_estimate_says_what_it_reached():
+    narrow = linear(wider=0.5, n=5)
+    found = log_likelihood(narrow.pair, [narrow.x], 50, target_se=1e-4, max_samples=300)
+    assert (found.drawn == 300).all()
+    assert found.summary()["standard_error"] > 1e-4
+    assert found.summary()["samples"] == 300
+
+
+def test_sentences_may_grow_too():
+    tried = case("textvae")
+    lengths = (tried.batch[0] != 0).sum(1)
+    found = log_likelihood(tried.pair(), tried.batch, 4, lengths=lengths, target_se=1e-4, max_samples=16)
+    assert found.log_likelihood.isfinite().all()
+    assert found.samples <= 16
+
+
+@pytest.mark.parametrize(
+    ("k", "error", "drawn", "trusted", "says"),
+    [
+        ([0.1] * 10, 0.01, 1000, True, "may be trusted: the Pareto k of all 10 data is at most 0.67"),
+        ([0.1] * 9 + [0.9], 0.01, 1000, False, "is a lower bound and not a value: the Pareto k of 1 of 10 data"),
+        ([0.1] * 39 + [0.9], 0.01, 1000, True, "may be trusted: the Pareto k of 1 of 40 data is above 0.67"),
+        ([0.1] * 10, 0.92, 1000, False, "lies about 0.42 nats too low"),
+        ([0.69] * 10, 0.01, 100000, True, "at most 0.70"),
+        ([0.69] * 10, 0.01, 100, False, "above 0.50"),
+        ([math.nan] * 3, 0.1, 20, None, "cannot be judged from 20 samples a datum: take 25 or more"),
+        ([math.nan, 0.1, 0.1], 0.1, 100, False, "1 of 3 data have weights that are not finite"),
+    ],
+)
+def test_verdicts(k, error, drawn, trusted, says):
+    count = len(k)
+    found = verdict(torch.full((count,), error), torch.tensor(k), torch.full((count,), drawn))
+    assert found.trusted is trusted
+    assert says in found.sentence
+
+
+def test_worst_data_come_first():
+    wide = linear(wider=0.6, n=20)
+    found = log_likelihood(wide.pair, [wide.x], 3000)
+    rows = found.worst(3)
+    assert len(rows) == 3
+    assert found.pareto_k[rows[0]] == found.pareto_k.max()
+    assert found.summary()["worst"][:3] == rows.tolist()
+
+
+def test_refusals():
+    exact = linear()
+    for wrong, says in (
+        ({"target_se": 0.0}, "target_se = 0 must be above 0"),
+        ({"target_se": 0.1, "max_samples": 5}, "from samples = 100 up to max_samples = 5"),
+        ({"target_se": 0.1, "samples": 1}, "give samples of 2 or more"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            log_likelihood(exact.pair, [exact.x], **{"samples": 100, **wrong})
