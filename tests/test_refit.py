@@ -39,7 +39,7 @@ def test_two_sites_are_refitted_together():
     exact = chain()
     found = refit(exact.pair, [exact.x], **QUICK | {"rounds": 10})
     assert found.converged
-    torch.testing.assert_close(found.elbo, exact.log_p, atol=0.03, rtol=0)
+    torch.testing.assert_close(found.elbo, exact.log_p, atol=0.06, rtol=0)
 
 
 def test_only_the_family_is_copied_where_one_module_makes_the_distribution():
