@@ -1,0 +1,149 @@
+"""Where the gap between ELBO and log-likelihood comes from: the family of the guide, or its amortization."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from pyrovae.evaluation.ais import ais
+from pyrovae.evaluation.importance import log_likelihood
+from pyrovae.evaluation.refit import TOLERANCE, Refitted, refit
+from pyrovae.pair import Pair
+from pyrovae.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Gap:
+    """ELBOs and log-likelihood of N data, in nats.
+
+    Attributes:
+        log_likelihood: (N,) log p(x), by the estimator whose mean is the highest: each is a lower bound in expectation.
+        method: which it was: `is` (importance sampling from the guide), `refit` (from the refitted guide) or `ais`.
+        by_method: mean log p(x) by each of them.
+        standard_error: (N,) Monte Carlo error of `log_likelihood`.
+        best: (N,) ELBO of the best member of the guide's family for each datum.
+        elbo: (N,) ELBO of the guide as it is.
+        gain: nats a datum that the last round of refitting gained.
+        converged: whether that is small enough to call `best` the best.
+        seconds: how long it took.
+    """
+
+    log_likelihood: Tensor
+    method: str
+    by_method: dict[str, float]
+    standard_error: Tensor
+    best: Tensor
+    elbo: Tensor
+    gain: float
+    converged: bool
+    seconds: float
+
+    @property
+    def approximation(self) -> Tensor:
+        """(N,) log p(x) - best ELBO: what the family cannot express."""
+        return self.log_likelihood - self.best
+
+    @property
+    def amortization(self) -> Tensor:
+        """(N,) best ELBO - ELBO: what one encoder for all data loses."""
+        return self.best - self.elbo
+
+    @property
+    def inference(self) -> Tensor:
+        """(N,) log p(x) - ELBO: the sum of both."""
+        return self.log_likelihood - self.elbo
+
+    def verdict(self) -> str:
+        """What the gaps say, in one sentence."""
+        approximation, amortization = self.approximation.mean().item(), self.amortization.mean().item()
+        if not self.converged:
+            return (
+                f"refitting has not converged (its last round gained {self.gain:.3f} nats, more than {TOLERANCE}): the "
+                f"amortization gap is larger than printed, and the approximation gap smaller"
+            )
+        if max(approximation, amortization) < 0.1:
+            return "the guide is close to the true posterior: there is little to gain"
+        if approximation > amortization:
+            return "most of the gap is the family's: take a richer guide (`pyrovae guides`)"
+        return "most of the gap is the encoder's: take a wider or deeper one, or train the guide longer"
+
+    def summary(self) -> dict[str, Any]:
+        """Means over the data with the standard errors of these means, for print and JSON."""
+        n = len(self.elbo)
+        found: dict[str, Any] = {}
+        for name in ("log_likelihood", "best", "elbo", "approximation", "amortization", "inference"):
+            value: Tensor = getattr(self, name)
+            error = value.std().item() / math.sqrt(n) if n > 1 else None
+            found[name] = {"mean": value.mean().item(), "standard_error": error}
+        return found | {
+            "method": self.method,
+            "by_method": self.by_method,
+            "monte_carlo_error": self.standard_error.square().sum().sqrt().item() / n,
+            "gain": self.gain,
+            "converged": self.converged,
+            "verdict": self.verdict(),
+            "num_data": n,
+            "seconds": self.seconds,
+        }
+
+
+def gap(
+    pair: Pair,
+    batch: Sequence[Tensor],
+    samples: int = 5000,
+    ais_steps: int = 500,
+    chains: int = 16,
+    seed: int = 0,
+    show: Progress | None = None,
+    lengths: Tensor | None = None,
+    refitted: Refitted | None = None,
+) -> Gap:
+    """Takes the inference gap apart: log p(x) - ELBO = approximation gap + amortization gap.
+
+    The best member of the family is the guide refitted for each datum (`pyrovae.evaluation.refit`). log p(x) is the
+    highest of three lower bounds: importance sampling from the guide, from the refitted guide, and annealed importance
+    sampling. What all of them miss is missing in the approximation gap.
+
+    Chris Cremer, Xuechen Li, David Duvenaud: Inference Suboptimality in Variational Autoencoders. ICML 2018.
+
+    Args:
+        pair: any pair whose sites all stand in the plate "data" and have reparametrized draws.
+        batch: the tensors that `pair.model(*batch)` takes, N data.
+        samples: K of both importance estimates.
+        ais_steps: temperatures of annealed importance sampling; 0 leaves it out.
+        chains: of annealed importance sampling.
+        seed: of the noise.
+        show: where progress goes.
+        lengths: (N,) of sentences.
+        refitted: the guide refitted for these data, where that is done already.
+
+    Raises:
+        PyrovaeError: where the pair has no weight of its own for each datum, or cannot be refitted.
+        UsageError: for numbers below 1.
+    """
+    started = time.perf_counter()
+    refitted = refitted or refit(pair, batch, seed=seed, show=show)
+    found: dict[str, Any] = {
+        "is": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths),
+        "refit": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths, proposal=refitted),
+    }
+    if ais_steps:
+        found["ais"] = ais(pair, batch, ais_steps, chains, seed=seed, show=show, lengths=lengths)
+    by_method = {name: each.log_likelihood.mean().item() for name, each in found.items()}
+    method = max(by_method, key=by_method.__getitem__)
+    return Gap(
+        log_likelihood=found[method].log_likelihood.double(),
+        method=method,
+        by_method=by_method,
+        standard_error=found[method].standard_error.double(),
+        best=refitted.elbo.cpu().double(),
+        elbo=refitted.before.cpu().double(),
+        gain=refitted.gain,
+        converged=refitted.converged,
+        seconds=time.perf_counter() - started,
+    )

@@ -1,0 +1,75 @@
+"""The inference gap taken apart, against closed forms."""
+
+import pytest
+import torch
+from conftest import case
+from gaussian import chain, known
+
+from pyrovae import PyrovaeError
+from pyrovae.evaluation import elbo, gap
+from pyrovae.evaluation.gap import Gap
+from pyrovae.evaluation.refit import refit
+
+
+@pytest.fixture(scope="module")
+def found():
+    torch.manual_seed(0)
+    exact = known("diagonal", n=5)
+    return exact, gap(exact.pair, [exact.x], samples=2000, ais_steps=60, chains=12)
+
+
+def test_gaps_are_the_known_ones(found):
+    exact, gaps = found
+    assert gaps.converged
+    torch.testing.assert_close(gaps.log_likelihood, exact.log_p, atol=0.1, rtol=0)
+    assert gaps.approximation.mean().item() == pytest.approx(exact.diagonal_gap, abs=0.06)
+    torch.testing.assert_close(gaps.inference, gaps.approximation + gaps.amortization)
+    assert gaps.elbo.mean().item() == pytest.approx(exact.log_p.mean().item() - gaps.inference.mean().item(), abs=0.1)
+    single = elbo(exact.pair, [exact.x.expand(1, 5, 5).repeat(400, 1, 1).flatten(0, 1)])["elbo"]
+    assert gaps.elbo.mean().item() == pytest.approx(single, rel=0.05)
+
+
+def test_the_best_of_three_lower_bounds_is_taken(found):
+    _, gaps = found
+    assert set(gaps.by_method) == {"is", "refit", "ais"}
+    assert gaps.by_method[gaps.method] == max(gaps.by_method.values()) == gaps.log_likelihood.mean().item()
+    assert gaps.by_method["refit"] > gaps.by_method["is"]  # this guide is far off
+
+
+def test_summary_has_errors_over_the_data(found):
+    _, gaps = found
+    summary = gaps.summary()
+    assert summary["num_data"] == 5
+    for name in ("log_likelihood", "best", "elbo", "approximation", "amortization", "inference"):
+        value = getattr(gaps, name)
+        assert summary[name]["mean"] == pytest.approx(value.mean().item())
+        assert summary[name]["standard_error"] == pytest.approx(value.std().item() / 5**0.5)
+    assert "encoder's" in summary["verdict"]
+
+
+def test_a_family_that_holds_the_posterior_has_no_approximation_gap():
+    exact = chain(n=4)
+    refitted = refit(exact.pair, [exact.x], steps=150, lr=2e-2)
+    gaps = gap(exact.pair, [exact.x], samples=2000, ais_steps=0, refitted=refitted)
+    assert set(gaps.by_method) == {"is", "refit"}
+    assert gaps.approximation.mean().item() == pytest.approx(0, abs=0.07)
+    assert gaps.amortization.mean() > 1
+
+
+def test_what_the_verdict_says_follows_the_larger_gap():
+    one = torch.ones(3, dtype=torch.float64)
+
+    def say(approximation, amortization, converged=True):
+        best = -approximation * one
+        return Gap(0 * one, "is", {}, 0 * one, best, best - amortization, 0.02, converged, 0.0).verdict()
+
+    assert "richer guide" in say(2.0, 1.0)
+    assert "wider or deeper" in say(1.0, 2.0)
+    assert "little to gain" in say(0.01, 0.02)
+    assert "has not converged (its last round gained 0.020 nats" in say(2.0, 1.0, converged=False)
+
+
+def test_a_pair_without_latents_is_refused():
+    wordy = case("textvae-no-z")
+    with pytest.raises(PyrovaeError, match="no latent site"):
+        gap(wordy.pair(), wordy.batch)
