@@ -22,7 +22,8 @@ class Gap:
     """ELBOs and log-likelihood of N data, in nats.
 
     Attributes:
-        log_likelihood: (N,) log p(x), by the estimator whose mean is the highest: each is a lower bound in expectation.
+        log_likelihood: (N,) log p(x), by the estimator whose mean is surely the highest (two standard errors below it):
+            each is a lower bound in expectation, and one that is only noisier must not win.
         method: which it was: `is` (importance sampling from the guide), `refit` (from the refitted guide) or `ais`.
         by_method: mean log p(x) by each of them.
         standard_error: (N,) Monte Carlo error of `log_likelihood`.
@@ -135,7 +136,7 @@ def gap(
     if ais_steps:
         found["ais"] = ais(pair, batch, ais_steps, chains, seed=seed, show=show, lengths=lengths)
     by_method = {name: each.log_likelihood.mean().item() for name, each in found.items()}
-    method = max(by_method, key=by_method.__getitem__)
+    method = max(found, key=lambda name: _surely(found[name].log_likelihood, found[name].standard_error))
     return Gap(
         log_likelihood=found[method].log_likelihood.double(),
         method=method,
@@ -147,3 +148,9 @@ def gap(
         converged=refitted.converged,
         seconds=time.perf_counter() - started,
     )
+
+
+def _surely(log_likelihood: Tensor, standard_error: Tensor) -> float:
+    """The mean, less two standard errors of it."""
+    error = standard_error.square().sum().sqrt() / len(standard_error)
+    return float(log_likelihood.mean() - 2 * error.nan_to_num(nan=torch.inf))
