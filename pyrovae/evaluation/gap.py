@@ -153,4 +153,4 @@ def gap(
 def _surely(log_likelihood: Tensor, standard_error: Tensor) -> float:
     """The mean, less two standard errors of it."""
     error = standard_error.square().sum().sqrt() / len(standard_error)
-    return float(log_likelihood.mean() - 2 * error.nan_to_num(nan=torch.inf))
+    return float(log_likelihood.mean() - 2 * error.nan_to_num(nan=math.inf))
