@@ -13,7 +13,8 @@ from pyrovae.cli._group import LazyGroup, debug_option
 # Here rather than in the modules, so that `pyrovae --help` imports neither torch nor numpy.
 COMMANDS = {
     "fit": "Train a model with a guide; save the run.",
-    "loglik": "Estimate the log-likelihood of held-out data by importance sampling.",
+    "loglik": "Estimate the log-likelihood of held-out data, and say how far to trust it.",
+    "gap": "Take the gap between ELBO and log-likelihood apart.",
     "evaluate": "Score a run: ELBO, rate, distortion, active units, log-likelihood.",
     "compare": "Train one model with several guides; print one table.",
     "sample": "Draw samples from the model of a run.",

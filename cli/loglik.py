@@ -1,5 +1,7 @@
-"""`pyrovae loglik`: importance-sampled log-likelihood of a run."""
+"""`pyrovae loglik`: the log-likelihood of a run, and how far to trust it."""
 
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +10,14 @@ import click
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
 from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option
+from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
+
+OF_IMPORTANCE = ("samples", "chunk", "proposal", "wider", "target_se", "max_samples", "worst")
+OF_ANNEALING = ("steps", "chains", "leapfrog", "start")
+"""Options of one method, None where they are not given: `pyrovae.evaluation` has the defaults."""
 
 
 class Chunk(click.IntRange):
@@ -27,19 +34,36 @@ class Chunk(click.IntRange):
     epilog="""\b
 Examples:
   pyrovae loglik runs/cvae-digits --samples 5000
-  pyrovae loglik runs/cvae-digits --limit 100 --out per_datum.npz --json"""
+  pyrovae loglik runs/cvae-digits --target-se 0.05 --worst 16 --out worst.png
+  pyrovae loglik runs/cvae-digits --limit 100 --out per_datum.npz --json
+  pyrovae loglik runs/cvae-digits --limit 50 --method bdmc --steps 200"""
 )
 @split_option
 @click.option(
-    "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="K, importance samples a datum."
-)
-@click.option(
-    "--chunk",
-    type=Chunk(),
-    default="auto",
+    "--method",
+    type=click.Choice(["is", "ais", "bdmc"]),
+    default="is",
     show_default=True,
-    help="Samples at once; auto: what fits the memory.",
+    help="Importance sampling; annealed importance sampling; bounds from both sides on data that the model simulates.",
 )
+@click.option("--samples", type=click.IntRange(min=1), help="is: K, samples a datum.  [default: 1000]")
+@click.option("--chunk", type=Chunk(), help="is: samples at once; auto: what fits the memory.  [default: auto]")
+@click.option(
+    "--proposal",
+    type=click.Choice(["guide", "widened", "refit"]),
+    help="is: what is drawn from: the guide, with a wider scale, or refitted for each datum.  [default: guide]",
+)
+@click.option("--wider", type=click.FloatRange(min=1), help="is: how many times the scale.  [default: 1.5]")
+@click.option(
+    "--target-se",
+    type=click.FloatRange(min=0, min_open=True),
+    help="is: take more samples until error and bias of the mean are at most this, nats.",
+)
+@click.option("--max-samples", type=click.IntRange(min=2), help="is: and at most so many.  [default: 100000]")
+@click.option("--steps", type=click.IntRange(min=1), help="ais, bdmc: temperatures.  [default: 1000]")
+@click.option("--chains", type=click.IntRange(min=1), help="ais, bdmc: chains a datum.  [default: 16]")
+@click.option("--leapfrog", type=click.IntRange(min=1), help="ais, bdmc: steps of an HMC move.  [default: 10]")
+@click.option("--start", type=click.Choice(["prior", "guide"]), help="ais, bdmc: where chains begin.  [default: prior]")
 @limit_option
 @seed_option
 @click.option(
@@ -47,41 +71,146 @@ Examples:
     default=None,
     help="Compile the estimate, or run eager Pyro [default: where it is won back].",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
+@click.option("--worst", type=click.IntRange(min=1), help="is: show so many of the data that are least to be trusted.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the values of each datum to this .npz, or pictures of the --worst to this .png.",
+)
 @json_option
 @debug_option
 @on_run
 def command(
     run: "Run",
     split: str,
-    samples: int,
-    chunk: int,
+    method: str,
     limit: int | None,
     seed: int,
     compile: bool | None,
     out: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Estimate log p(x), or log p(x|y), of held-out data by importance sampling; nats a datum."""
-    require_suffix(out, ".npz")
+    """Estimate log p(x), or log p(x|y), of held-out data, and say how far to trust it; nats a datum."""
+    given = {name: value for name, value in options.items() if value is not None}
+    require_of(method, given)
+    worst = given.pop("worst", None)
+    require_suffix(out, *((".npz", ".png") if worst else (".npz",)))
+    from pyrovae import gallery
+
+    pictures = out is not None and out.suffix == ".png"
+    if pictures:
+        gallery.require_image(run)
+    if given.get("chunk") == 0:
+        del given["chunk"]
+
     from pyrovae.files import write_arrays
     from pyrovae.progress import progress
 
     with progress() as show:
-        found = run.log_likelihood(samples, split, limit, chunk or None, seed, show, compile)  # type: ignore[arg-type]
-    if out is not None:
-        values = {name: getattr(found, name).numpy() for name in ("log_likelihood", "standard_error", "ess")}
-        write_arrays(out, values)
+        common: dict[str, Any] = {"split": split, "limit": limit, "seed": seed, "show": show, "compile": compile}
+        verbs: Mapping[str, Callable[..., Any]] = {"is": run.log_likelihood, "ais": run.ais, "bdmc": run.bdmc}
+        found = verbs[method](**given, **common)
     summary = found.summary()
+    if worst is not None:
+        summary["worst"] = found.worst(worst).tolist()
+    if out is not None and pictures:
+        gallery.worst(run, out, found, summary["worst"], split)  # type: ignore[arg-type]
+    elif out is not None:
+        write_arrays(out, {name: getattr(found, name).numpy() for name in ARRAYS[method]})
     if as_json:
         return print_json(summary)
-    spread = summary["standard_error_data"]
+    print_table(("", ""), TABLES[method](summary))
+    if worst is not None:
+        columns = ("log_likelihood", "standard_error", "ess", "pareto_k")
+        rows = [(row, *(float(getattr(found, name)[row]) for name in columns)) for row in summary["worst"]]
+        print_table(("row", "log-likelihood", "standard error", "effective", "Pareto k"), rows, "least to be trusted")
+    return None if out is None else click.echo(str(out))
+
+
+ARRAYS = {
+    "is": ("log_likelihood", "standard_error", "ess", "pareto_k", "smoothed", "drawn"),
+    "ais": ("log_likelihood", "standard_error", "ess", "acceptance"),
+    "bdmc": ("lower", "upper", "ess", "ess_reverse", "acceptance", "acceptance_reverse"),
+}
+"""What is written of each datum."""
+
+
+def require_of(method: str, given: Mapping[str, Any]) -> None:
+    """Raises UsageError for an option of another method."""
+    foreign = [name for name in (OF_ANNEALING if method == "is" else OF_IMPORTANCE) if name in given]
+    if foreign:
+        others = "--method ais or bdmc" if method == "is" else "--method is"
+        raise UsageError(f"--{foreign[0].replace('_', '-')} is an option of {others}: leave it out with {method}")
+    for name, value, with_what in (("wider", "widened", "--proposal widened"), ("max_samples", None, "--target-se")):
+        missing = given.get("proposal") != value if name == "wider" else "target_se" not in given
+        if name in given and missing:
+            raise UsageError(f"--{name.replace('_', '-')} has no effect without {with_what}: give both or none")
+
+
+def importance_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    k, above = summary["pareto_k"], summary["pareto_k_above"]
+    tail = "unknown" if above is None else f"{k:.2f} (median), above its threshold for {100 * above:.1f} % of the data"
+    drawn = f"{summary['samples']}"
+    if summary["samples_mean"] < summary["samples"]:
+        drawn += f" ({summary['samples_mean']:.0f} on average)"
+    return [
+        ("log-likelihood", likelihood_line(summary)),
+        ("", summary["verdict"]),
+        over_data(summary["standard_error_data"]),
+        ("smoothed (PSIS)", f"{summary['smoothed']:.3f}"),
+        ("Pareto k", tail),
+        ("effective samples", f"{summary['ess']:.1f} of {drawn} (mean over data)"),
+        ("worst data", ", ".join(map(str, summary["worst"])) + " (rows, by Pareto k)"),
+        seconds(summary),
+    ]
+
+
+def annealed_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    error = summary["standard_error"]
+    told = "unknown" if error is None or math.isnan(error) else f"{error:.2g}"
+    of = f"standard error {told} ({setting(summary)}, {summary['num_data']} data)"
+    return [
+        ("log-likelihood", f"{summary['log_likelihood']:.3f} nats, {of}"),
+        ("", "a lower bound in expectation; --method bdmc says how far off it is on data of the model"),
+        over_data(summary["standard_error_data"]),
+        ("effective chains", f"{summary['ess']:.1f} of {summary['chains']} (mean over data)"),
+        ("acceptance", f"{summary['acceptance']:.2f} (step sizes are adapted to 0.65)"),
+        seconds(summary),
+    ]
+
+
+def sandwich_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def bound(name: str) -> str:
+        error = summary[f"{name}_standard_error"]
+        return f"{summary[name]:.3f} nats" + ("" if error is None else f" +- {error:.3f} (over the data)")
+
+    return [
+        ("data", f"{summary['num_data']} drawn from the model"),
+        ("lower bound", f"{bound('lower')}, {setting(summary)}"),
+        ("upper bound", f"{bound('upper')}, the same backwards from exact draws of the posterior"),
+        ("sandwich width", f"{bound('gap')}: AIS with these settings is off by about this or less on such data"),
+        ("effective chains", f"{summary['ess']:.1f} up, {summary['ess_reverse']:.1f} down, of {summary['chains']}"),
+        ("acceptance", f"{summary['acceptance']:.2f} up, {summary['acceptance_reverse']:.2f} down"),
+        seconds(summary),
+    ]
+
+
+TABLES = {"is": importance_rows, "ais": annealed_rows, "bdmc": sandwich_rows}
+
+
+def setting(summary: Mapping[str, Any]) -> str:
+    return (
+        f"{summary['chains']} chains, {summary['steps']} temperatures, {summary['leapfrog']} leapfrog steps, "
+        f"from the {summary['start']}"
+    )
+
+
+def over_data(spread: float | None) -> tuple[str, str]:
+    return ("over the data", "-" if spread is None else f"+- {spread:.3f} (standard error of the mean over data)")
+
+
+def seconds(summary: Mapping[str, Any]) -> tuple[str, str]:
     spent = summary["lowering_seconds"]
     compiling = f", {spent:.1f} of them tracing and compiling" if spent >= 0.1 else ""
-    rows = [
-        ("log-likelihood", likelihood_line(summary)),
-        ("over the data", "-" if spread is None else f"+- {spread:.3f} (standard error of the mean over data)"),
-        ("effective samples", f"{summary['ess']:.1f} of {summary['samples']} (mean over data)"),
-        ("seconds", f"{summary['seconds']:.1f}" + compiling),
-    ]
-    return print_table(("", ""), rows)
+    return ("seconds", f"{summary['seconds']:.1f}" + compiling)

@@ -11,7 +11,8 @@ from typing import Any
 
 from pyrovae import evaluation, files, plots, registry, store
 from pyrovae.errors import UsageError
-from pyrovae.fitting import evenly, fit
+from pyrovae.evaluation.chunks import evenly
+from pyrovae.fitting import fit
 from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run

@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from pyrovae import data as data_package
 from pyrovae import devices, evaluation, files, gallery, registry, store
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.evaluation.chunks import evenly
 from pyrovae.jsonable import finite
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
@@ -157,11 +155,6 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
         summary.pop(spent, None)
     found |= summary
     return found | {"score_seconds": time.perf_counter() - started}
-
-
-def evenly(n: int, limit: int) -> Tensor:
-    """The rows of at most `limit` of n data, evenly spaced."""
-    return torch.linspace(0, n - 1, min(n, limit)).round().long()
 
 
 def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:

@@ -14,7 +14,10 @@ from pyrovae.seeding import seeded
 from pyrovae.traces import structure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyrovae.data.dataset import Split
+    from pyrovae.evaluation import LogLikelihood
     from pyrovae.run import Run
 
 ROWS, COLUMNS = 10, 10
@@ -106,6 +109,24 @@ def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0)
     return plots.image_grid(
         torch.stack([x, found]).clamp(0, 1), path, row_titles=["x", "E[x|z]"], title="reconstructions"
     )
+
+
+def worst(
+    run: Run, path: Path, found: LogLikelihood, rows: Sequence[int], split: Split = "test", seed: int = 0
+) -> Path:
+    """A row a datum whose log-likelihood is least to be trusted: x, and E[x | z] for one z ~ q(z | x)."""
+    require_image(run)
+    chosen = torch.tensor(rows)
+    batch = tuple(tensor[chosen.to(tensor.device)] for tensor in run.split(split, max(rows) + 1))
+    x = batch[run.pair.inputs.index("x")].cpu()
+    with seeded(seed, evaluation.chunks.device_of(run.pair)):
+        again = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
+    titles = [
+        f"{row}: log p {found.log_likelihood[row]:.1f}, k {found.pareto_k[row]:.2f}, ESS {found.ess[row]:.1f}"
+        for row in rows
+    ]
+    grid = torch.stack([x, again], 1).clamp(0, 1)
+    return plots.image_grid(grid, path, ["x", "E[x|z]"], titles, title=f"least to be trusted, {split}")
 
 
 def interpolation(run: Run, path: Path, rows: int = 6, steps: int = 10) -> Path:

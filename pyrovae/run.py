@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation import LogLikelihood
+from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
+from pyrovae.evaluation.chunks import evenly
 from pyrovae.jsonable import finite
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
@@ -118,18 +119,48 @@ class Run:
         return None if lengths is None else lengths[:limit]
 
     def log_likelihood(
+        self, samples: int = 1000, split: Split = "test", limit: int | None = None, **options: Any
+    ) -> LogLikelihood:
+        """Importance-sampled log p(x) of a split; options are those of `pyrovae.log_likelihood`."""
+        batch, lengths = self.split(split, limit), self.lengths(split, limit)
+        return evaluation.log_likelihood(self.pair, batch, samples, lengths=lengths, **options)
+
+    def ais(
+        self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
+    ) -> AIS:
+        """log p(x) of a split by annealed importance sampling; options are those of `pyrovae.evaluation.ais`."""
+        batch, lengths = self.split(split, limit), self.lengths(split, limit)
+        return evaluation.ais(self.pair, batch, steps, chains, lengths=lengths, **options)
+
+    def bdmc(
+        self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
+    ) -> Sandwich:
+        """Bounds from both sides on data that the model simulates, as many as the split has and under its conditions;
+        options are those of `pyrovae.evaluation.bdmc`."""
+
+        def lengths(batch: Sequence[Tensor]) -> Tensor:
+            assert self.vocabulary is not None
+            return batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum(-1)
+
+        measure = None if self.vocabulary is None else lengths
+        return evaluation.bdmc(self.pair, self.split(split, limit), steps, chains, lengths=measure, **options)
+
+    def gap(
         self,
-        samples: int = 1000,
         split: Split = "test",
-        limit: int | None = None,
-        chunk: int | None = None,
+        limit: int = 100,
+        samples: int = 5000,
+        ais_steps: int = 500,
+        chains: int = 16,
         seed: int = 0,
         show: Progress | None = None,
-        compile: bool | None = None,
-    ) -> LogLikelihood:
-        """Importance-sampled log p(x) of a split; see `pyrovae.log_likelihood`."""
-        batch, lengths = self.split(split, limit), self.lengths(split, limit)
-        return evaluation.log_likelihood(self.pair, batch, samples, chunk, seed, show, lengths, compile)
+    ) -> Gap:
+        """The inference gap of at most `limit` data, evenly spaced, taken apart; see `pyrovae.evaluation.gap`."""
+        whole, lengths = self.split(split), self.lengths(split)
+        chosen = evenly(len(whole[0]), limit)
+        batch = [tensor[chosen] for tensor in whole]
+        lengths = None if lengths is None else lengths[chosen]
+        return evaluation.gap(self.pair, batch, samples, ais_steps, chains, seed, show, lengths)
 
     def evaluate(
         self,

@@ -149,21 +149,23 @@ def test_sentences_may_grow_too():
 
 
 @pytest.mark.parametrize(
-    ("k", "error", "drawn", "trusted", "says"),
+    ("k", "error", "ess", "drawn", "trusted", "says"),
     [
-        ([0.1] * 10, 0.01, 1000, True, "may be trusted: the Pareto k of all 10 data is at most 0.67"),
-        ([0.1] * 9 + [0.9], 0.01, 1000, False, "is a lower bound and not a value: the Pareto k of 1 of 10 data"),
-        ([0.1] * 39 + [0.9], 0.01, 1000, True, "may be trusted: the Pareto k of 1 of 40 data is above 0.67"),
-        ([0.1] * 10, 0.92, 1000, False, "lies about 0.42 nats too low"),
-        ([0.69] * 10, 0.01, 100000, True, "at most 0.70"),
-        ([0.69] * 10, 0.01, 100, False, "above 0.50"),
-        ([math.nan] * 3, 0.1, 20, None, "cannot be judged from 20 samples a datum: take 25 or more"),
-        ([math.nan, 0.1, 0.1], 0.1, 100, False, "1 of 3 data have weights that are not finite"),
+        ([0.1] * 10, 0.01, 50, 1000, True, "may be trusted: the Pareto k of all 10 data is at most 0.67"),
+        ([0.1] * 9 + [0.9], 0.01, 50, 1000, False, "a few weights decide for 1 of 10 data (Pareto k above 0.67"),
+        ([0.1] * 9 + [0.9], 0.01, 500, 1000, True, "the Pareto k of 1 of 10 data is above 0.67"),
+        ([0.1] * 39 + [0.9], 0.01, 50, 1000, True, "fewer than 100 effective samples for 1 of them"),
+        ([0.1] * 10, 0.92, 50, 1000, False, "lies about 0.42 nats too low"),
+        ([0.69] * 10, 0.01, 50, 100000, True, "at most 0.70"),
+        ([0.69] * 10, 0.01, 50, 100, False, "above 0.50"),
+        ([math.nan] * 3, 0.1, 10, 20, None, "cannot be judged from 20 samples a datum: take 25 or more"),
+        ([math.nan, 0.1, 0.1], 0.1, 50, 100, False, "1 of 3 data have weights that are not finite"),
     ],
 )
-def test_verdicts(k, error, drawn, trusted, says):
+def test_verdicts(k, error, ess, drawn, trusted, says):
     count = len(k)
-    found = verdict(torch.full((count,), error), torch.tensor(k), torch.full((count,), drawn))
+    filled = (torch.full((count,), value) for value in (error, ess))
+    found = verdict(*filled, torch.tensor(k), torch.full((count,), drawn))
     assert found.trusted is trusted
     assert says in found.sentence
 

@@ -100,3 +100,8 @@ def pieces(
 def even(samples: int, most: int) -> int:
     """The size of the parts when samples are cut into as few parts of at most `most` as there can be."""
     return math.ceil(samples / math.ceil(samples / most))
+
+
+def evenly(n: int, limit: int) -> Tensor:
+    """The rows of at most `limit` of n data, evenly spaced: the order of data may mean something."""
+    return torch.linspace(0, n - 1, min(n, limit)).round().long()

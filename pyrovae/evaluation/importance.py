@@ -61,7 +61,7 @@ class LogLikelihood:
 
     def verdict(self) -> Verdict:
         """How far the mean may be trusted."""
-        return verdict(self.standard_error, self.pareto_k, self.drawn)
+        return verdict(self.standard_error, self.ess, self.pareto_k, self.drawn)
 
     def worst(self, count: int) -> Tensor:
         """The rows of the data whose estimates are least to be trusted, the worst first: by k, then by error."""
@@ -86,6 +86,7 @@ class LogLikelihood:
             "ess": self.ess.mean().item(),
             "pareto_k": self.pareto_k.median().item(),
             "pareto_k_above": found.above,
+            "doubtful": found.doubtful,
             "trusted": found.trusted,
             "verdict": found.sentence,
             "worst": self.worst(5).tolist(),

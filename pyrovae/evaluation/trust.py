@@ -8,7 +8,10 @@ from torch import Tensor
 from pyrovae.evaluation.pareto import threshold
 
 SHARE = 0.05
-"""Of the data: so many may have a Pareto k above its threshold."""
+"""Of the data: so many may be in doubt."""
+
+FEW = 100
+"""Effective samples: where there are fewer and the Pareto k is above its threshold, a few weights decide."""
 
 BIAS = 0.1
 """Nats: the mean may lie so much too low."""
@@ -20,49 +23,60 @@ class Verdict(NamedTuple):
     Attributes:
         trusted: None where there are too few samples to say.
         sentence: why.
-        above: share of the data whose Pareto k is above its threshold, among those where it is known.
+        above: share of the data whose Pareto k is above its threshold.
+        doubtful: share of the data that have fewer than `FEW` effective samples, besides.
         bias: nats by which the mean lies too low, estimated to first order: half the mean squared error.
     """
 
     trusted: bool | None
     sentence: str
     above: float | None
+    doubtful: float | None
     bias: float | None
 
 
-def verdict(standard_error: Tensor, pareto_k: Tensor, drawn: Tensor) -> Verdict:
+def verdict(standard_error: Tensor, ess: Tensor, pareto_k: Tensor, drawn: Tensor) -> Verdict:
     """Judges estimates by the tails of their weights.
 
     Args:
         standard_error: (N,) of each log-likelihood, nats.
+        ess: (N,) effective number of its weights.
         pareto_k: (N,) shape of the tail of its weights, NaN where it is not known.
         drawn: (N,) number of its weights.
     """
     if not standard_error.any() and (drawn == 1).all():
-        return Verdict(True, "exact: nothing is drawn", 0.0, 0.0)
-    known = ~pareto_k.isnan()
+        return Verdict(True, "exact: nothing is drawn", 0.0, 0.0, 0.0)
+    n, known = len(pareto_k), ~pareto_k.isnan()
     if not known.all():
         few, lost = int(drawn[~known].min()), int((~known).sum())
         if few < 25:
             sentence = f"cannot be judged from {few} samples a datum: take 25 or more, better 1,000"
-            return Verdict(None, sentence, None, None)
-        sentence = f"is not to be trusted: {lost} of {len(known)} data have weights that are not finite"
-        return Verdict(False, sentence, None, None)
-    n = len(pareto_k)
+            return Verdict(None, sentence, None, None, None)
+        sentence = f"is not to be trusted: {lost} of {n} data have weights that are not finite"
+        return Verdict(False, sentence, None, None, None)
     limits = torch.tensor([threshold(int(count)) for count in drawn], dtype=pareto_k.dtype)
-    above = int((pareto_k > limits).sum())
+    above, doubtful = pareto_k > limits, (pareto_k > limits) & (ess < FEW)
     bias = standard_error.square().mean().item() / 2
-    tails = f"the Pareto k of {above} of {n} data is above {limits.min():.2f}"
-    if above == 0:
-        tails = f"the Pareto k of all {n} data is at most {limits.min():.2f}"
-    if above <= SHARE * n and bias <= BIAS:
-        sentence = f"may be trusted: {tails}, and the mean lies about {bias:.2g} nats too low"
-        return Verdict(True, sentence, above / n, bias)
-    if above <= SHARE * n:
-        sentence = f"lies about {bias:.2g} nats too low, by the spread of the weights: take more samples (--target-se)"
-        return Verdict(False, sentence, above / n, bias)
-    sentence = (
-        f"is a lower bound and not a value: {tails}, so a few weights decide and the standard error says too little; "
-        f"take --proposal refit, more samples, or --method ais"
-    )
-    return Verdict(False, sentence, above / n, bias)
+    if doubtful.sum() > SHARE * n:
+        trusted, sentence = (
+            False,
+            (
+                f"is a lower bound and not a value: a few weights decide for {int(doubtful.sum())} of {n} data (Pareto k "
+                f"above {limits.min():.2f}, fewer than {FEW} effective samples), so the standard error says too little; "
+                f"take --proposal refit, more samples, or --method ais"
+            ),
+        )
+    elif bias > BIAS:
+        trusted, sentence = (
+            False,
+            (f"lies about {bias:.2g} nats too low, by the spread of the weights: take more samples (--target-se)"),
+        )
+    else:
+        tails = (
+            f"the Pareto k of {int(above.sum())} of {n} data is above {limits.min():.2f}, with fewer than {FEW} "
+            f"effective samples for {int(doubtful.sum())} of them"
+            if above.any()
+            else f"the Pareto k of all {n} data is at most {limits.min():.2f}"
+        )
+        trusted, sentence = True, f"may be trusted: {tails}, and the mean lies about {bias:.2g} nats too low"
+    return Verdict(trusted, sentence, above.double().mean().item(), doubtful.double().mean().item(), bias)

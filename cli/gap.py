@@ -1,0 +1,88 @@
+"""`pyrovae gap`: where the gap between ELBO and log-likelihood comes from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pyrovae.cli._options import debug_option, json_option
+from pyrovae.cli._output import print_json, print_table
+from pyrovae.cli._runs import on_run, require_suffix, seed_option, split_option
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
+
+METHODS = {
+    "is": "importance sampling from the guide",
+    "refit": "importance sampling from the refitted guide",
+    "ais": "annealed importance sampling",
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pyrovae gap runs/cvae-digits --limit 20
+  pyrovae gap runs/cvae-digits --limit 20 --ais-steps 0 --json"""
+)
+@split_option
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="So many data, evenly spaced."
+)
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=5000, show_default=True, help="K of importance sampling."
+)
+@click.option(
+    "--ais-steps",
+    type=click.IntRange(min=0),
+    default=500,
+    show_default=True,
+    help="Temperatures of annealed importance sampling; 0 leaves it out.",
+)
+@click.option("--chains", type=click.IntRange(min=1), default=16, show_default=True, help="Of annealing, a datum.")
+@seed_option
+@click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
+@json_option
+@debug_option
+@on_run
+def command(
+    run: "Run",
+    split: str,
+    limit: int,
+    samples: int,
+    ais_steps: int,
+    chains: int,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Take log p(x) - ELBO apart: what the guide's family cannot express, and what its encoder loses."""
+    require_suffix(out, ".npz")
+    from pyrovae.files import write_arrays
+    from pyrovae.progress import progress
+
+    with progress() as show:
+        found = run.gap(split, limit, samples, ais_steps, chains, seed, show)  # type: ignore[arg-type]
+    if out is not None:
+        names = ("log_likelihood", "standard_error", "best", "elbo")
+        write_arrays(out, {name: getattr(found, name).numpy() for name in names})
+    summary = found.summary()
+    if as_json:
+        return print_json(summary)
+
+    def line(name: str, what: str) -> tuple[str, str, str]:
+        mean, error = summary[name]["mean"], summary[name]["standard_error"]
+        return (name.replace("_", "-"), f"{mean:.3f}" + ("" if error is None else f" +- {error:.3f}"), what)
+
+    others = ", ".join(f"{key} {value:.3f}" for key, value in summary["by_method"].items())
+    rows = [
+        line("log_likelihood", f"{METHODS[found.method]} ({others})"),
+        line("best", "ELBO of the best member of the family, refitted for each datum"),
+        line("elbo", "ELBO of the guide as it is"),
+        line("approximation", "log-likelihood - best: what the family cannot express"),
+        line("amortization", "best - elbo: what one encoder for all data loses"),
+        line("inference", "log-likelihood - elbo: both"),
+    ]
+    title = f"nats a datum, mean and standard error over {summary['num_data']} data"
+    print_table(("", "", ""), rows, title)
+    return click.echo(summary["verdict"])
