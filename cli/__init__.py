@@ -21,6 +21,7 @@ COMMANDS = {
     "reconstruct": "Encode and decode held-out data.",
     "interpolate": "Walk from datum to datum through the latent space.",
     "encode": "Write the latent variables of data to a file.",
+    "selftest": "Try training and every estimator on this machine against closed forms.",
     "check": "Check that a model and its guide obey the contract.",
     "models": "List the models.",
     "guides": "List the guide families.",

@@ -57,26 +57,21 @@ def verdict(standard_error: Tensor, ess: Tensor, pareto_k: Tensor, drawn: Tensor
     limits = torch.tensor([threshold(int(count)) for count in drawn], dtype=pareto_k.dtype)
     above, doubtful = pareto_k > limits, (pareto_k > limits) & (ess < FEW)
     bias = standard_error.square().mean().item() / 2
-    if doubtful.sum() > SHARE * n:
-        trusted, sentence = (
-            False,
-            (
-                f"is a lower bound and not a value: a few weights decide for {int(doubtful.sum())} of {n} data (Pareto k "
-                f"above {limits.min():.2f}, fewer than {FEW} effective samples), so the standard error says too little; "
-                f"take --proposal refit, more samples, or --method ais"
-            ),
+    limit, few, trusted = f"{limits.min():.2f}", int(doubtful.sum()), False
+    if few > SHARE * n:
+        sentence = (
+            f"is a lower bound and not a value: a few weights decide for {few} of {n} data (Pareto k above {limit}, "
+            f"fewer than {FEW} effective samples), so the standard error says too little; take --proposal refit, more "
+            f"samples, or --method ais"
         )
     elif bias > BIAS:
-        trusted, sentence = (
-            False,
-            (f"lies about {bias:.2g} nats too low, by the spread of the weights: take more samples (--target-se)"),
-        )
+        sentence = f"lies about {bias:.2g} nats too low, by the spread of the weights: take more samples (--target-se)"
     else:
-        tails = (
-            f"the Pareto k of {int(above.sum())} of {n} data is above {limits.min():.2f}, with fewer than {FEW} "
-            f"effective samples for {int(doubtful.sum())} of them"
-            if above.any()
-            else f"the Pareto k of all {n} data is at most {limits.min():.2f}"
-        )
-        trusted, sentence = True, f"may be trusted: {tails}, and the mean lies about {bias:.2g} nats too low"
+        trusted, tails = True, f"the Pareto k of all {n} data is at most {limit}"
+        if above.any():
+            tails = (
+                f"the Pareto k of {int(above.sum())} of {n} data is above {limit}, with fewer than {FEW} effective "
+                f"samples for {few} of them"
+            )
+        sentence = f"may be trusted: {tails}, and the mean lies about {bias:.2g} nats too low"
     return Verdict(trusted, sentence, above.double().mean().item(), doubtful.double().mean().item(), bias)
