@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from commands import run
+from conftest import linear
 
 from pyrovae import evaluation, selftest
 from pyrovae.evaluation import LogLikelihood
@@ -23,20 +24,17 @@ def test_every_check_passes_and_generators_are_left_alone():
 
 def test_a_wrong_estimate_is_seen(monkeypatch):
     """As if log K had been forgotten, for one of the estimators."""
-    model = LinearGaussian(torch.randn(6, 2), torch.randn(6), 0.7)
-    x = model.draw(100)
+    wide = linear(wider=1.2, n=100)
+    log_p = wide.log_p.mean().item()
+    assert all(check.passed for check in selftest._bounds(wide.pair, wide.x, log_p))
     right = evaluation.log_likelihood
 
     def wrong(pair, batch, samples=1000, **options) -> LogLikelihood:
         found = right(pair, batch, samples, **options)
         return LogLikelihood(**(found.__dict__ | {"log_likelihood": found.log_likelihood + math.log(samples)}))
 
-    from pyrovae.pair import Pair
-
-    pair = Pair(model, selftest.Guide("diagonal", 6, 2))
-    log_p = model.log_p(x).mean().item()
     monkeypatch.setattr(evaluation, "log_likelihood", wrong)
-    assert not all(check.passed for check in selftest._bounds(pair, x, log_p))
+    assert not all(check.passed for check in selftest._bounds(wide.pair, wide.x, log_p))
 
 
 @pytest.mark.parametrize(("found", "passed"), [(1.05, True), (0.85, False), (math.nan, False), (math.inf, False)])
