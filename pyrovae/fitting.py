@@ -116,11 +116,13 @@ def fit(
 def notes(data: Dataset, recipe: Recipe) -> list[str]:
     """What a person should know before training starts."""
     config, total, found = recipe.training, epochs(data, recipe.training), [*data.description.get("notes", [])]
-    if config.kl_warmup > total:
-        end = config.beta * total / config.kl_warmup
+    cycles, length = config.kl_cycles, total / config.kl_cycles
+    if config.kl_warmup > length:
+        end = config.beta * length / config.kl_warmup
+        where = f"training ({total})" if cycles == 1 else f"each of the {cycles} cycles of training ({length:g})"
         found.append(
-            f"the KL warm-up of {config.kl_warmup:g} epochs is longer than training ({total}): the KL weight ends at "
-            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; set --kl-warmup below {total}"
+            f"the KL warm-up of {config.kl_warmup:g} epochs is longer than {where}: the KL weight ends at "
+            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; set --kl-warmup below {length:g}"
         )
     if getattr(recipe.options, "likelihood", None) == "bce":
         found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")

@@ -22,12 +22,25 @@ class TrainConfig(Config):
     clip: float = Option(0.0, ge=0, description="largest global norm of the gradient; 0 does not clip")
     beta: float = Option(1.0, ge=0, description="weight of the KL term; the printed ELBO is never weighted")
     kl_warmup: float = Option(0.0, ge=0, description="epochs over which the KL weight grows from 0 to beta")
-    free_bits: float = Option(0.0, ge=0, description="nats a latent dimension that cost nothing")
-    objective: Literal["elbo", "iwae", "dreg"] = Option(
-        "elbo",
-        description="iwae: the bound of --particles samples; dreg: the same with its doubly reparametrized gradient",
+    kl_cycles: int = Option(
+        1, ge=1, description="times that the KL warm-up runs: equal cycles of training, each starting at weight 0"
     )
-    particles: int = Option(1, ge=1, description="draws of z a datum and step: averaged in the ELBO, K of the bounds")
+    free_bits: float = Option(0.0, ge=0, description="nats a latent dimension that cost nothing")
+    free_nats: float = Option(0.0, ge=0, description="nats of all latents together that cost nothing")
+    kl: Literal["sampled", "analytic"] = Option(
+        "sampled", description="the KL term of the drawn z, or in closed form for the latents that have one"
+    )
+    objective: Literal["elbo", "stl", "iwae", "dreg", "renyi"] = Option(
+        "elbo",
+        description="stl: the ELBO without the score term in its gradient; iwae: the bound of --particles samples; "
+        "dreg: the same with its doubly reparametrized gradient; renyi: the bound of order --alpha",
+    )
+    alpha: float | None = Option(
+        None, ge=-1e6, le=1e6, description="order of --objective renyi: 0 is the bound of iwae, towards 1 the ELBO"
+    )
+    particles: int = Option(
+        1, ge=1, description="draws of z a datum and step: averaged by elbo and stl, K of the bounds"
+    )
     patience: int = Option(0, ge=0, description="stop after so many epochs without a better held-out ELBO; 0 never")
     precision: Literal["32", "tf32", "bf16"] = Option(
         "32", description="of matrix products while training; the rest, and all scores, are in float32"

@@ -116,6 +116,7 @@ def train(
     """
     size, total_epochs, n = batch_size(data, config), epochs(data, config), data.size("train")
     steps = math.ceil(n / size)
+    cycle = math.ceil(steps * total_epochs / config.kl_cycles)
     read = data.read_by(pair.inputs)
     stored = {name: column for name, column in data.columns["train"].items() if name in read}
     columns = stream.place(stored, device, data.workers)
@@ -153,7 +154,7 @@ def train(
             plan = [
                 (
                     learning_rate(i, steps * total_epochs, config.lr, config.schedule),
-                    kl_weight(i, round(config.kl_warmup * steps), config.beta),
+                    kl_weight(i, round(config.kl_warmup * steps), config.beta, cycle),
                 )
                 for i in range(done, done + steps)
             ]

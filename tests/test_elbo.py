@@ -1,4 +1,4 @@
-"""The ELBO against Pyro's Trace_ELBO and against closed forms; what it refuses; what scoring leaves alone."""
+"""The ELBO against Pyro's and against closed forms; what it refuses; what scoring leaves alone."""
 
 import math
 
@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from conftest import case, linear
-from pyro.infer import Trace_ELBO
+from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from torch import nn
 from torch.distributions import AffineTransform
 
@@ -15,6 +15,7 @@ from pyrovae import ELBO, Pair, PyrovaeError
 from pyrovae.evaluation import diagnose, elbo
 from pyrovae.seeding import seeded
 from pyrovae.svi import Optimizer, Step, require_trainable
+from pyrovae.svi.divergence import divergence
 from pyrovae.svi.terms import closed_form, rate, rate_by_dim
 from pyrovae.traces import draw, log_weights, sites, traces
 
@@ -23,17 +24,17 @@ def gradients(pair, value):
     return torch.autograd.grad(value, list(pair.parameters()), allow_unused=True, materialize_grads=True)
 
 
-def pyro_loss(pair, batch, K=None):
+def pyro_loss(pair, batch, K=None, kind=Trace_ELBO):
     """Of Pyro, on the noise of seed 3."""
     torch.manual_seed(3)
     parts = {"num_particles": K, "vectorize_particles": True, "max_plate_nesting": 1} if K else {}
-    return Trace_ELBO(**parts).differentiable_loss(pair.model, pair.guide, *batch)
+    return kind(**parts).differentiable_loss(pair.model, pair.guide, *batch)
 
 
-def our_terms(pair, batch, K=None, free_bits=0.0, **weights):
+def our_terms(pair, batch, K=None, free_bits=0.0, free_nats=0.0, **weights):
     """Of ours, on the noise of seed 3."""
     torch.manual_seed(3)
-    return ELBO(pair, K, free_bits)(*batch, **weights)
+    return ELBO(pair, K, free_bits, free_nats)(*batch, **weights)
 
 
 @pytest.mark.parametrize("K", [None, 1, 4])
@@ -46,6 +47,20 @@ def test_value_and_gradient_are_those_of_trace_elbo(name, guide, K):
     torch.testing.assert_close(ours.elbo, -theirs.detach(), rtol=1e-5, atol=0)
     for a, b in zip(gradients(pair, ours.loss), gradients(pair, theirs), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("K", [None, 1, 4])
+@pytest.mark.parametrize("name", ["vae", "cvae", "textvae"])  # cvae: p(z | y) is learned
+def test_value_and_gradient_with_closed_kl_are_those_of_trace_mean_field_elbo(name, K):
+    tried = case(name)
+    pair = tried.pair().eval()
+    torch.manual_seed(3)
+    ours = ELBO(pair, K, kl="analytic")(*tried.batch)
+    theirs = pyro_loss(pair, tried.batch, K, TraceMeanField_ELBO)
+    torch.testing.assert_close(ours.loss, theirs, rtol=1e-5, atol=0)
+    for a, b in zip(gradients(pair, ours.loss), gradients(pair, theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(ours.rate, our_terms(pair, tried.batch, K).rate)
 
 
 def test_expectation_is_log_p_minus_the_kl_to_the_posterior():
@@ -115,6 +130,50 @@ def test_order_rule_of_closed_forms():
     """Bottom-up q of a top-down p: the KL of z1 given z2 is no number of one draw of z2."""
     assert closed_form(*traces(Pair(TopDown(), BottomUp()), [torch.randn(3, 2)])) == {"z2"}
     assert closed_form(*traces(linear().pair, [linear().x])) == {"z"}
+
+
+def test_a_closed_kl_of_gaussians_is_the_integral_of_log_q_minus_log_p():
+    grid = torch.linspace(-12, 12, 481, dtype=torch.float64)
+    z = torch.cartesian_prod(grid, grid)
+    draw = lambda *shape: torch.randn(*shape, dtype=torch.float64)  # noqa: E731
+    p = dist.Normal(draw(2), draw(2).exp()).to_event(1)
+    tril = torch.tensor([[0.9, 0.0], [-0.6, 0.5]], dtype=torch.float64)
+    for q in (
+        dist.MultivariateNormal(draw(2), scale_tril=tril),
+        dist.LowRankMultivariateNormal(draw(2), draw(2, 1), draw(2).exp()),
+        dist.Normal(draw(2), draw(2).exp()).to_event(1),
+    ):
+        log_q = q.log_prob(z)
+        integral = (log_q.exp() * (log_q - p.log_prob(z))).sum() * (grid[1] - grid[0]) ** 2
+        assert divergence(q, p).item() == pytest.approx(integral.item(), rel=1e-6)
+    flow = dist.TransformedDistribution(dist.Normal(draw(2), 1.0).to_event(1), [AffineTransform(1.0, 2.0)])
+    assert divergence(flow, p) is None
+
+
+def test_a_closed_kl_has_the_gradient_of_the_sampled_one_in_the_mean():
+    wide = linear(wider=1.3, n=4)
+    pair, found = wide.pair, {}
+    for kl in ("sampled", "analytic"):
+        draws = [gradients(pair, ELBO(pair, 20, kl=kl)(wide.x).loss) for _ in range(200)]
+        found[kl] = [torch.stack(each) for each in zip(*draws, strict=True)]
+    for (name, _), first, second in zip(pair.named_parameters(), *found.values(), strict=True):
+        if name.endswith("tril"):
+            first, second = first.tril(), second.tril()  # what stands above is no part of the distribution
+        error = ((first.var(0) + second.var(0)) / len(first)).sqrt()
+        assert ((first.mean(0) - second.mean(0)).abs() <= 4.5 * error + 1e-9).all(), name
+
+
+def test_the_kl_of_a_bottom_up_guide_is_closed_where_the_order_allows_it():
+    """TraceMeanField_ELBO takes both in closed form, given one draw of z2, which is another number."""
+    x, pair = torch.randn(20000, 2), Pair(TopDown(), BottomUp())
+    torch.manual_seed(1)
+    found = ELBO(pair, kl="analytic")(x).rate.item() / len(x)
+    z2 = (0.5 * (x**2 + 1 + 0.25 - 1) - math.log(0.5)).mean(0).sum().item()  # over z1 | x, which z2 | z1 reads
+    assert found == pytest.approx(z2 + 2 * -0.375, abs=0.05)
+    with pytest.warns(UserWarning, match="mean field restriction"):
+        theirs = pyro_loss(pair, [x], kind=TraceMeanField_ELBO)
+    distortion = our_terms(pair, [x]).distortion
+    assert abs((theirs - distortion).item() / len(x) - found) > 1
 
 
 def test_rates_of_a_bottom_up_guide_are_those_of_many_draws():
@@ -196,6 +255,65 @@ def test_free_bits_count_each_dimension_or_the_site():
         assert found.loss > plain.loss
         many = our_terms(pair, tried.batch, K, free_bits=1000.0)
         torch.testing.assert_close(many.loss, many.distortion + B * 3 * 1000.0)
+
+
+@pytest.mark.parametrize("K", [None, 4])
+@pytest.mark.parametrize("spec", ["diagonal", "full", "iaf:steps=2:hidden=8"])
+def test_free_nats_are_of_all_latents_together(spec, K):
+    tried = case("vae", spec)
+    pair, B = tried.pair(), len(tried.batch[0])
+    plain = our_terms(pair, tried.batch, K)
+    mean = plain.rate.item() / B
+    for nats in (0.5 * mean, 2 * mean):
+        found = our_terms(pair, tried.batch, K, free_nats=nats)
+        assert found.loss.item() == pytest.approx(plain.distortion.item() + B * max(mean, nats), rel=1e-5)
+        assert torch.equal(found.elbo, plain.elbo)
+    paying = gradients(pair.guide, our_terms(pair, tried.batch, K, free_nats=0.5 * mean).loss)
+    free = gradients(pair.guide, our_terms(pair, tried.batch, K, free_nats=2 * mean).loss)
+    for a, b, c, d in zip(
+        paying,
+        gradients(pair.guide, our_terms(pair, tried.batch, K).loss),
+        free,
+        gradients(pair.guide, our_terms(pair, tried.batch, K, kl_weight=0.0).loss),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+        torch.testing.assert_close(c, d)  # a rate below the clamp pulls at nothing
+
+
+def test_free_nats_and_bits_of_a_closed_kl():
+    wide = linear(wider=0.9)
+    q = wide.pair.guide
+    loc = (wide.x - q.b) @ q.to_mean.T
+    kl = 0.5 * (q.tril.square().sum() + loc.square().sum(-1) - 2) - q.tril.diagonal().log().sum()
+    mean = kl.mean().item()
+    for nats in (0.5 * mean, 2 * mean):
+        torch.manual_seed(3)
+        terms = ELBO(wide.pair, free_nats=nats, kl="analytic")(wide.x)
+        assert (terms.loss - terms.distortion).item() == pytest.approx(20 * max(mean, nats))
+        torch.manual_seed(3)
+        terms = ELBO(wide.pair, free_bits=nats / 2, kl="analytic")(wide.x)  # of a site with two dimensions
+        assert (terms.loss - terms.distortion).item() == pytest.approx(20 * max(mean, nats))
+    tried = case("vae")
+    pair = tried.pair()
+    fn = sites(draw(pair.guide, tried.batch))["z"]["fn"].base_dist
+    by_dim = (0.5 * (fn.loc**2 + fn.scale**2 - 1) - fn.scale.log()).mean(0)
+    bits = by_dim.median().item()
+    terms = ELBO(pair, free_bits=bits, kl="analytic")(*tried.batch)
+    paid = (terms.loss - terms.distortion).item() / len(tried.batch[0])
+    assert paid == pytest.approx(by_dim.clamp_min(bits).sum().item(), rel=1e-4)
+    assert paid > by_dim.sum().item() + 1e-4
+
+
+def test_free_nats_are_of_the_latents_of_a_datum(global_pair):
+    batch = [torch.randn(6, 2)]
+    torch.manual_seed(3)
+    p, q = traces(global_pair, batch)
+    b, z = ((q.nodes[name]["log_prob"] - p.nodes[name]["log_prob"]).sum() for name in "bz")
+    found = our_terms(global_pair, batch, free_nats=100.0, fraction=0.25)
+    torch.testing.assert_close(found.loss, found.distortion + 0.25 * b + 6 * 100.0)
+    torch.testing.assert_close(found.rate, 0.25 * b + z)
+    require_trainable(global_pair, batch, free_nats=0.1)
 
 
 def test_masks_and_scales_of_a_site_reach_its_rate():

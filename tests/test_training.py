@@ -232,6 +232,32 @@ def test_kl_weight_grows_in_training(data):
         assert metrics["train_elbo"] == pytest.approx(-metrics["rate"] - metrics["distortion"], rel=1e-5)
 
 
+def test_kl_cycles_start_again_at_zero():
+    assert [kl_weight(i, 2, beta=2.0, cycle_steps=4) for i in range(9)] == [0, 1, 2, 2, 0, 1, 2, 2, 0]
+    # Fu et al. (2019), equation 6 with M = 2 cycles, R = 0.5 and T = 40 steps, counted from 0.
+    T, M, R = 40, 2, 0.5
+    tau = [(t % math.ceil(T / M)) / (T / M) for t in range(T)]
+    assert [kl_weight(t, round(R * T / M), cycle_steps=math.ceil(T / M)) for t in range(T)] == pytest.approx(
+        [tau[t] / R if tau[t] <= R else 1.0 for t in range(T)]
+    )
+
+
+def test_kl_cycles_of_a_fit(data):
+    options = {"epochs": 5, "batch_size": 24, "kl_warmup": 1, "beta": 0.5}
+    seen = trained(vae(data), data, kl_cycles=2, **options).metrics  # 10 steps in cycles of 5
+    assert [metrics["kl_weight"] for metrics in seen] == [0.25, 0.5, 0.0, 0.5, 0.5]
+    assert [metrics["kl_weight"] for metrics in trained(vae(data), data, **options).metrics] == [0.25] + [0.5] * 4
+
+
+def test_a_warmup_longer_than_a_cycle_is_told(data):
+    options = {"epochs": 10, "kl_warmup": 4, "beta": 2.0}
+    assert notes(data, Recipe.of(None, settings=options | {"kl_cycles": 2})) == []
+    (told,) = notes(data, Recipe.of(None, settings=options | {"kl_cycles": 5}))
+    assert "longer than each of the 5 cycles of training (2)" in told
+    assert "ends at 1.00" in told
+    assert "--kl-warmup below 2" in told
+
+
 def test_a_warmup_longer_than_training_is_told(data):
     (told,) = notes(data, Recipe.of(None, settings={"epochs": 10, "kl_warmup": 40, "beta": 2.0}))
     assert "longer than training (10)" in told

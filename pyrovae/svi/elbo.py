@@ -1,15 +1,19 @@
 """The evidence lower bound, with the value and the gradient of Pyro's Trace_ELBO and without its host syncs."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.pair import Pair, first_dim
-from pyrovae.svi.terms import rate, rate_by_dim
-from pyrovae.traces import Site, is_local, refuse_missing, refuse_shapes, sites, structure, traces
+from pyrovae.svi.terms import closed_form, rate, rate_by_dim
+from pyrovae.traces import Site, Structure, Trace, is_local, refuse_missing, refuse_shapes, sites, structure, traces
+
+KL = Literal["sampled", "analytic"]
 
 
 class Terms(NamedTuple):
@@ -21,64 +25,102 @@ class Terms(NamedTuple):
     distortion: Tensor
 
 
+class Free(NamedTuple):
+    """What of the mean rate of a batch costs nothing: `bits` nats a dimension, or `nats` of all latents together."""
+
+    bits: float = 0.0
+    nats: float = 0.0
+
+    def each(self, q: Site, p: Site, whole: Tensor, closed: bool, B: int) -> Tensor:
+        """What a site pays of its rate `whole`, where each dimension has its bits."""
+        by_dim = rate_by_dim(q, p, closed)
+        if by_dim is None:
+            return B * whole.mean().clamp_min(self.bits * q["fn"].event_shape.numel())
+        return B * by_dim.flatten(0, -2).mean(0).clamp_min(self.bits).sum()
+
+
 class ELBO(nn.Module):
     """E_q[log p(x, z) - log q(z | x)], summed over the batch and averaged over K particles.
 
     loss = distortion + kl_weight * rate, with distortion = -log p(x | z) and rate = log q(z | x) - log p(z) of the
-    drawn z. With free bits, the mean rate of the batch counts as `free_bits` where it is less: for each dimension of
-    a latent where p and q factorise over its dimensions, else for the site, with `free_bits` times its dimensions
-    (Kingma et al. 2016). A site outside the plate "data" is reduced before it is added, and weighs `fraction`.
+    drawn z, or KL(q || p). With free bits, the mean rate of the batch counts as `free_bits` where it is less: for each
+    dimension of a latent where p and q factorise over its dimensions, else for the site, with `free_bits` times its
+    dimensions (Kingma et al. 2016). With free nats, the mean rate of the batch over all sites in the plate "data"
+    counts as `free_nats` where it is less, whatever the guide is. A site outside the plate is reduced before it is
+    added, and weighs `fraction`.
 
     Args:
         pair: what is trained.
         particles: K; None is one draw without a particle plate.
         free_bits: nats a dimension that are not worth compressing.
+        free_nats: nats of all latents together that are not worth compressing; not beside `free_bits`.
+        kl: `analytic` takes the rate of a site in closed form where `closed_form` allows it and `divergence` knows it.
     """
 
-    def __init__(self, pair: Pair, particles: int | None = None, free_bits: float = 0.0) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        particles: int | None = None,
+        free_bits: float = 0.0,
+        free_nats: float = 0.0,
+        kl: KL = "sampled",
+    ) -> None:
         super().__init__()
         self.pair = pair
         self.particles = particles
-        self.free_bits = free_bits
+        self.free = Free(free_bits, free_nats)
+        self.kl = kl
 
     def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:
         """`fraction` is len(batch) / len(data), the share of a global latent that one batch pays."""
         p, q = traces(self.pair, batch, self.particles)
-        latent, in_model = sites(q, observed=False), sites(p)
-        zero = batch[0].new_zeros((), dtype=torch.get_default_dtype())
+        closed = closed_form(p, q) if self.kl == "analytic" else set()
+        return negative_elbo(p, q, batch, kl_weight, fraction, self.free, closed)
 
-        distortion = zero - sum(
-            (self._total(site, site["log_prob"], fraction) for site in sites(p, observed=True).values()), zero
-        )
-        rates = {name: rate(site, in_model[name], closed=False) for name, site in latent.items()}
-        total_rate = sum((self._total(latent[name], value, fraction) for name, value in rates.items()), zero)
-        # pyro.factor(name, -value) in the guide is a training term: part of the loss, never of the printed ELBO.
-        factors = sum(
-            (self._total(site, site["log_prob"], fraction) for site in sites(q, observed=True).values()), zero
-        )
 
-        paid = total_rate
-        if self.free_bits:
-            B = first_dim(batch)
-            paid = zero + sum(self._free(site, in_model[name], rates[name], B) for name, site in latent.items())
-        loss = distortion + kl_weight * paid + factors
-        return Terms(loss, -(distortion + total_rate).detach(), total_rate.detach(), distortion.detach())
+def negative_elbo(
+    p: Trace,
+    q: Trace,
+    batch: Sequence[Tensor],
+    kl_weight: Tensor | float,
+    fraction: Tensor | float,
+    free: Free,
+    closed: Collection[str] = (),
+) -> Terms:
+    """The terms of two traces, see `ELBO`; the rates of the sites in `closed` are taken in closed form where known."""
+    latent, in_model, B = sites(q, observed=False), sites(p), first_dim(batch)
+    zero = batch[0].new_zeros((), dtype=torch.get_default_dtype())
 
-    def _total(self, site: Site, value: Tensor, fraction: Tensor | float) -> Tensor:
+    def total(site: Site, value: Tensor) -> Tensor:
         particle_plate = any(frame.dim == -2 for frame in site["cond_indep_stack"])
         mean = value.sum() / value.shape[0] if particle_plate and value.dim() > 1 else value.sum()
         return mean if is_local(site) else fraction * mean
 
-    def _free(self, q: Site, p: Site, whole: Tensor, B: int) -> Tensor:
-        by_dim = rate_by_dim(q, p, closed=False)
-        if by_dim is None:
-            dims = q["fn"].event_shape.numel()
-            return B * whole.mean().clamp_min(self.free_bits * dims)
-        return B * by_dim.flatten(0, -2).mean(0).clamp_min(self.free_bits).sum()
+    distortion = zero - sum((total(site, site["log_prob"]) for site in sites(p, observed=True).values()), zero)
+    rates = {name: rate(site, in_model[name], name in closed) for name, site in latent.items()}
+    totals = {name: total(latent[name], value) for name, value in rates.items()}
+    total_rate = sum(totals.values(), zero)
+    # pyro.factor(name, -value) in the guide is a training term: part of the loss, never of the printed ELBO.
+    factors = sum((total(site, site["log_prob"]) for site in sites(q, observed=True).values()), zero)
+
+    paid = total_rate
+    if free.bits:
+        paid = sum(
+            (free.each(site, in_model[name], rates[name], name in closed, B) for name, site in latent.items()), zero
+        )
+    elif free.nats:
+        local = sum((value for name, value in totals.items() if is_local(latent[name])), zero)
+        paid = total_rate - local + B * (local / B).clamp_min(free.nats)
+    loss = distortion + kl_weight * paid + factors
+    return Terms(loss, -(distortion + total_rate).detach(), total_rate.detach(), distortion.detach())
 
 
-def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.0) -> None:
-    """Raises PyrovaeError where the ELBO would be wrong or its gradient biased, with the site and the cure."""
+def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.0, free_nats: float = 0.0) -> Structure:
+    """The structure of a pair that the ELBO trains rightly.
+
+    Raises:
+        PyrovaeError: where it would be wrong or its gradient biased, with the site and the cure.
+    """
     found = structure(pair, batch)
     refuse_missing(found)
     if found.unnamed or not found.generated:
@@ -99,4 +141,7 @@ def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.
         raise PyrovaeError(
             f"free bits are nats a datum, and sites {found.outside} stand outside plate 'data': set free_bits to 0"
         )
+    if free_nats and set(found.latent) <= set(found.outside):
+        raise PyrovaeError("free nats are of the latent sites in plate 'data', and there is none: set free_nats to 0")
     refuse_shapes({name: shape for name, shape in found.shapes.items() if name not in found.outside}, first_dim(batch))
+    return found

@@ -2,31 +2,107 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
+from pyrovae.seeding import seeded
+from pyrovae.svi.divergence import called, divergence
 from pyrovae.svi.elbo import ELBO, require_trainable
-from pyrovae.svi.iwae import IWAE, DReG, require_weights
+from pyrovae.svi.iwae import IWAE, DReG
+from pyrovae.svi.pathwise import require_repeatable
+from pyrovae.svi.renyi import Renyi
+from pyrovae.svi.stl import STL
+from pyrovae.svi.terms import closed_form
+from pyrovae.svi.weights import require_weights
+from pyrovae.traces import evaluating, sites, traces, unvalidated
+
+Objective = ELBO | STL | IWAE | DReG | Renyi
+
+NEUTRAL = {"beta": 1.0, "kl_warmup": 0.0, "kl_cycles": 1, "free_bits": 0.0, "free_nats": 0.0, "kl": "sampled"}
+"""Options of the KL term, and where each of them changes nothing."""
 
 
-def objective(pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> ELBO | IWAE | DReG:
+def objective(pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> Objective:
     """What is minimised, once the pair is known to be trained rightly by it.
 
     Raises:
         PyrovaeError: where it would be wrong for the sites of the pair.
-        UsageError: where options contradict each other.
+        UsageError: where options contradict each other, or have no effect.
     """
-    if config.objective == "elbo":
-        require_trainable(pair, batch, config.free_bits)
-        return ELBO(pair, config.particles if config.particles > 1 else None, config.free_bits)
-    if config.particles < 2:
-        raise UsageError(f"--objective {config.objective} is a bound of K samples: give --particles 2 or more")
-    for name, neutral in (("beta", 1.0), ("kl_warmup", 0.0), ("free_bits", 0.0)):
-        if getattr(config, name) != neutral:
-            raise UsageError(
-                f"--objective {config.objective} has no KL term to weigh: set --{name.replace('_', '-')} to {neutral:g}"
-            )
+    refuse(config)
+    K = config.particles
+    if config.objective in ("elbo", "stl"):
+        found = require_trainable(pair, batch, config.free_bits, config.free_nats)
+        draws = K if K > 1 else None
+        if config.objective == "stl":
+            if not found.latent:
+                raise PyrovaeError("the pair has no latent site, so no score to leave out: take --objective elbo")
+            require_repeatable(pair, batch, "--objective stl")
+            return STL(pair, draws, config.free_bits, config.free_nats)
+        if config.kl == "analytic":
+            require_closed_form(pair, batch)
+        return ELBO(pair, draws, config.free_bits, config.free_nats, config.kl)
     require_weights(pair, batch)
-    return (IWAE if config.objective == "iwae" else DReG)(pair, config.particles)
+    if config.objective == "iwae":
+        return IWAE(pair, K)
+    if config.objective == "dreg":
+        require_repeatable(pair, batch, "--objective dreg")
+        return DReG(pair, K)
+    assert config.alpha is not None
+    return Renyi(pair, K, config.alpha)
+
+
+def refuse(config: TrainConfig) -> None:
+    """Raises UsageError for the first option that does not go with the objective, or with another option."""
+    name = config.objective
+    of_the_elbo = name in ("elbo", "stl")
+    if not of_the_elbo and config.particles < 2:
+        raise UsageError(f"--objective {name} is a bound of K samples: give --particles 2 or more")
+    for option, neutral in NEUTRAL.items():
+        if not of_the_elbo and getattr(config, option) != neutral:
+            raise UsageError(
+                f"--objective {name} has no KL term to weigh: set --{option.replace('_', '-')} to "
+                f"{neutral if isinstance(neutral, str) else f'{neutral:g}'}"
+            )
+    if name == "renyi" and config.alpha is None:
+        raise UsageError("--objective renyi has an order: give --alpha, such as 0.5 (0 is iwae, towards 1 the ELBO)")
+    if name != "renyi" and config.alpha is not None:
+        raise UsageError(f"--alpha is the order of --objective renyi, not of {name}: leave it out")
+    if name == "stl" and config.kl == "analytic":
+        raise UsageError(
+            "--objective stl leaves out the score of log q(z), and a closed-form KL has none: set --kl to sampled, or "
+            "take --objective elbo"
+        )
+    if config.free_bits and config.free_nats:
+        raise UsageError("--free-bits counts each dimension and --free-nats all of them together: set one of them to 0")
+    if config.kl_cycles > 1 and not config.kl_warmup:
+        raise UsageError(
+            f"--kl-cycles {config.kl_cycles} repeats the KL warm-up, and there is none: give --kl-warmup, the epochs "
+            f"of each cycle in which the KL weight grows"
+        )
+
+
+def require_closed_form(pair: Pair, batch: Sequence[Tensor]) -> None:
+    """Raises UsageError where no latent site of the pair has a KL in closed form, with the reason for each.
+
+    Leaves torch's generator as it was.
+    """
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, batch[0].device):
+        p, q = traces(pair, batch)
+        latent, prior, allowed = sites(q, observed=False), sites(p, observed=False), closed_form(p, q)
+        known = {name: divergence(latent[name]["fn"], prior[name]["fn"]) is not None for name in allowed}
+    if any(known.values()):
+        return
+    drawn, written, reasons = list(latent), list(prior), []
+    for name, site in latent.items():
+        why = f"{called(site['fn'])} against {called(prior[name]['fn'])}"
+        if name not in allowed:
+            late = sorted(set(written[: written.index(name)]) - set(drawn[: drawn.index(name)]))
+            why = f"its prior may depend on {late}, which the guide draws after it"
+        reasons.append(f"site '{name}' ({why})")
+    if not reasons:
+        raise UsageError("the pair has no latent site, so no KL term: take --kl sampled")
+    raise UsageError(f"the pair has no closed-form KL for {' and '.join(reasons)}: take --kl sampled")

@@ -1,13 +1,11 @@
 """The rate of a latent site: log q(z) - log p(z), sampled or in closed form, in all or for each dimension."""
 
-import contextlib
-
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
-from torch.distributions import Distribution, Independent, kl_divergence
 
+from pyrovae.svi.divergence import base, divergence
 from pyrovae.traces import Site, sites
 
 
@@ -25,18 +23,11 @@ def closed_form(p: poutine.Trace, q: poutine.Trace) -> set[str]:
     }
 
 
-def base(distribution: Distribution) -> Distribution:
-    """What is left of a distribution without `to_event`."""
-    while isinstance(distribution, Independent):
-        distribution = distribution.base_dist
-    return distribution
-
-
 def rate(q: Site, p: Site, closed: bool) -> Tensor:
     """Nats, as the site's log_prob: the KL divergence where `closed` and known, else log q(z) - log p(z)."""
-    if closed:
-        with contextlib.suppress(NotImplementedError):
-            return scale_and_mask(kl_divergence(q["fn"], p["fn"]), q["scale"], q["mask"])
+    value = divergence(q["fn"], p["fn"]) if closed else None
+    if value is not None:
+        return scale_and_mask(value, q["scale"], q["mask"])
     return q["log_prob"] - p["log_prob"]
 
 
@@ -46,10 +37,7 @@ def rate_by_dim(q: Site, p: Site, closed: bool) -> Tensor | None:
     q_base, p_base = base(q["fn"]), base(p["fn"])
     if dims == 0 or q_base.event_shape or p_base.event_shape:
         return None
-    value = None
-    if closed:
-        with contextlib.suppress(NotImplementedError):
-            value = kl_divergence(q_base, p_base)
+    value = divergence(q_base, p_base) if closed else None
     if value is None:
         value = q_base.log_prob(q["value"]) - p_base.log_prob(p["value"])
     mask = q["mask"]

@@ -1,0 +1,52 @@
+"""The variational Renyi bound of K samples."""
+
+import math
+
+from torch import Tensor, nn
+
+from pyrovae.errors import UsageError
+from pyrovae.pair import Pair
+from pyrovae.svi.elbo import Terms
+from pyrovae.svi.weights import weigh
+from pyrovae.traces import traces
+
+NEAR = 1e-3
+"""Orders closer to 1 than this are those of the ELBO: the bound is log K plus a small number, over a small number."""
+
+
+class Renyi(nn.Module):
+    """-1/(1 - alpha) log 1/K sum_k (p(x, z_k) / q(z_k | x))^(1 - alpha) for each datum, summed over the batch.
+
+    alpha = 0 is the bound of IWAE, alpha towards 1 the ELBO; it falls with alpha. With many samples it is below
+    log p(x) for alpha > 0 and above it for alpha < 0; towards minus infinity the largest weight is left, towards
+    infinity the smallest. Terms are those of the ELBO (means over the K samples), but for the loss. `pyro.factor` in
+    the guide is added to the loss and is no part of the weights.
+
+    Yingzhen Li, Richard E. Turner: Renyi Divergence Variational Inference. NeurIPS 2016.
+
+    Args:
+        pair: what is trained.
+        particles: K.
+        alpha: the order, not 1.
+
+    Raises:
+        UsageError: for alpha = 1.
+    """
+
+    def __init__(self, pair: Pair, particles: int, alpha: float) -> None:
+        super().__init__()
+        if abs(alpha - 1) < NEAR:
+            raise UsageError(f"the Renyi bound of order alpha = {alpha:g} is the ELBO: take --objective elbo")
+        self.pair = pair
+        self.particles = particles
+        self.alpha = alpha
+
+    def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:
+        """`kl_weight` and `fraction` are those of the ELBO, and have no meaning here."""
+        p, q = traces(self.pair, batch, self.particles)
+        weight, terms = weigh(p, q, batch, self.particles)
+        power = 1 - self.alpha
+        # The weight that counts most is taken out first, so that a large power does not overflow.
+        most = (weight.amax(0) if power > 0 else weight.amin(0)).detach()
+        mean = (power * (weight - most)).logsumexp(0) - math.log(self.particles)
+        return terms._replace(loss=terms.loss - (most + mean / power).sum())
