@@ -5,8 +5,10 @@ import json
 
 import pytest
 import torch
+from click.testing import CliRunner
+from conftest import linear
 
-from benchmarks import loglik, measure, setting
+from benchmarks import gradients, loglik, measure, setting
 from benchmarks.peers import by_hand, ours, pyro_svi
 from pyrovae import evaluation
 
@@ -74,3 +76,36 @@ def test_the_limit_takes_the_products_of_a_step():
     for limit in by_hand.limits(SMALL):
         limit.run(1)
     loglik.limit(10, one_dnn=False).run(2)
+
+
+def test_the_spread_of_vectors_is_that_of_torch():
+    vectors = 3 + torch.randn(200, 7, dtype=torch.float64) * torch.arange(1, 8)
+    moments = gradients.Moments()
+    for vector in vectors:
+        moments.add(vector)
+    variance, signal = moments.spread()
+    assert variance == pytest.approx(vectors.var(0).mean().item())
+    squares = vectors.mean(0).square().sum() - vectors.var(0).sum() / 200
+    assert signal == pytest.approx((squares / vectors.var(0).sum()).sqrt().item())
+    quiet = gradients.Moments()
+    for _ in range(3):
+        quiet.add(torch.ones(2))
+    assert quiet.spread().variance == 0
+
+
+def test_gradients_of_the_guide_have_no_noise_at_the_posterior():
+    exact = linear()
+    found = {name: gradients.measured(exact.pair, [exact.x], name, 2, 10) for name in ("elbo", "stl", "dreg")}
+    assert found["elbo"].guide.variance > 1e-3
+    assert found["stl"].guide.variance < 1e-18
+    assert found["dreg"].guide.variance < 1e-18
+    assert found["elbo"].model == pytest.approx(found["stl"].model)
+
+
+def test_gradients_are_printed_and_written(tmp_path):
+    path = tmp_path / "found.json"
+    command = ["--epochs", "1", "--draws", "3", "--batch", "5", "--particles", "1", "--json", str(path)]
+    CliRunner().invoke(gradients.main, command, catch_exceptions=False)
+    rows = json.loads(path.read_text())["rows"]
+    assert [(row["K"], row["name"]) for row in rows] == [(1, "elbo"), (1, "elbo, analytic KL"), (1, "stl")]
+    assert rows[0]["guide"]["variance"] > 0

@@ -46,7 +46,5 @@ class Renyi(nn.Module):
         p, q = traces(self.pair, batch, self.particles)
         weight, terms = weigh(p, q, batch, self.particles)
         power = 1 - self.alpha
-        # The weight that counts most is taken out first, so that a large power does not overflow.
-        most = (weight.amax(0) if power > 0 else weight.amin(0)).detach()
-        mean = (power * (weight - most)).logsumexp(0) - math.log(self.particles)
-        return terms._replace(loss=terms.loss - (most + mean / power).sum())
+        bound = ((power * weight).logsumexp(0) - math.log(self.particles)) / power
+        return terms._replace(loss=terms.loss - bound.sum())
