@@ -33,7 +33,8 @@ def slots_of(trace: poutine.Trace) -> dict[str, Slot]:
         if not site["value"].is_floating_point() or support(site["fn"]).is_discrete:
             raise PyrovaeError(f"site '{name}' is discrete: HMC needs gradients; take --method is")
         try:
-            shape = transform(site["fn"]).inverse_shape(site["fn"].event_shape)
+            # With its left dims, which bounds that are tensors have, too.
+            shape = transform(site["fn"]).inverse_shape(site["value"].shape)[len(site["fn"].batch_shape) :]
         except NotImplementedError:
             raise PyrovaeError(
                 f"site '{name}' has the support {support(site['fn'])}, which torch maps to no real numbers, and HMC "
