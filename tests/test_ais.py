@@ -359,6 +359,16 @@ def test_every_guide_is_a_start(monkeypatch, guide):
     assert (found.log_likelihood - other.log_likelihood).abs().mean() < 1
 
 
+def test_dropout_is_off_while_scoring(monkeypatch):
+    monkeypatch.setattr(annealing, "PILOT", 3)
+    tried = case("textvae", word_dropout=0.9)
+    for score, name in ((ais, "log_likelihood"), (bdmc, "upper")):
+        trained, scored = (
+            getattr(score(tried.pair().train(mode), tried.batch, 1, 1, 1), name) for mode in (True, False)
+        )
+        assert torch.equal(trained, scored)
+
+
 def test_same_seed_same_numbers_and_nothing_is_moved():
     tried = case("vae")
     pair = tried.pair().train()
@@ -421,11 +431,23 @@ def test_a_constrained_latent_is_lowered(monkeypatch):
     assert [(engine.tier, engine.reason) for engine in seen] == [("traced", "")]
 
 
-def test_calls_are_counted_for_each_shape():
-    """A piece runs the pilot with its first chains, and the path with all of them."""
-    one = linear(n=7)
+def test_chains_that_do_not_fit_at_once_go_one_part_after_the_other(monkeypatch):
+    """The pilot runs with the first part of each piece; calls are counted for each shape, to know what is worth."""
+    pieces = lambda one, n, *rest: [chunks.Piece(rows, 2) for rows in torch.arange(n).split(4)]  # noqa: E731
+    monkeypatch.setattr(annealing, "pieces", pieces)
+    one, pilot = linear(n=7), annealing.WARM + annealing.PILOT
     run = annealing.Annealing(one.pair, [one.x], 11, 5, 2, "prior", 2, progress(False), None, False, "a test")
-    assert run.calls == {(5, 7): 2 * (2 * 11 + annealing.WARM + annealing.PILOT)}
+    assert run.calls == {
+        (2, 4): 2 * (2 * 11 + pilot + 2 * 11),
+        (1, 4): 2 * 2 * 11,
+        (2, 3): 2 * (2 * 11 + pilot + 2 * 11),
+        (1, 3): 2 * 2 * 11,
+    }
+    with torch.no_grad():
+        for piece, part in run:
+            weights, _ = run.forward(piece, part, torch.full((11, len(piece.rows)), 0.1, dtype=torch.float64))
+            assert weights.shape == (5, len(piece.rows))
+            assert len(weights.unique()) == weights.numel()  # each chain is its own
 
 
 def discrete():
