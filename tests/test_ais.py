@@ -11,7 +11,7 @@ from conftest import GUIDES, VARIANTS, case, linear
 from torch import nn
 
 from pyrovae import Pair, PyrovaeError, UsageError
-from pyrovae.evaluation import ais, annealing, bdmc, chunks
+from pyrovae.evaluation import ais, annealing, bdmc, bridge, chunks
 from pyrovae.progress import progress
 
 FEW = {"steps": 20, "leapfrog": 4}
@@ -296,7 +296,7 @@ def test_simulated_data_follow_the_model_and_keep_their_conditions():
 
 
 def test_temperatures_rise_from_0_to_1_densest_at_the_ends():
-    b = annealing.temperatures(9)
+    b = bridge.temperatures(9)
     assert (b[0].item(), b[-1].item(), len(b)) == (0.0, 1.0, 11)
     steps = b.diff()
     torch.testing.assert_close(steps, steps.flip(0))

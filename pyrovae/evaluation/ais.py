@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.annealing import Annealing, Start, require_annealable
+from pyrovae.evaluation.annealing import Annealing, require_annealable
+from pyrovae.evaluation.bridge import Start
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress

@@ -1,31 +1,24 @@
-"""The path of densities from the prior or the guide to the posterior, and chains that are annealed along it."""
+"""Chains that are annealed along the path from the prior or the guide to the posterior."""
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, interpolate
 
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
+from pyrovae.evaluation.bridge import Bridge, Start, temperatures
 from pyrovae.evaluation.chunks import Piece, bytes_of, device_of, even, pieces, precise
 from pyrovae.evaluation.hmc import Point, evaluate, leap, move
-from pyrovae.evaluation.unconstrained import Unconstrained, flatten, slots_of
 from pyrovae.lowering import Engine, lower
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
-from pyrovae.traces import Structure, draw, particles, require_per_datum, sites, traces
-
-Start = Literal["prior", "guide"]
-"""Where the chains begin, at temperature 0."""
-
-SHARPNESS = 4.0
-"""Of the sigmoidal schedule (Wu et al. 2017): temperatures lie denser near both ends."""
+from pyrovae.traces import Structure, require_per_datum
 
 ACCEPTANCE = 0.65
 """What step sizes are adapted to."""
@@ -42,76 +35,6 @@ PILOT, SHARE, SMOOTH = 50, 10, 9
 
 LOWERED_TOLERANCE = 1e-4
 """Relative difference between compiled and eager densities and gradients, at most."""
-
-
-def temperatures(steps: int) -> Tensor:
-    """0 = b_0 < b_1 < .. < b_steps < b_(steps + 1) = 1, in double precision (Wu et al. 2017)."""
-    rises = torch.sigmoid(SHARPNESS * torch.linspace(-1, 1, steps + 2, dtype=torch.float64))
-    return (rises - rises[0]) / (rises[-1] - rises[0])
-
-
-class Bridge:
-    """Densities f_b over the latents of a pair, in unconstrained space, for temperatures b from 0 to 1.
-
-        start "prior":  log f_b = log p(z) + b log p(x | z)
-        start "guide":  log f_b = (1 - b) log q(z | x) + b log p(x, z)
-
-    Both are a(b) * first + b * second (`pyrovae.evaluation.hmc.Point`), so that a point knows them for all b.
-
-    Args:
-        pair: any pair whose sites all stand in the plate "data".
-        batch: some data.
-        start: "prior" or "guide".
-
-    Raises:
-        PyrovaeError: where HMC cannot move its latents.
-    """
-
-    def __init__(self, pair: Pair, batch: Sequence[Tensor], start: Start) -> None:
-        self.pair = pair
-        self.start = start
-        with torch.no_grad():
-            self.slots = slots_of(draw(pair.model, batch))
-
-    def densities(self, u: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
-        """u (C, B, D) -> first and second (C, B), nats."""
-        unconstrained = Unconstrained(self.slots, u)
-        p = poutine.trace(unconstrained(particles(self.pair.model, len(u)))).get_trace(*batch)
-        p.compute_log_prob()
-        latent, observed = _total(p, u, False), _total(p, u, True)
-        if self.start == "prior":
-            return latent + unconstrained.log_det, observed
-        values = {name: site["value"] for name, site in sites(p, observed=False).items()}
-        q = draw(particles(self.pair.guide, len(u)), batch, values)
-        q.compute_log_prob()
-        return _total(q, u, False) + unconstrained.log_det, latent + observed + unconstrained.log_det
-
-    def drawn(self, chains: int, batch: Sequence[Tensor]) -> Tensor:
-        """u (C, B, D) at temperature 0, exactly."""
-        if self.start == "prior":
-            return flatten(draw(particles(self.pair.model, chains), batch), self.slots)
-        return flatten(traces(self.pair, batch, chains)[0], self.slots)
-
-    def at(self, values: Mapping[str, Tensor], chains: int, batch: Sequence[Tensor]) -> Tensor:
-        """u (C, B, D) of latents (B, *event), the same for each chain."""
-        wide = {name: value.expand(chains, *value.shape) for name, value in values.items()}
-        return flatten(draw(particles(self.pair.model, chains), batch, wide), self.slots)
-
-    def first_share(self, b: Tensor) -> Tensor:
-        """a(b)."""
-        return torch.ones_like(b) if self.start == "prior" else 1 - b
-
-    def slope(self, point: Point) -> Tensor:
-        """d log f_b / db, (C, B), which is the same for all b."""
-        return point.second if self.start == "prior" else point.second - point.first
-
-
-def _total(trace: poutine.Trace, u: Tensor, observed: bool) -> Tensor:
-    """Sum of the log-probabilities of the observed or of the latent sites, (C, B)."""
-    total = u.new_zeros(u.shape[:-1])
-    for site in sites(trace, observed).values():
-        total = total + site["log_prob"]
-    return total
 
 
 class Annealing:
@@ -134,8 +57,7 @@ class Annealing:
         what: what it is called in notes.
 
     Raises:
-        PyrovaeError: where the pair has no weight of its own for each datum, or HMC cannot move its latents.
-        UsageError: for a number below 1, or another start.
+        PyrovaeError: where HMC cannot move its latents; the rest is refused by `require_annealable` before.
     """
 
     def __init__(
@@ -172,7 +94,7 @@ class Annealing:
                 moves = runs * steps + (0 if index else WARM + self.pilot_steps)
                 self.calls[k, len(piece.rows)] += moves * leapfrog
         self.engines: dict[tuple[int, int], Engine] = {}
-        self.b = temperatures(steps).to(self.device, precise(self.device))
+        self.b = self._ladder(steps)
         parts = sum(len(self.parts(piece)) for piece in self.cut)
         # One more for each piece: its figures.
         show.start(what, total=len(self.cut) * (WARM + self.pilot_steps + 1) + parts * runs * steps)
@@ -220,7 +142,7 @@ class Annealing:
         """Step sizes (steps, B): adapted along a coarser ladder by chains of their own, smoothed and interpolated."""
         point = self._evaluate(self.bridge.drawn(self.parts(piece)[0], part), part)
         log_size = point.u.new_full((first_dim(part),), math.log(FIRST_STEP))
-        b, found = temperatures(self.pilot_steps).to(self.b), []
+        b, found = self._ladder(self.pilot_steps), []
         for t in (*[1] * WARM, *range(1, self.pilot_steps + 1)):
             point, taken = self._move(point, log_size.exp(), b[t], part)
             log_size = log_size + GAIN * (taken.mean(0) - ACCEPTANCE)
@@ -228,6 +150,9 @@ class Annealing:
         ladder = torch.stack(found[WARM:], -1).unsqueeze(0)  # (1, B, pilot_steps)
         smooth = avg_pool1d(ladder, SMOOTH, stride=1, padding=SMOOTH // 2, count_include_pad=False)
         return interpolate(smooth, self.steps, mode="linear").squeeze(0).T.exp()
+
+    def _ladder(self, steps: int) -> Tensor:
+        return temperatures(steps).to(precise(self.device)).to(self.device)
 
     def _evaluate(self, u: Tensor, part: Sequence[Tensor]) -> Point:
         with backward_in_eval(self.pair, self.device):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.ais import effective, log_mean, over_data
-from pyrovae.evaluation.annealing import Annealing, Start, require_annealable
+from pyrovae.evaluation.annealing import Annealing, require_annealable
+from pyrovae.evaluation.bridge import Start
 from pyrovae.evaluation.chunks import MOST_DATA, device_of, precise
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress, progress
