@@ -1,38 +1,60 @@
 """`pyrovae evaluate`: all scores of a run."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
-from pyrovae.cli._runs import limit_option, on_run, seed_option, split_option
+from pyrovae.cli._runs import limit_option, on_run, open_run, seed_option, split_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
+
+OPENS = ("device", "trust", "data_root")
+"""The options by which RUN is opened, and the baseline with it."""
 
 
 @click.command(
     epilog="""\b
 Examples:
-  pyrovae evaluate runs/cvae-digits
-  pyrovae evaluate runs/cvae-digits --split valid --samples 1000 --json"""
+  pyrovae evaluate runs/cvae-digits --split valid --samples 1000 --json
+  pyrovae evaluate runs/textvae-pydoc --baseline runs/without-z"""
 )
 @split_option
 @click.option(
     "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Importance samples a datum."
+)
+@click.option(
+    "--baseline",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Another run on the same data: the paired difference of the log-likelihoods, as of `textvae --no-z`.",
 )
 @limit_option
 @seed_option
 @json_option
 @debug_option
 @on_run
-def command(run: "Run", split: str, samples: int, limit: int | None, seed: int, as_json: bool) -> None:
-    """Score a run: ELBO, distortion, rate by site and dimension, active units, log-likelihood; nats a datum."""
+@click.pass_context
+def command(
+    ctx: click.Context,
+    run: "Run",
+    split: str,
+    samples: int,
+    baseline: Path | None,
+    limit: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Score a run: ELBO, distortion, rate, log-likelihood, what z carries and whether that is well; nats a datum."""
     from pyrovae.progress import progress
 
     with progress() as show:
-        scores = run.evaluate(samples, split, limit, seed, show)  # type: ignore[arg-type]
+        beside = None if baseline is None else open_run(baseline, *(ctx.params[name] for name in OPENS))
+        scores = run.evaluate(samples, split, limit, seed, show, beside)  # type: ignore[arg-type]
     if as_json:
         return print_json(scores)
     rows = [
@@ -50,4 +72,35 @@ def command(run: "Run", split: str, samples: int, limit: int | None, seed: int, 
         by_dim = sites["rate_by_dim"][name]
         if by_dim is not None:
             rows.append(("  by dimension", " ".join(f"{value:.2f}" for value in sorted(by_dim, reverse=True))))
-    return print_table(("", ""), rows)
+    rows += latent_rows(scores["latents"], run.pair.inputs)
+    print_table(("", ""), rows)
+    if "baseline" in scores:
+        click.echo(scores["baseline"]["verdict"])
+    return click.echo(" ".join(scores["diagnosis"]))
+
+
+def latent_rows(latents: Mapping[str, Any], inputs: Sequence[str]) -> list[tuple[str, str]]:
+    """What the latents carry, as rows of the table."""
+    found, swap = latents["information"], latents["swap"]
+    if found is None:
+        return []
+    data = inputs[0] if len(inputs) == 1 else f"({', '.join(inputs)})"
+    taken = f"cap log {found['num_data']} = {found['cap']:.2f}, {found['draws']} draws of z"
+    low, high = latents["marginal_kl_lower"], latents["marginal_kl"]
+    least = "" if low is None else f"at least {low:.3f} and "
+    rows = [
+        (
+            "information",
+            f"{found['nats']:.3f} nats, I({data}; z), standard error {found['standard_error']:.2g} ({taken})",
+        )
+    ]
+    if latents["conditional_prior"]:
+        rows.append(("aggregate", "KL(q(z) || p(z)) is not defined: the prior depends on the condition"))
+    else:
+        rows.append(("aggregate", f"{least}at most {high:.3f} nats, KL(q(z) || p(z)) = rate - information"))
+    far = "; ".join(latents["worst"])
+    rows.append(("  moments", far or "in each dimension, mean and deviation are near those of the prior"))
+    if swap is not None:
+        error = f"{swap['standard_error']:.2g}"
+        rows.append(("swapped z", f"{swap['nats']:.3f} nats less log p(x|z), standard error {error}"))
+    return rows

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyrovae import baseline as baselines
 from pyrovae import evaluation, files, generate, registry, store
 from pyrovae._version import __version__
 from pyrovae.data import DataConfig, Field, sources
@@ -169,18 +170,45 @@ class Run:
         limit: int | None = None,
         seed: int = 0,
         show: Progress | None = None,
+        baseline: Run | None = None,
     ) -> dict[str, Any]:
-        """ELBO, distortion, rate in all and for each site and dimension, active units, log-likelihood; nats a datum."""
+        """All scores of a split, in nats a datum.
+
+        ELBO, distortion, rate in all and for each site and dimension, active units (`sites`), what the latents carry
+        (`latents`: mutual information, marginal KL, swap, moments; see `pyrovae.evaluation.Usage`), what that means
+        (`diagnosis`, sentences), the log-likelihood, and with a `baseline`, a run on the same data, the paired
+        difference of the two log-likelihoods (`baseline`; see `pyrovae.baseline.difference`).
+
+        Raises:
+            PyrovaeError: where the baseline scores other data.
+        """
+        if baseline is not None:
+            baselines.require_comparable(self, baseline, split, limit)
         batch = self.split(split, limit)
         scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed)
-        scores["sites"] = evaluation.diagnose(self.pair, batch, seed=seed).summary()
+        found = evaluation.diagnose(self.pair, batch, seed=seed)
+        usage = evaluation.usage(self.pair, batch, sum(found.rate.values()), seed)
+        scores["sites"] = found.summary()
         scores["active_units"] = sum(scores["sites"]["active_units"].values())
-        scores |= self.log_likelihood(samples, split, limit, seed=seed, show=show).summary()
+        scores["latents"] = usage.summary()
+        scores["diagnosis"] = evaluation.diagnosis(evaluation.Figures.of(found, usage), self.options())
+        likelihood = self.log_likelihood(samples, split, limit, seed=seed, show=show)
+        scores |= likelihood.summary()
+        if baseline is not None:
+            other = baseline.log_likelihood(samples, split, limit, seed=seed, show=show)
+            own = likelihood.log_likelihood
+            scores["baseline"] = baselines.difference(self, baseline, own, other.log_likelihood)
         if self.vocabulary is not None:
             words = int(batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum())
             scores["words"] = words  # <eos> counted, padding not
             scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / words))
         return scores
+
+    def options(self) -> dict[str, Any] | None:
+        """The options of the model and of its training, by name; None for a pair that was handed over in Python."""
+        if self.recipe.options is None:
+            return None
+        return {**self.recipe.training.model_dump(), **self.recipe.options.model_dump()}
 
     def sample(self, n: int = 16, seed: int = 0, **given: Any) -> Tensor | list[str]:
         """Draws from p: E[x | z] for pixels (n, *shape), sentences for text; `given` fixes conditions or latents: y=3.

@@ -1,26 +1,39 @@
-"""Scores of a trained pair, from its traces alone."""
-
+"""Scores of a trained pair, from pyrovae.evaluation.aggregate import Aggregate, aggregate
 from pyrovae.evaluation.ais import AIS, ais
 from pyrovae.evaluation.bdmc import Sandwich, bdmc
+from pyrovae.evaluation.diagnosis import Figures, diagnosis
 from pyrovae.evaluation.diagnostics import Diagnostics, diagnose, posterior_moments
 from pyrovae.evaluation.elbo import elbo
 from pyrovae.evaluation.gap import Gap, gap
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
+from pyrovae.evaluation.information import Information, mutual_information
 from pyrovae.evaluation.refit import Refitted, refit
+from pyrovae.evaluation.swap import Swap, swap_loss
+from pyrovae.evaluation.usage import Usage, usage
 
 __all__ = [
     "AIS",
+    "Aggregate",
     "Diagnostics",
+    "Figures",
     "Gap",
+    "Information",
     "LogLikelihood",
     "Refitted",
     "Sandwich",
+    "Swap",
+    "Usage",
+    "aggregate",
     "ais",
     "bdmc",
     "diagnose",
+    "diagnosis",
     "elbo",
     "gap",
     "log_likelihood",
+    "mutual_information",
     "posterior_moments",
     "refit",
+    "swap_loss",
+    "usage",
 ]

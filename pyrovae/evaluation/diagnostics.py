@@ -88,17 +88,17 @@ def posterior_moments(
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
         for part in rows([tensor.to(device) for tensor in batch], batch_size or data_at_once(pair, batch)):
             latent = sites(draw(pair.guide, part), observed=False)
-            known = {name: _moments(site) for name, site in latent.items()}
+            known = {name: moments(site) for name, site in latent.items()}
             if len(latent) > 1 or None in known.values():
                 latent = sites(draw(particles(pair.guide, DRAWS), part), observed=False)
                 known = {name: _over_draws(site) for name, site in latent.items()}
-            for name, moments in known.items():
-                assert moments is not None
-                found.setdefault(name, []).append(tuple(moment.cpu() for moment in moments))  # type: ignore[arg-type]
+            for name, these in known.items():
+                assert these is not None
+                found.setdefault(name, []).append(tuple(moment.cpu() for moment in these))  # type: ignore[arg-type]
     return {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in found.items()}  # type: ignore[misc]
 
 
-def _moments(site: Site) -> tuple[Tensor, Tensor, Tensor] | None:
+def moments(site: Site) -> tuple[Tensor, Tensor, Tensor] | None:
     """Mean, scale and 0 where the family knows them."""
     try:
         mean, scale = site["fn"].mean, site["fn"].stddev
@@ -109,7 +109,7 @@ def _moments(site: Site) -> tuple[Tensor, Tensor, Tensor] | None:
 
 def _over_draws(site: Site) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, scale and the variance of the mean over the first dim, that of the draws."""
-    known = _moments(site)
+    known = moments(site)
     if known is None:
         mean = site["value"].to(torch.get_default_dtype())
         within = torch.zeros_like(mean)

@@ -1,0 +1,119 @@
+"""A run beside another on the same data: the paired difference of their log-likelihoods."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pyrovae.data.dataset import Split
+from pyrovae.errors import PyrovaeError
+from pyrovae.evaluation.chunks import device_of
+from pyrovae.seeding import seeded
+from pyrovae.traces import draw, evaluating, sites, structure, unvalidated
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
+
+ERRORS = 2.0
+"""Standard errors from which a difference is called one: about 5 % of the differences that are none exceed it."""
+
+
+def require_comparable(run: Run, baseline: Run, split: Split, limit: int | None = None) -> None:
+    """Raises PyrovaeError where the two runs do not score the same data, drawn alike, in the same measure."""
+    ours, theirs = run.description.get("fingerprint"), baseline.description.get("fingerprint")
+    who = _name(baseline)
+    if ours != theirs:
+        raise PyrovaeError(
+            f"{who} was trained on other data (fingerprint {str(theirs)[:12]}, this run has {str(ours)[:12]}): "
+            f"compare runs on the same data with the same data options"
+        )
+    scored, other = _scored(run, split, limit), _scored(baseline, split, limit)
+    if set(scored) != set(other):
+        raise PyrovaeError(
+            f"{who} generates {', '.join(other)}, this run {', '.join(scored)}: compare runs that generate the same"
+        )
+    for name, (values, discrete) in scored.items():
+        against, theirs_discrete = other[name]
+        if values.shape != against.shape or not torch.equal(values.cpu(), against.cpu()):
+            raise PyrovaeError(
+                f"the {name} of the {split} split is not the same in {who}, though the files are: "
+                f"fit both with the same --data-seed, --binarize and --image-size"
+            )
+        if discrete != theirs_discrete:
+            raise PyrovaeError(
+                f"one of this run and {who} scores {name} by probabilities, the other by densities, which have no "
+                f"common measure: fit both with the same --likelihood"
+            )
+    mine, their = _given_parts(run, split, limit), _given_parts(baseline, split, limit)
+    if set(mine) != set(their) or any(not torch.equal(mine[name], their[name]) for name in mine):
+        raise PyrovaeError(
+            f"this run and {who} do not score the same part of each image: fit both with the same --condition and "
+            f"--quadrants"
+        )
+
+
+def difference(run: Run, baseline: Run, own: Tensor, other: Tensor) -> dict[str, Any]:
+    """The mean of own - other, (N,) each, in nats a datum, with its standard error over the data, paired.
+
+    `verdict` is that in a sentence, which says whether z helps where only this run has latent sites.
+    """
+    delta = own.double() - other.double()
+    mean = delta.mean().item()
+    error = delta.std().item() / math.sqrt(len(delta)) if len(delta) > 1 else None
+    return {
+        "run": _name(baseline),
+        "log_likelihood": other.mean().item(),
+        "difference": mean,
+        "standard_error": error,
+        "num_data": len(delta),
+        "verdict": verdict(mean, error, _name(baseline), _has_latents(run) and not _has_latents(baseline)),
+    }
+
+
+def verdict(mean: float, error: float | None, name: str, only_z: bool) -> str:
+    """What a difference says, in a sentence.
+
+    Args:
+        mean: of the paired differences, nats a datum.
+        error: its standard error over the data; None for one datum.
+        name: the other run.
+        only_z: whether the other has no latent site, and this run has.
+    """
+    size = f"{abs(mean):.3f}" + ("" if error is None else f" +- {error:.3f}") + " nats a datum"
+    more = "; its figure is a lower bound, which more --samples may raise" if only_z else ""
+    if error is None or not abs(mean) > ERRORS * error:
+        why = "one datum has no standard error" if error is None else "less than two standard errors"
+        helps = "so z is not seen to help" if only_z else "so neither is seen to be better"
+        return f"This run and {name} differ by {size}, {why}, {helps}{more}."
+    if mean > 0:
+        return f"This run explains the data better than {name}, by {size}{': z helps' if only_z else ''}."
+    return f"{name} explains the data better than this run, by {size}{': z does not help' if only_z else ''}{more}."
+
+
+def _name(run: Run) -> str:
+    return "the baseline" if run.path is None else str(run.path)
+
+
+def _has_latents(run: Run) -> bool:
+    with seeded(0, device_of(run.pair)):
+        return bool(structure(run.pair, run.split("test", 2)).latent)
+
+
+def _scored(run: Run, split: Split, limit: int | None) -> dict[str, tuple[Tensor, bool]]:
+    """What is generated, by name, and whether it is scored by probabilities."""
+    batch = run.split(split, limit)
+    with torch.no_grad(), unvalidated(), evaluating(run.pair), seeded(0, device_of(run.pair)):
+        observed = sites(draw(run.pair.model, [tensor[:2] for tensor in batch]), observed=True)
+    return {
+        name: (batch[run.pair.inputs.index(name)], bool(site["fn"].support.is_discrete))
+        for name, site in observed.items()
+    }
+
+
+def _given_parts(run: Run, split: Split, limit: int | None) -> dict[str, Tensor]:
+    """The conditions that are a part of what is generated, which then is not scored."""
+    batch = dict(zip(run.pair.inputs, run.split(split, limit), strict=True))
+    return {name: tensor.cpu() for name, tensor in batch.items() if name in run.fields and run.fields[name].of}

@@ -1,0 +1,189 @@
+"""From the figures of a pair's latents to what they mean, in sentences that name the options that would help."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pyrovae.evaluation.aggregate import worst
+from pyrovae.evaluation.diagnostics import Diagnostics
+from pyrovae.evaluation.usage import Usage
+
+NOTHING = 0.1
+"""Nats a datum that count as none, for a rate and for a swap: a likelihood ratio of 1.1, which no picture shows."""
+
+NEAR_CAP = 1.0
+"""Nats below log N at which the estimate of I(x; z) says only "at least": at 1 a draw's own datum holds 1/e of the
+aggregate density there, so that its height is that of these N data and not of where they come from."""
+
+FAR = 3.0
+"""Nats of KL(q(z) || p(z)) from which samples of the prior differ visibly: e^3, so that about one of 20 draws of the
+prior falls where the data are."""
+
+ERRORS = 2.0
+"""Standard errors below which a loss is not told from none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """What a diagnosis is made from, in nats a datum, over all latent sites.
+
+    Attributes:
+        units: dimensions of all latent sites; 0 where there is none.
+        active: how many of them are active.
+        rate: KL(q(z | x) || p(z)), mean over the data.
+        swap: loss of log p(x | z) when latents are swapped; None where it is not known.
+        swap_error: its standard error.
+        conditional: whether the prior depends on a condition.
+        asleep: sites without an active unit, where others have some.
+        information: I(x; z), estimated.
+        cap: of that estimate, log N.
+        marginal_kl: lower and upper bound of KL(q(z) || p(z)); None where there is no one prior.
+        gap: sum over the dimensions of the KL between normals of the moments of q(z) and p(z).
+        worst: dimensions whose moments differ most, in words.
+    """
+
+    units: int
+    active: int = 0
+    rate: float = 0.0
+    swap: float | None = None
+    swap_error: float = 0.0
+    conditional: bool = False
+    asleep: tuple[str, ...] = ()
+    information: float = 0.0
+    cap: float = math.inf
+    marginal_kl: tuple[float, float] | None = None
+    gap: float = 0.0
+    worst: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: Diagnostics, usage: Usage) -> "Figures":
+        """From what `diagnose` and `usage` have found for the same data."""
+        if usage.information is None:
+            return cls(units=0)
+        lower, upper = usage.marginal_kl_lower, usage.marginal_kl
+        awake = found.active_units.values()
+        gaps = [gap for each in usage.aggregate.values() for gap in each.gap if math.isfinite(gap)]
+        return cls(
+            units=sum(found.units.values()),
+            active=sum(found.active_units.values()),
+            rate=sum(found.rate.values()),
+            swap=None if usage.swap is None else usage.swap.nats,
+            swap_error=0.0 if usage.swap is None else usage.swap.standard_error,
+            conditional=usage.conditional_prior,
+            asleep=tuple(name for name, active in found.active_units.items() if not active and any(awake)),
+            information=usage.information.nats,
+            cap=usage.information.cap,
+            marginal_kl=None if upper is None else (lower or 0.0, upper),
+            gap=sum(gaps),
+            worst=worst(usage.aggregate),
+        )
+
+
+def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> list[str]:
+    """One to three sentences: whether z is used, whether q(z) is near the prior, what the estimates cannot tell.
+
+    Args:
+        figures: what was found.
+        options: the options of the model and of its training with their values, by name; only these are advised.
+            None advises in words.
+    """
+    if figures.units == 0:
+        return ["This pair has no latent site, so there is no z to be used."]
+    if not math.isfinite(figures.rate):
+        return [
+            f"The rate is {figures.rate} nats, so nothing can be said of z: train again with a lower learning rate."
+        ]
+    unread = figures.swap is not None and figures.swap < max(NOTHING, ERRORS * figures.swap_error)
+    costs = "" if figures.swap is None else f" and swapping z between data costs {_nats(figures.swap)}"
+    if figures.rate < NOTHING and (unread or figures.swap is None):
+        return [f"z is not used: the rate is {_nats(figures.rate)}{costs}; try {_use(options)}."]
+    if figures.rate < NOTHING and figures.conditional:
+        # Latents of another datum carry its condition, too, so that a swap costs something all the same.
+        return [f"z says nothing beyond the condition: the rate is {_nats(figures.rate)}; try {_use(options)}."]
+    said = []
+    if unread:
+        said.append(
+            f"The model does not read z: the guide spends {_nats(figures.rate)} on it, {costs.removeprefix(' and ')}; "
+            f"train longer{_flag(options, 'epochs')} or try {_use(options)}."
+        )
+    else:
+        said.append(_used(figures, costs, options))
+    far = _far(figures, options)
+    if far:
+        said.append(far)
+    if figures.information > figures.cap - NEAR_CAP:
+        said.append(
+            f"I(x; z) is at least {figures.information:.2f} nats: the estimate is near its cap, log N = "
+            f"{figures.cap:.2f}, as the latents tell these data apart; only more data would show how far it goes."
+        )
+    return said
+
+
+def _used(figures: Figures, costs: str, options: Mapping[str, Any] | None) -> str:
+    text = f"z is used: {figures.active} of {figures.units} units are active, the rate is {_nats(figures.rate)}{costs}"
+    if figures.marginal_kl is not None and max(figures.marginal_kl[1], figures.gap) < FAR:
+        text += f", the aggregate posterior is within {_nats(figures.marginal_kl[1])} of the prior"
+    idle = figures.units - figures.active
+    if not idle:
+        return f"{text}."
+    if figures.active == 0:
+        return f"{text}; it carries little, as no posterior mean moves: for more, try {_use(options)}."
+    if figures.asleep:
+        return f"{text}; {' and '.join(figures.asleep)} without an active unit: to use it, try {_use(options)}."
+    wide = _flag(options, "latent_dim")
+    others = "the other one carries" if idle == 1 else f"the other {idle} carry"
+    return f"{text}; {others} nothing, which is no fault where z{wide} is wider than needed."
+
+
+def _far(figures: Figures, options: Mapping[str, Any] | None) -> str | None:
+    low, high = figures.marginal_kl or (0.0, 0.0)
+    least = max(low, figures.gap)
+    if least < FAR:
+        return None
+    where = f", most in {'; '.join(figures.worst)}" if figures.worst else ""
+    bounds = f"between {least:.2f} and {high:.2f}" if high > least else f"about {least:.2f}"
+    return (
+        f"The aggregate posterior is far from the prior, by {bounds} nats{where}, so samples from the prior will look "
+        f"unlike the data: train longer{_flag(options, 'epochs')}, or give the KL more weight{_more_weight(options)}."
+    )
+
+
+def _more_weight(options: Mapping[str, Any] | None) -> str:
+    if options is None or "beta" not in options or not _trains_elbo(options):
+        return ""
+    return f" (--beta {max(1.0, 2 * options['beta']) if options['beta'] != 1 else 2:g})"
+
+
+def _trains_elbo(options: Mapping[str, Any]) -> bool:
+    return options.get("objective", "elbo") == "elbo"
+
+
+def _use(options: Mapping[str, Any] | None) -> str:
+    """What makes a model use z."""
+    if options is None:
+        return "free bits, a KL weight that grows from 0 over the first epochs, or a weaker decoder"
+    found = []
+    if not _trains_elbo(options):
+        found.append("--objective elbo")
+    if options.get("beta", 1.0) > 1:
+        found.append(f"--beta 1 (it was {options['beta']:g})")
+    if "free_bits" in options:
+        found.append(f"--free-bits {max(0.1, 2 * options['free_bits']):g}")
+    if "kl_warmup" in options:
+        found.append(f"--kl-warmup {max(10.0, 2 * options['kl_warmup']):g}")
+    if "word_dropout" in options:
+        found.append(f"--word-dropout {min(0.9, max(0.3, 2 * options['word_dropout'])):g}")
+    size = "channels" if options.get("net") == "conv" else "hidden" if "hidden" in options else "widths"
+    if size in options:
+        found.append(f"a weaker decoder (--{size})")
+    return ", ".join(found) or "free bits or a weaker decoder"
+
+
+def _flag(options: Mapping[str, Any] | None, name: str) -> str:
+    """` (--latent-dim)` where there is such an option."""
+    return f" (--{name.replace('_', '-')})" if options and name in options else ""
+
+
+def _nats(value: float) -> str:
+    return f"{abs(value) if abs(value) < 0.005 else value:.2f} nats"
