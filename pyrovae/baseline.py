@@ -30,6 +30,10 @@ def require_comparable(run: Run, baseline: Run, split: Split, limit: int | None 
             f"{who} was trained on other data (fingerprint {str(theirs)[:12]}, this run has {str(ours)[:12]}): "
             f"compare runs on the same data with the same data options"
         )
+    if _words(run) != _words(baseline):
+        raise PyrovaeError(
+            f"{who} was trained on other words: compare runs on the same text with the same --tokenizer and vocabulary"
+        )
     scored, other = _scored(run, split, limit), _scored(baseline, split, limit)
     if set(scored) != set(other):
         raise PyrovaeError(
@@ -95,6 +99,10 @@ def verdict(mean: float, error: float | None, name: str, only_z: bool) -> str:
 
 def _name(run: Run) -> str:
     return "the baseline" if run.path is None else str(run.path)
+
+
+def _words(run: Run) -> str | None:
+    return None if run.vocabulary is None else run.vocabulary.to_json()
 
 
 def _has_latents(run: Run) -> bool:
