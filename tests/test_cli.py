@@ -110,10 +110,21 @@ def test_evaluate(name):
     assert set(found) > LIKELIHOOD
     assert set(found["sites"]["rate"]) == (set() if name == "words" else {"z"})
     assert ("perplexity" in found) == (name in TEXTS)
+    latents, diagnosis = found["latents"], " ".join(found["diagnosis"])
+    if name == "words":
+        assert latents["information"] is latents["swap"] is latents["marginal_kl"] is None
+    else:
+        assert latents["information"]["cap"] == pytest.approx(np.log(found["num_data"]))
+        assert latents["information"]["nats"] <= latents["information"]["cap"]
+        assert latents["swap"]["num_data"] == found["num_data"]
+        assert set(latents["aggregate"]) == {"z"}
+        assert (latents["marginal_kl"] is None) == latents["conditional_prior"] == (name in ("label", "quadrants"))
+    assert done("evaluate", name, "--samples", 2, *trust(name)).stdout.rstrip().endswith(diagnosis)
     table = done("evaluate", name, "--samples", 2, "--limit", 3, "--split", "valid", *trust(name)).stdout
     for words in ("ELBO", "distortion", "rate", "log-likelihood", "3 data"):
         assert words in table
-    assert ("units active" in table) == (name != "words")
+    for words in ("units active", "information", "swapped z", "aggregate", "moments"):
+        assert (words in table) == (name != "words")
 
 
 @pytest.mark.parametrize("command", ["sample", "reconstruct", "interpolate"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pyro
 import pyro.distributions as dist
@@ -11,7 +12,7 @@ from conftest import SMALL, case, linear, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError
+from pyrovae import Pair, PyrovaeError, registry
 from pyrovae.evaluation import Figures, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
 from pyrovae.evaluation import information as module
 from pyrovae.evaluation.aggregate import Aggregate, prior_depends_on_data, worst
@@ -305,7 +306,7 @@ def test_the_latents_are_looked_at_without_a_trace_left(name, guide):
     assert (first == other) == (name == "textvae-no-z")
 
 
-OPTIONS = {"beta": 1.0, "free_bits": 0.0, "kl_warmup": 0.0, "epochs": 5, "hidden": 9, "latent_dim": 20, "net": "mlp"}
+OPTIONS = {"beta": 1.0, "free_bits": 0.0, "kl_warmup": 0.0, "epochs": 20, "hidden": 9, "latent_dim": 20, "net": "mlp"}
 HEALTHY = Figures(
     units=20, active=20, rate=9.0, swap=30.0, swap_error=0.5, information=4.0, cap=7.0, marginal_kl=(0.5, 1.0)
 )
@@ -343,6 +344,7 @@ def test_only_options_that_there_are_and_that_would_change_something_are_advised
     assert "--channels" in said(OPTIONS | {"net": "conv", "channels": (3,)}, **collapsed)[0]
     assert "--widths" in said({"widths": (3,)}, **collapsed)[0]
     assert "--objective elbo" in said(OPTIONS | {"objective": "iwae"}, **collapsed)[0]
+    assert "--kl-warmup" not in said(OPTIONS | {"epochs": 5}, **collapsed)[0]  # it would not end
     (generic,) = said(None, **collapsed)
     assert "--" not in generic and "free bits" in generic
 
@@ -358,6 +360,9 @@ def test_part_of_the_units_is_no_fault_and_a_sleeping_site_is_one():
 def test_a_guide_that_speaks_to_nobody():
     (found,) = said(swap=0.02)
     assert found.startswith("The model does not read z: the guide spends 9.00 nats on it")
+    (unlike,) = said(swap=0.02, information=0.04)
+    assert "of a rate of 9.00 nats, 0.04 nats tell the data apart" in unlike
+    assert "--beta" not in said(swap=0.02, gap=9.0)[1]  # more weight would not make it read
     assert said(swap=0.9, swap_error=0.5)[0].startswith("The model does not read z")
     assert said(swap=1.1, swap_error=0.5)[0].startswith("z is used")
     assert said(rate=0.01, swap=5.0, conditional=True)[0].startswith("z says nothing beyond the condition")
@@ -378,6 +383,22 @@ def test_an_estimate_at_its_cap_says_so():
     assert "at least 6.50 nats: the estimate is near its cap, log N = 7.00" in found[1]
     assert len(said(information=5.9)) == 1
     assert len(said(information=6.5, marginal_kl=(4.0, 6.0))) == 3
+
+
+@pytest.mark.parametrize("model", [*SMALL, None])
+def test_every_option_that_is_named_is_one(model):
+    """The same figures for each model: what is advised is an option of `pyrovae fit --model MODEL`."""
+    options = None
+    known: set[str] = set()
+    if model is not None:
+        variant = registry.variant(model)
+        options = variant.training().model_dump() | variant.config().model_dump()
+        known = {f"--{name.replace('_', '-')}" for name in options}
+    figures = [{"rate": 0.0, "swap": 0.0}, {"swap": 0.0}, {"gap": 9.0}, {"active": 3}, {"information": 6.9}]
+    text = " ".join(sentence for changed in figures for sentence in said(options, **changed))
+    named = set(re.findall(r"--[a-z-]+", text))
+    assert named <= known
+    assert len(named) > 4 or model is None
 
 
 def test_figures_that_are_none():

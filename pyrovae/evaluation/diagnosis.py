@@ -98,6 +98,10 @@ def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> lis
     costs = "" if figures.swap is None else f" and swapping z between data costs {_nats(figures.swap)}"
     if figures.rate < NOTHING and (unread or figures.swap is None):
         return [f"z is not used: the rate is {_nats(figures.rate)}{costs}; try {_use(options)}."]
+    if figures.information < NOTHING and unread:
+        # A rate without information: q(z | x) is the same for all x, and not the prior.
+        text = f"z is not used: of a rate of {_nats(figures.rate)}, {_nats(figures.information)} tell the data apart"
+        return [f"{text}{costs}; train longer{_flag(options, 'epochs')} or try {_use(options)}."]
     if figures.rate < NOTHING and figures.conditional:
         # Latents of another datum carry its condition, too, so that a swap costs something all the same.
         return [f"z says nothing beyond the condition: the rate is {_nats(figures.rate)}; try {_use(options)}."]
@@ -109,7 +113,7 @@ def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> lis
         )
     else:
         said.append(_used(figures, costs, options))
-    far = _far(figures, options)
+    far = _far(figures, "" if unread else f", or give the KL more weight{_more_weight(options)}", options)
     if far:
         said.append(far)
     if figures.information > figures.cap - NEAR_CAP:
@@ -136,16 +140,16 @@ def _used(figures: Figures, costs: str, options: Mapping[str, Any] | None) -> st
     return f"{text}; {others} nothing, which is no fault where z{wide} is wider than needed."
 
 
-def _far(figures: Figures, options: Mapping[str, Any] | None) -> str | None:
+def _far(figures: Figures, advice: str, options: Mapping[str, Any] | None) -> str | None:
     low, high = figures.marginal_kl or (0.0, 0.0)
     least = max(low, figures.gap)
     if least < FAR:
         return None
-    where = f", most in {'; '.join(figures.worst)}" if figures.worst else ""
-    bounds = f"between {least:.2f} and {high:.2f}" if high > least else f"about {least:.2f}"
+    where = f", most in {figures.worst[0]}" if figures.worst else ""
+    bounds = f"between {least:.2f} and {high:.2f}" if high > 1.01 * least else f"about {least:.2f}"
     return (
         f"The aggregate posterior is far from the prior, by {bounds} nats{where}, so samples from the prior will look "
-        f"unlike the data: train longer{_flag(options, 'epochs')}, or give the KL more weight{_more_weight(options)}."
+        f"unlike the data: train longer{_flag(options, 'epochs')}{advice}."
     )
 
 
@@ -170,8 +174,9 @@ def _use(options: Mapping[str, Any] | None) -> str:
         found.append(f"--beta 1 (it was {options['beta']:g})")
     if "free_bits" in options:
         found.append(f"--free-bits {max(0.1, 2 * options['free_bits']):g}")
-    if "kl_warmup" in options:
-        found.append(f"--kl-warmup {max(10.0, 2 * options['kl_warmup']):g}")
+    warmup = max(10.0, 2 * options.get("kl_warmup", 0.0))
+    if "kl_warmup" in options and warmup <= (options.get("epochs") or math.inf):
+        found.append(f"--kl-warmup {warmup:g}")
     if "word_dropout" in options:
         found.append(f"--word-dropout {min(0.9, max(0.3, 2 * options['word_dropout'])):g}")
     size = "channels" if options.get("net") == "conv" else "hidden" if "hidden" in options else "widths"
