@@ -72,28 +72,26 @@ def command(
         by_dim = sites["rate_by_dim"][name]
         if by_dim is not None:
             rows.append(("  by dimension", " ".join(f"{value:.2f}" for value in sorted(by_dim, reverse=True))))
-    rows += latent_rows(scores["latents"], run.pair.inputs)
+    rows += latent_rows(scores["latents"], run.pair.inputs, scores["num_data"])
     print_table(("", ""), rows)
     if "baseline" in scores:
         click.echo(scores["baseline"]["verdict"])
     return click.echo(" ".join(scores["diagnosis"]))
 
 
-def latent_rows(latents: Mapping[str, Any], inputs: Sequence[str]) -> list[tuple[str, str]]:
+def latent_rows(latents: Mapping[str, Any], inputs: Sequence[str], scored: int) -> list[tuple[str, str]]:
     """What the latents carry, as rows of the table."""
     found, swap = latents["information"], latents["swap"]
     if found is None:
         return []
     data = inputs[0] if len(inputs) == 1 else f"({', '.join(inputs)})"
-    taken = f"cap log {found['num_data']} = {found['cap']:.2f}, {found['draws']} draws of z"
+    some = "" if found["num_data"] == scored else f" of {scored} data"
+    taken = f"cap log {found['num_data']} = {found['cap']:.2f}{some}, {found['draws']} draws of z"
     low, high = latents["marginal_kl_lower"], latents["marginal_kl"]
     least = "" if low is None else f"at least {low:.3f} and "
-    rows = [
-        (
-            "information",
-            f"{found['nats']:.3f} nats, I({data}; z), standard error {found['standard_error']:.2g} ({taken})",
-        )
-    ]
+    between = f"I({data}; {', '.join(latents['aggregate'])})"
+    error = f"{found['standard_error']:.2g}"
+    rows = [("information", f"{found['nats']:.3f} nats, {between}, standard error {error} ({taken})")]
     if latents["conditional_prior"]:
         rows.append(("aggregate", "KL(q(z) || p(z)) is not defined: the prior depends on the condition"))
     else:

@@ -382,6 +382,7 @@ def test_an_estimate_at_its_cap_says_so():
     found = said(information=6.5)
     assert "at least 6.50 nats: the estimate is near its cap, log N = 7.00" in found[1]
     assert len(said(information=5.9)) == 1
+    assert len(said(information=0.2, cap=math.log(3))) == len(said(information=0.2, cap=0.0)) - 1 == 1
     assert len(said(information=6.5, marginal_kl=(4.0, 6.0))) == 3
 
 

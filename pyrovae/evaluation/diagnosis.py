@@ -116,7 +116,7 @@ def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> lis
     far = _far(figures, "" if unread else f", or give the KL more weight{_more_weight(options)}", options)
     if far:
         said.append(far)
-    if figures.information > figures.cap - NEAR_CAP:
+    if figures.information > max(figures.cap - NEAR_CAP, figures.cap / 2):  # of few data the cap itself is small
         said.append(
             f"I(x; z) is at least {figures.information:.2f} nats: the estimate is near its cap, log N = "
             f"{figures.cap:.2f}, as the latents tell these data apart; only more data would show how far it goes."

@@ -18,9 +18,9 @@ class Usage:
 
     Attributes:
         information: I(x; z); None where there is no latent site.
-        marginal_kl: KL(q(z) || p(z)) = rate - I(x; z), not below 0, for the scored data as they are; for the
-            distribution they come from at most this. None where the prior depends on the data, as p(z | y) does: there
-            is no one p(z) then.
+        marginal_kl: KL(q(z) || p(z)) = rate - I(x; z), not below 0: that of the data as they are where I(x; z) is of
+            all of them, and an upper bound in expectation for the distribution they come from. None where the prior
+            depends on the data, as p(z | y) does: there is no one p(z) then.
         marginal_kl_lower: rate - the upper bound of I(x; z), not below 0.
         conditional_prior: whether the prior depends on the data.
         swap: the loss of log p(x | z) when latents go to another datum; None for one datum.
