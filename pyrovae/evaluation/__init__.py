@@ -1,4 +1,6 @@
-"""Scores of a trained pair, from pyrovae.evaluation.aggregate import Aggregate, aggregate
+"""Scores of a trained pair, from its traces alone."""
+
+from pyrovae.evaluation.aggregate import Aggregate, aggregate
 from pyrovae.evaluation.ais import AIS, ais
 from pyrovae.evaluation.bdmc import Sandwich, bdmc
 from pyrovae.evaluation.diagnosis import Figures, diagnosis
