@@ -75,21 +75,39 @@ def epochs(data: Dataset, config: TrainConfig) -> int:
 
 
 def shuffled(
-    columns: stream.Placed, size: int, device: torch.device, lengths: Tensor | None = None
+    columns: stream.Placed,
+    size: int,
+    device: torch.device,
+    lengths: Tensor | None = None,
+    generator: torch.Generator | None = None,
 ) -> Iterator[Columns]:
-    """The rows in a fresh order, in pieces of `size`, one of them short; drawn from torch's generator.
+    """The rows in a fresh order, in pieces of `size`, one of them short.
 
     With `lengths`, each piece holds rows of similar length: the order is cut into pools of `POOL` pieces, each pool is
     sorted, and its pieces come in a fresh order.
+
+    Args:
+        columns: as `stream.place` gives them.
+        size: rows a piece.
+        device: where the columns are.
+        lengths: of each row, (N,), on the CPU.
+        generator: of the order, on the CPU; None is torch's own.
     """
     n = min(len(column) for column in columns.values())
-    order = torch.randperm(n, device=device)
-    pieces = list(order.split(size))
+    order = torch.randperm(n, generator=generator)
+    sizes = [len(piece) for piece in order.split(size)]
     if lengths is not None:
-        pools = [pool[lengths[pool].argsort()] for pool in order.split(size * POOL)]
+        pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(size * POOL)]
         pieces = [piece for pool in pools for piece in pool.split(size)]
-        pieces = [pieces[i] for i in torch.randperm(len(pieces)).tolist()]
-    yield from stream.batches(columns, pieces)
+        pieces = [pieces[i] for i in torch.randperm(len(pieces), generator=generator).tolist()]
+        order, sizes = torch.cat(pieces), [len(piece) for piece in pieces]
+    yield from stream.batches(columns, order.to(device).split(sizes))
+
+
+def order_of(seed: int) -> torch.Generator:
+    """The generator of the order of the data, which nothing else draws from: two guides with other weights and other
+    noise see the same minibatches. It lies on the CPU, so that they are the same on every device."""
+    return torch.Generator().manual_seed(seed + 2**31)  # not the numbers that the weights come from
 
 
 def train(
@@ -100,7 +118,10 @@ def train(
     show: Progress,
     on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
 ) -> Trained:
-    """Trains a pair, which must stand on `device`; it ends with the last weights. Draws from torch's generators.
+    """Trains a pair, which must stand on `device`; it ends with the last weights.
+
+    Noise is drawn from torch's generators. The rows of each batch follow from `config.seed`, the size of the data and
+    that of a batch alone.
 
     Args:
         pair: model and guide.
@@ -120,8 +141,7 @@ def train(
     read = data.read_by(pair.inputs)
     stored = {name: column for name, column in data.columns["train"].items() if name in read}
     columns = stream.place(stored, device, data.workers)
-    lengths = data.lengths("train")
-    lengths = None if lengths is None else lengths.to(device)
+    lengths, order = data.lengths("train"), order_of(config.seed)
     first = data.batch(stream.take(columns, torch.arange(min(2, n), device=device)), pair.inputs)
     require_precision(config.precision, device)
     aim = objective(pair, first, config)
@@ -158,7 +178,8 @@ def train(
                 )
                 for i in range(done, done + steps)
             ]
-            train_elbo, mean_rate, distortion = one_pass(step, shuffled(columns, size, device, lengths), plan, n)
+            batches = shuffled(columns, size, device, lengths, order)
+            train_elbo, mean_rate, distortion = one_pass(step, batches, plan, n)
             seconds, run.skipped, done = time.perf_counter() - begun, int(optimizer.skipped.item()), done + steps
             held_out = elbo(pair, valid, at_once, config.seed)["elbo"]
             metrics = {
