@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae import data as data_package
-from pyrovae import devices, evaluation, files, gallery, registry, store
+from pyrovae import devices, evaluation, files, freezing, gallery, registry, store
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.chunks import evenly
@@ -26,18 +27,21 @@ from pyrovae.training import Trained, epochs, train
 
 
 def fit(
-    model: str | Pair | Callable[..., Pair],
+    model: str | Pair | Callable[..., Pair] | None = None,
     data: Any = None,
     guide: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    trust: bool = False,
     **settings: Any,
 ) -> Run:
     """Trains a pair by stochastic variational inference and scores it on the test split.
 
     run = pyrovae.fit("cvae", data="digits", guide="iaf", epochs=20, latent_dim=10)
     run = pyrovae.fit(pyrovae.Pair(Model(), Guide()), data=x, batch_size=100)
+    better = pyrovae.fit(guide="iaf", freeze_model="runs/cvae-digits")      # the model of that run, another guide
 
     Args:
         model: the name of a variant (`pyrovae models`), your own `my_model.py:MyVAE`, a function that gives a Pair,
@@ -47,6 +51,10 @@ def fit(
         out: the run directory; None writes nothing (`run.save(path)` does, later).
         overwrite: replace the run that is in `out`.
         show: where progress goes; None is stderr, False is nowhere.
+        freeze_model: a run, or its directory: its model keeps its weights and stays in eval mode, and only the guide
+            is trained. Model, data and their options are those of that run and need not be given; the guide and the
+            options of training are, where they are not given.
+        trust: run the user's own Python file where the run of `freeze_model` names one.
         settings: options of the variant, of the data (`pyrovae.data.DataConfig`) and of training
             (`pyrovae.options.TrainConfig`), by name.
 
@@ -58,21 +66,31 @@ def fit(
         PyrovaeError: where the data or the pair cannot be trained on; nothing is written then.
     """
     own = model if isinstance(model, Pair) else None
-    variant = None if own is not None else registry.variant(model)  # type: ignore[arg-type]
-    spec = data if isinstance(data, str | Path) else None
-    if data is None:
-        if variant is None:
-            raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
-        data = spec = variant.data
-    recipe = Recipe.of(variant, guide, None if spec is None else str(spec), settings)
+    source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
+    if source is not None:
+        recipe = freezing.recipe_of(source, model, guide, data, settings)
+        variant: registry.Variant | None = registry.variant(recipe.model)  # type: ignore[arg-type]
+    else:
+        if model is None:
+            raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
+        variant = None if own is not None else registry.variant(model)  # type: ignore[arg-type]
+        spec = data if isinstance(data, str | Path) else None
+        if data is None:
+            if variant is None:
+                raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
+            data = spec = variant.data
+        recipe = Recipe.of(variant, guide, None if spec is None else str(spec), settings)
     device = devices.find(recipe.training.device)
     folder = None if out is None else Path(out)
     if folder is not None:
         store.require_free(folder, overwrite)
 
-    dataset = data_package.load(data, recipe.data_options)
-    if variant is not None:
-        dataset = variant.prepare(recipe.options, dataset)
+    if source is not None:
+        dataset = freezing.data_of(source, data, recipe.data_options)
+    else:
+        dataset = data_package.load(data, recipe.data_options)
+        if variant is not None:
+            dataset = variant.prepare(recipe.options, dataset)
     with seeded(recipe.training.seed, device):
         if own is not None:
             pair = own
@@ -81,6 +99,9 @@ def fit(
             pair = recipe.build(variant, dataset.named_fields())
         dataset.require(pair.inputs)
         pair.to(device)
+        if source is not None:
+            few = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
+            recipe = dataclasses.replace(recipe, frozen=freezing.freeze(pair, source, few))
         with _shown(show) as shown:
             for note in notes(dataset, recipe):
                 shown.line(f"note: {note}")
@@ -88,7 +109,7 @@ def fit(
             live = None if folder is None or store.is_run(folder) else folder
             with _metrics_file(live) as on_epoch:
                 with tf32(recipe.training.precision):
-                    trained = train(pair, dataset, recipe.training, device, shown, on_epoch)
+                    trained = train(pair, dataset, recipe.training, device, shown, on_epoch, source is not None)
                 store.set_weights(pair, trained.best)
                 pair.eval()
                 run = Run(
@@ -126,6 +147,8 @@ def notes(data: Dataset, recipe: Recipe) -> list[str]:
         )
     if getattr(recipe.options, "likelihood", None) == "bce":
         found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")
+    if recipe.frozen and recipe.frozen["shared"]:
+        found.append(f"model and guide share {', '.join(recipe.frozen['shared'])}: frozen with the model, too")
     return found
 
 

@@ -101,7 +101,7 @@ def load(
     )
     if data is not None:
         # A Dataset is made already, and its fingerprint says whether it is the right one.
-        run._data = run._checked(data if isinstance(data, Dataset) else load_data(data, run.data_options()))
+        run._data = run.checked(data if isinstance(data, Dataset) else load_data(data, run.data_options()))
     return run
 
 

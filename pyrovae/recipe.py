@@ -28,6 +28,8 @@ class Recipe:
         data: name or path of the data; None for tensors that were handed over.
         data_options: options of the data.
         training: options of training.
+        frozen: where only the guide was trained: `run`, from which the model is, `weights`, the checksum of the
+            model, and `shared`, the parameters of the guide that were frozen with it; see `pyrovae.freezing`.
     """
 
     model: str | None
@@ -36,6 +38,7 @@ class Recipe:
     data: str | None
     data_options: DataConfig
     training: TrainConfig
+    frozen: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
@@ -89,6 +92,7 @@ class Recipe:
             "data": self.data,
             "data_options": self.data_options.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
+            "frozen": None if self.frozen is None else dict(self.frozen),
         }
 
     @classmethod
@@ -104,4 +108,5 @@ class Recipe:
             data=values["data"],
             data_options=parse(DataConfig, values["data_options"], "data"),
             training=parse(TrainConfig, values["training"], "training"),
+            frozen=values.get("frozen"),
         )

@@ -86,7 +86,7 @@ class Run:
                     "this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)"
                 )
             options = self.data_options()
-            self._data = self._checked(load_data(_found(self.recipe.data, options.data_root), options))
+            self._data = self.checked(load_data(found_at(self.recipe.data, options.data_root), options))
         return self._data
 
     def data_options(self) -> DataConfig:
@@ -99,7 +99,8 @@ class Run:
             return options
         return options.model_copy(update={"stream": bool(self.description.get("streamed"))})
 
-    def _checked(self, data: Dataset) -> Dataset:
+    def checked(self, data: Dataset) -> Dataset:
+        """The data as the pair reads them; raises PyrovaeError where they are not those of the run."""
         data = prepared(self.recipe, data)
         ours, theirs = self.description.get("fingerprint"), data.description.get("fingerprint")
         if ours != theirs:
@@ -305,7 +306,7 @@ class Run:
         self.path = path
 
 
-def _found(data: str, root: Path | None) -> str:
+def found_at(data: str, root: Path | None) -> str:
     """The name of the data, or their path: as it was when they were fitted, else the same name below `root`."""
     if data in sources() or Path(data).exists():
         return data

@@ -117,6 +117,7 @@ def train(
     device: torch.device,
     show: Progress,
     on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    frozen_model: bool = False,
 ) -> Trained:
     """Trains a pair, which must stand on `device`; it ends with the last weights.
 
@@ -130,6 +131,8 @@ def train(
         device: where.
         show: where progress goes.
         on_epoch: called with the metrics of each epoch.
+        frozen_model: the model stays in eval mode: without dropout, and with the moments that its norms have kept, it
+            is the p(x, z) by which guides are scored.
 
     Raises:
         PyrovaeError: where the pair cannot be trained by the ELBO, or every gradient of the first epoch is not finite.
@@ -161,6 +164,8 @@ def train(
     if told := note(config.precision, device):
         show.line(f"note: {told}")
     pair.train()
+    if frozen_model:
+        pair.model.eval()
     try:
         if lengths is None:
             run.engine = step.lower(examples(columns, size), steps * total_epochs, config.compile, show)

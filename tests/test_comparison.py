@@ -1,11 +1,14 @@
 """What makes a comparison of guides fair: the same minibatches, one shared model, differences datum by datum."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 import pyrovae
-from pyrovae import fitting, training
+from pyrovae import PyrovaeError, UsageError, fitting, freezing, training
+from pyrovae.lowering import engine
 
 TINY = {"latent_dim": 2, "hidden": (6,), "score_samples": 5, "device": "cpu", "show": False, "compile": False}
 
@@ -63,3 +66,164 @@ def test_minibatches_of_sentences_follow_from_the_seed_alone(seen, tmp_path):
         pyrovae.fit("textvae", data=tmp_path / "s.txt", guide=guide, **small)
     first, second = seen
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+# ---- one model, frozen
+
+
+OWN = """
+import pyro, pyro.distributions as dist
+from torch import nn
+from pyrovae import Pair
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.Sequential(nn.Linear(2, 7), nn.Dropout(0.5), nn.Tanh(), nn.Linear(7, 6))
+        self.norm = nn.BatchNorm1d(6)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            h = self.decoder(z)
+            h = self.norm(h.flatten(0, -2)).reshape(h.shape)
+            pyro.sample("x", dist.Normal(h, 1.0).to_event(1), obs=x)
+
+
+class Guide(nn.Module):
+    def __init__(self, encoder, family):
+        super().__init__()
+        self.encoder, self.q = encoder, family(5, 2)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", self.q(self.encoder(x)))
+
+
+def Plain(family):
+    return Pair(Model(), Guide(nn.Linear(6, 5), family))
+
+
+def Shared(family):
+    pair = Plain(family)
+    pair.model.read = pair.guide.encoder
+    return pair
+
+
+class Reader(nn.Module):
+    def __init__(self, guide):
+        super().__init__()
+        self.inner, self.encode = Model(), [guide.encoder]
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(self.encode[0].weight[:2, 0], 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(self.inner.decoder(z), 1.0).to_event(1), obs=x)
+
+
+def Reads(family):
+    guide = Guide(nn.Linear(6, 5), family)
+    return Pair(Reader(guide), guide)
+
+
+def Brings(width: int = 5):
+    from pyrovae.guides.diagonal import Diagonal
+    return Plain(Diagonal)
+"""
+
+SHORT = {"epochs": 2, "batch_size": 20, "score_samples": 5, "device": "cpu", "show": False, "compile": False}
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    return str(tmp_path / "own.py")
+
+
+def model_of(run):
+    return {name: tensor.clone() for name, tensor in run.pair.model.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_frozen_model_keeps_every_bit_and_the_guide_learns(x, own, tmp_path):
+    source = pyrovae.fit(f"{own}:Plain", data=x, out=tmp_path / "source", lr=0.02, **SHORT)
+    before = model_of(source)
+    assert not torch.equal(before["norm.running_mean"], torch.zeros(6))
+    frozen = {"freeze_model": tmp_path / "source", "trust": True, "show": False}
+    run = pyrovae.fit(data=x, guide="full", out=tmp_path / "run", **frozen, lr=0.01)
+    fresh = pyrovae.fit(f"{own}:Plain", data=x, guide="full", **SHORT | {"epochs": 1, "lr": 1e-30})
+    assert same(model_of(run), before)
+    assert run.recipe.training.epochs == 2 and run.recipe.training.batch_size == 20 and run.recipe.training.lr == 0.01
+    for name, parameter in run.pair.guide.named_parameters():
+        assert not torch.equal(parameter, fresh.pair.guide.get_parameter(name)), name
+    loaded = pyrovae.load(tmp_path / "run", data=x, device="cpu", trust=True)
+    assert same(model_of(loaded), before)
+    assert loaded.recipe.frozen == run.recipe.frozen
+    assert loaded.recipe.frozen["run"] == str(tmp_path / "source")
+    assert loaded.recipe.frozen["weights"] == freezing.checksum(source.pair.model)
+    assert all(math.isfinite(epoch["train_elbo"]) for epoch in loaded.metrics)
+
+
+def test_a_frozen_model_is_in_eval_mode(x, own, monkeypatch):
+    source, modes = pyrovae.fit(f"{own}:Plain", data=x, **SHORT), set()
+    real = training.Step.__call__
+
+    def noted(self, *args):
+        modes.add((self.objective.pair.model.norm.training, self.objective.pair.guide.encoder.training))
+        return real(self, *args)
+
+    monkeypatch.setattr(training.Step, "__call__", noted)
+    pyrovae.fit(freeze_model=source, guide="full", show=False)
+    assert modes == {(False, True)}
+
+
+def test_a_frozen_model_is_traced_to_the_same_weights(x, monkeypatch):
+    monkeypatch.setattr(engine, "FEW", 1)
+    source = pyrovae.fit("vae", data=x, **TINY, epochs=2)
+    eager = pyrovae.fit(freeze_model=source, guide="full", show=False, epochs=6)
+    traced = pyrovae.fit(freeze_model=source, guide="full", show=False, epochs=6, compile=None)
+    assert (eager.results["engine"], traced.results["engine"]) == ("eager", "traced")
+    assert same(model_of(traced), model_of(source))
+    assert traced.results["test_elbo"] == pytest.approx(eager.results["test_elbo"], rel=1e-4)
+
+
+def test_a_shared_parameter_is_frozen_and_said(x, own, tmp_path, capsys):
+    pyrovae.fit(f"{own}:Shared", data=x, out=tmp_path / "source", **SHORT)
+    before = pyrovae.load(tmp_path / "source", data=x, device="cpu", trust=True).pair.guide.encoder.weight.clone()
+    run = pyrovae.fit(data=x, guide="full", freeze_model=tmp_path / "source", trust=True, show=None)
+    assert torch.equal(run.pair.guide.encoder.weight, before)
+    assert run.recipe.frozen["shared"] == ["encoder.weight", "encoder.bias"]
+    assert "model and guide share encoder.weight, encoder.bias: frozen" in capsys.readouterr().err
+
+
+def test_a_model_that_reads_the_guide_cannot_be_frozen(x, own):
+    source = pyrovae.fit(f"{own}:Reads", data=x, **SHORT)
+    with pytest.raises(PyrovaeError, match="reads weights of the guide"):
+        pyrovae.fit(freeze_model=source, guide="full", show=False)
+
+
+def test_what_contradicts_the_frozen_run_is_refused_by_name(x, own, tmp_path):
+    source = pyrovae.fit("vae", data=x, out=tmp_path / "source", **TINY, epochs=1)
+    for given, says in [
+        ({"model": "cvae"}, "is a run of model vae, not of cvae"),
+        ({"latent_dim": 3}, "latent_dim = 3 contradicts"),
+        ({"held_out": 0.2}, "held_out = 0.2 contradicts"),
+        ({"data": x + 1}, "is frozen with its data: .* are not those of this run"),
+        ({"nonsense": 3}, "no option 'nonsense'"),
+        ({"guide": "iaff"}, "did you mean 'iaf'"),
+    ]:
+        with pytest.raises(PyrovaeError, match=says) as told:
+            pyrovae.fit(freeze_model=source, show=False, out=tmp_path / "new", **given)
+        assert "\n" not in str(told.value)
+    assert not (tmp_path / "new").exists()
+    pyrovae.fit("vae", data=x, freeze_model=source, show=False, latent_dim=2)  # repeated, not contradicted
+    with pytest.raises(PyrovaeError, match="brings a guide of its own"):
+        pyrovae.fit(freeze_model=pyrovae.fit(f"{own}:Brings", data=x, **SHORT), show=False)
+    with pytest.raises(UsageError, match="not a run directory"):
+        pyrovae.fit(freeze_model=tmp_path / "nowhere", show=False)
+    with pytest.raises(UsageError, match="fit needs a model"):
+        pyrovae.fit(data=x)
