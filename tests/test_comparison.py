@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import case, linear
 
 import pyrovae
-from pyrovae import PyrovaeError, UsageError, fitting, freezing, training
+from pyrovae import PyrovaeError, UsageError, evaluation, fitting, freezing, training
 from pyrovae.lowering import engine
 
 TINY = {"latent_dim": 2, "hidden": (6,), "score_samples": 5, "device": "cpu", "show": False, "compile": False}
@@ -227,3 +228,60 @@ def test_what_contradicts_the_frozen_run_is_refused_by_name(x, own, tmp_path):
         pyrovae.fit(freeze_model=tmp_path / "nowhere", show=False)
     with pytest.raises(UsageError, match="fit needs a model"):
         pyrovae.fit(data=x)
+
+
+# ---- values and intervals
+
+
+def test_elbo_and_rate_of_each_datum_are_those_of_the_closed_form():
+    known = linear(wider=1.4, n=11)
+    before = torch.get_rng_state()
+    found = evaluation.elbo_per_datum(known.pair, [known.x], draws=4000)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.testing.assert_close(found.elbo, known.log_p - known.kl, atol=0.1, rtol=0)
+    torch.testing.assert_close(found.elbo, -(found.rate + found.distortion))
+    one = evaluation.elbo_per_datum(linear(1.0).pair, [linear(1.0).x], draws=3)
+    torch.testing.assert_close(one.elbo, linear(1.0).log_p)  # of the exact posterior every draw is exact
+
+
+def test_draws_in_pieces_are_one_estimate(monkeypatch):
+    known = linear(wider=1.4, n=11)
+    monkeypatch.setattr("pyrovae.evaluation.chunks.CPU_BYTES", 10_000)
+    found = evaluation.elbo_per_datum(known.pair, [known.x], draws=3001)
+    torch.testing.assert_close(found.elbo, known.log_p - known.kl, atol=0.1, rtol=0)
+
+
+def test_a_pair_without_latents_has_its_log_likelihood_as_elbo():
+    words = case("textvae-no-z")
+    pair = words.pair()
+    exact = evaluation.log_likelihood(pair, words.batch).log_likelihood
+    torch.testing.assert_close(evaluation.elbo_per_datum(pair, words.batch, 5).elbo, exact)
+
+
+def test_bootstrap_intervals_of_gaussian_data_are_those_of_theory():
+    values = np.random.default_rng(1).normal(3.0, 2.0, (5, 800)) + 1e6
+    low, high = evaluation.mean_interval(values)
+    error = values.std(1) / math.sqrt(800)
+    np.testing.assert_allclose((low + high) / 2 - values.mean(1), 0, atol=0.1 * error.max())
+    np.testing.assert_allclose(high - low, 2 * 1.96 * error, rtol=0.06)
+    narrow = evaluation.mean_interval(values, level=0.5)
+    np.testing.assert_allclose(narrow[1] - narrow[0], 2 * 0.6745 * error, rtol=0.06)
+
+
+def test_bootstrap_intervals_hold_the_mean_as_often_as_they_say():
+    low, high = evaluation.mean_interval(np.random.default_rng(2).exponential(1.0, (1500, 80)), resamples=2000)
+    held = ((low < 1) & (high > 1)).mean()
+    assert 0.91 < held < 0.965
+
+
+def test_bootstrap_intervals_come_in_any_shape_and_pieces(monkeypatch):
+    values = np.random.default_rng(3).normal(size=(2, 3, 50))
+    whole = evaluation.mean_interval(values)
+    assert whole[0].shape == (2, 3)
+    np.testing.assert_allclose(evaluation.mean_interval(values[1, 2])[0], whole[0][1, 2])
+    monkeypatch.setattr("pyrovae.evaluation.bootstrap.AT_ONCE", 5000)
+    np.testing.assert_allclose(evaluation.mean_interval(values)[1], whole[1])
+    assert np.isnan(evaluation.mean_interval(np.array([1.0]))[0])
+    values[0, 0, 0] = -np.inf
+    low = evaluation.mean_interval(values)[0]
+    assert np.isnan(low[0, 0]) and np.isfinite(low.ravel()[1:]).all()

@@ -3,12 +3,14 @@
 from pyrovae.evaluation.aggregate import Aggregate, aggregate
 from pyrovae.evaluation.ais import AIS, ais
 from pyrovae.evaluation.bdmc import Sandwich, bdmc
+from pyrovae.evaluation.bootstrap import mean_interval
 from pyrovae.evaluation.diagnosis import Figures, diagnosis
 from pyrovae.evaluation.diagnostics import Diagnostics, diagnose, posterior_moments
 from pyrovae.evaluation.elbo import elbo
 from pyrovae.evaluation.gap import Gap, gap
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.information import Information, mutual_information
+from pyrovae.evaluation.per_datum import PerDatum, elbo_per_datum
 from pyrovae.evaluation.refit import Refitted, refit
 from pyrovae.evaluation.swap import Swap, swap_loss
 from pyrovae.evaluation.usage import Usage, usage
@@ -21,6 +23,7 @@ __all__ = [
     "Gap",
     "Information",
     "LogLikelihood",
+    "PerDatum",
     "Refitted",
     "Sandwich",
     "Swap",
@@ -31,8 +34,10 @@ __all__ = [
     "diagnose",
     "diagnosis",
     "elbo",
+    "elbo_per_datum",
     "gap",
     "log_likelihood",
+    "mean_interval",
     "mutual_information",
     "posterior_moments",
     "refit",

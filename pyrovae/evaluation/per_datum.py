@@ -1,0 +1,73 @@
+"""The ELBO of each datum."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pyrovae.errors import UsageError
+from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
+from pyrovae.pair import Pair, first_dim
+from pyrovae.seeding import seeded
+from pyrovae.traces import evaluating, require_per_datum, sites, traces, unvalidated
+
+DRAWS = 32
+"""Draws of z a datum."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PerDatum:
+    """Estimates for each datum, nats, (N,) each, double precision on the CPU: elbo = -(rate + distortion).
+
+    Attributes:
+        elbo: E_q[log p(x, z) - log q(z | x)].
+        rate: E_q[log q(z | x) - log p(z)].
+        distortion: -E_q[log p(x | z)].
+    """
+
+    elbo: Tensor
+    rate: Tensor
+    distortion: Tensor
+
+
+def elbo_per_datum(
+    pair: Pair, batch: Sequence[Tensor], draws: int = DRAWS, seed: int = 0, lengths: Tensor | None = None
+) -> PerDatum:
+    """ELBO, rate and distortion of each datum, each the mean of `draws` draws z ~ q(z | x).
+
+    The noise starts from `seed`; weights, buffers, modes and random generators are left as they were.
+
+    Args:
+        pair: any pair whose sites all stand in the plate "data".
+        batch: the tensors that `pair.model(*batch)` takes, N data.
+        draws: of z a datum.
+        seed: of the noise.
+        lengths: (N,) of sentences: those of similar length are scored together.
+
+    Raises:
+        PyrovaeError: where the pair has no ELBO of its own for each datum.
+        UsageError: for a number of draws below 1.
+    """
+    if draws < 1:
+        raise UsageError(f"draws = {draws} must be at least 1")
+    n, device = first_dim(batch), device_of(pair)
+    batch = [tensor.to(device) for tensor in batch]
+    longest = 0 if lengths is None else int(lengths.argmax())
+    sums = torch.zeros(2, n, dtype=precise(device), device=device)  # of log q - log p(z), and of -log p(x | z)
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+        require_per_datum(pair, [tensor[:2] for tensor in batch], "an ELBO for each datum")
+        one = [tensor[longest : longest + 1] for tensor in batch]
+        for rows, fits in pieces(bytes_of(lambda: traces(pair, one, 1)), n, draws, device, lengths):
+            part = [tensor[rows] for tensor in batch]
+            for start in range(0, draws, fits):
+                K = min(fits, draws - start)
+                p, q = traces(pair, part, K)
+                terms = [(0, site, 1) for site in sites(q, observed=False).values()]
+                terms += [(int(site["is_observed"]), site, -1) for site in sites(p).values()]
+                for which, site, sign in terms:
+                    # A site that no latent comes before has no particle dim: each particle has its value.
+                    values = site["log_prob"].expand(K, len(rows)).sum(0)
+                    sums[which, rows] += sign * values.to(sums.dtype)
+    rate, distortion = (sums / draws).double().cpu()
+    return PerDatum(-(rate + distortion), rate, distortion)
