@@ -140,7 +140,8 @@ def _of_value(default: Any) -> Any:
 
 
 class ModelCommand(click.Command):
-    """A command that takes the options of the model that `--model` names, or `model = "..."` in the `--config` file.
+    """A command that takes the options of the model that `--model` names, or `model = "..."` in the `--config` file, or
+    that of the run of `--freeze-model`.
 
     The command declares the options `model` and `config` itself and takes the others as `**options`; an option that it
     declares itself is not made a second time, and a name that two Configs share is one option.
@@ -202,11 +203,16 @@ class ModelCommand(click.Command):
     def _model(self, args: list[str]) -> str | None:
         named = self._peek("model", args)
         path = self._peek("config", args)
-        if named is not None or path is None:
-            return named
-        named = read_toml(Path(path)).get("model")
-        if named is not None and not isinstance(named, str):
-            raise UsageError(f'config file {path}: model = {named!r} is no name: write model = "cvae"')
+        run = self._peek("freeze_model", args)
+        if named is None and path is not None:
+            given = read_toml(Path(path))
+            named, run = given.get("model"), run or given.get("freeze_model")
+            if named is not None and not isinstance(named, str):
+                raise UsageError(f'config file {path}: model = {named!r} is no name: write model = "cvae"')
+        if named is None and isinstance(run, str):
+            from pyrovae.cli._fits import model_of
+
+            return model_of(run, trust="--trust" in args)
         return named
 
     def _peek(self, name: str, args: list[str]) -> str | None:

@@ -1,15 +1,19 @@
 """`pyrovae compare`: one model, several guides, one table."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyrovae import registry
-from pyrovae.cli._options import Commas, ModelCommand, debug_option, json_option
+from pyrovae.cli._fits import configs, fits, frozen, next_free, refuse_foreign, settings_of
+from pyrovae.cli._options import Commas, ModelCommand
 from pyrovae.cli._output import print_json, print_table
-from pyrovae.cli.fit import configs, next_free, refuse_foreign, settings_of
 from pyrovae.errors import UsageError
+
+if TYPE_CHECKING:
+    from pyrovae.comparison import Comparison
 
 
 @click.command(
@@ -17,66 +21,97 @@ from pyrovae.errors import UsageError
     configs=configs,
     epilog="""\b
 Examples:
-  pyrovae compare --model vae --guides diagonal,full,iaf
-  pyrovae compare --model vae --guides diagonal,iaf:steps=4 --seeds 0,1,2 --latent-dim 2""",
+  pyrovae compare --model vae --guides diagonal,iaf:steps=4 --seeds 0,1,2 --latent-dim 2
+  pyrovae compare --freeze-model runs/vae-digits --guides diagonal,full,iaf""",
 )
-@click.option("--model", "-m", metavar="NAME", help="A variant (`pyrovae models`), or your own my_model.py:MyVAE.")
-@click.option(
-    "--guides", metavar="SPEC,...", help="Guide families (`pyrovae guides`), with options: diagonal,iaf:steps=4."
+@fits(
+    "Folder of the comparison [default: runs/compare-MODEL-DATA].",
+    "comparison",
+    click.option(
+        "--guides", metavar="SPEC,...", help="Guide families (`pyrovae guides`), with options: diagonal,iaf:steps=4."
+    ),
+    click.option("--baseline", metavar="SPEC", help="The guide to compare the others to [default: the first]."),
+    click.option("--seeds", type=Commas(click.IntRange(min=0)), help="Seeds of the fits.  [default: 0]"),
 )
-@click.option("--seeds", type=Commas(click.IntRange(min=0)), help="Seeds of the fits.  [default: 0]")
-@click.option("--data", metavar="DATA", help="A data set (`pyrovae data`), or a path.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the comparison [default: runs/compare-MODEL-DATA]."
-)
-@click.option("--overwrite", is_flag=True, help="Replace the comparison that is in --out.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="TOML file with options of model, data and training as keys."
-)
-@click.option("--quiet", is_flag=True, help="No progress.")
-@json_option
-@debug_option
 def command(
     model: str | None,
     guides: str | None,
+    baseline: str | None,
     seeds: tuple[int, ...] | None,
     data: str | None,
     out: Path | None,
     overwrite: bool,
+    freeze_model: str | None,
+    trust: bool,
     config: Path | None,
     quiet: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train one model with several guides and seeds, alike in all else; print a table, write compare.json and .png."""
-    named = {"model": model, "guides": guides, "seeds": seeds, "data": data, "out": out}
-    settings = settings_of(config, options | named)
-    model, specs = settings.pop("model", None), settings.pop("guides", None)
-    if model is None or specs is None:
+    """Train one model with several guides and seeds, alike in all else; print a table, write compare.json, .npz and
+    .png."""
+    named = {"model": model, "guides": guides, "baseline": baseline, "seeds": seeds, "data": data, "out": out}
+    settings = settings_of(config, options | named | {"freeze_model": freeze_model})
+    source, model, specs = frozen(settings, trust), settings.pop("model", None), settings.pop("guides", None)
+    if (model is None and source is None) or specs is None:
         raise UsageError(
-            "compare needs --model NAME and --guides diagonal,iaf,... (`pyrovae models`, `pyrovae guides`)"
+            "compare needs --model NAME and --guides diagonal,iaf,... (`pyrovae models`, `pyrovae guides`); "
+            "--freeze-model RUN names the model, too"
         )
     if "seed" in settings:
         raise UsageError("compare takes --seeds 0,1,2, not --seed")
-    variant = registry.variant(model)
-    data = settings.pop("data", variant.data)
+    variant = registry.variant(model or source.recipe.model)  # type: ignore[union-attr, arg-type]
+    data = settings.pop("data", None)
+    shown = data or (variant.data if source is None else source.recipe.data) or "data"
     specs = [spec.strip() for spec in specs.split(",")] if isinstance(specs, str) else specs
     specs = _list("guides", specs, str, '["diagonal", "iaf"]')
     numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
-    out = Path(settings.pop("out", None) or next_free(f"compare-{model}", data))
+    against, out = settings.pop("baseline", None), settings.pop("out", None)
+    out = Path(out or next_free(f"compare-{variant.name}", shown))
     refuse_foreign(settings, variant)
 
-    from pyrovae.comparison import FIGURES, compare
+    from pyrovae.comparison import compare
 
-    found = compare(model, specs, numbers, data, out, overwrite, show=False if quiet else None, **settings)
+    found = compare(
+        model,
+        specs,
+        numbers,
+        data,
+        out,
+        overwrite,
+        show=False if quiet else None,
+        freeze_model=source,
+        baseline=against,
+        **settings,
+    )
     if as_json:
         return print_json({"out": str(out), **found.to_json()})
-    titles = {"elbo": "ELBO", "log_likelihood": "log-likelihood", "active_units": "active units"}
-    rows = [[row["guide"], *(cell(row[name], whole=name == "parameters") for name in FIGURES)] for row in found.table]
-    print_table(
-        ["guide", *(titles.get(name, name) for name in FIGURES)], rows, f"{model} on {data}, {len(numbers)} seeds"
-    )
-    return click.echo(f"{out / 'compare.json'}  {out / 'compare.png'}")
+    _print(found, shown)
+    return click.echo("  ".join(str(path) for path in sorted(out.iterdir()) if path.is_file()))
+
+
+def _print(found: "Comparison", data: str) -> None:
+    from pyrovae.comparison import COLUMNS
+
+    columns, several = [column for column in COLUMNS if column.shown], len(found.table) > 1
+    titles, rows = ["guide"], [[row["guide"]] for row in found.table]
+    for column in columns:
+        titles += [column.title, *(["difference"] if column.paired and several else [])]
+        for cells, row in zip(rows, found.table, strict=True):
+            figure = row[column.name]
+            cells.append(cell(figure, column.format))
+            if column.paired and several:
+                cells.append(difference(figure["difference"]))
+    setting = found.setting
+    seeds = f"{len(setting['seeds'])} seeds" if len(setting["seeds"]) > 1 else f"seed {setting['seeds'][0]}"
+    frozen = f", the model frozen from {setting['frozen']['run']}" if setting["frozen"] else ""
+    print_table(titles, rows, f"{found.model} on {data}, {seeds}{frozen}")
+    note = f"{len(found.values['rows'])} test data, {setting['score_samples']} importance samples each"
+    if several:
+        note += f"; differences from {found.baseline}, datum by datum, with bootstrap 95 % intervals over the data"
+    if len(setting["seeds"]) > 1:
+        note += "; +- is the deviation over seeds"
+    click.echo(note)
 
 
 def _list(key: str, value: Any, item: type, example: str) -> list[Any]:
@@ -86,9 +121,19 @@ def _list(key: str, value: Any, item: type, example: str) -> list[Any]:
     return list(value)
 
 
-def cell(figure: dict[str, float | None], whole: bool = False) -> str:
+def cell(figure: Mapping[str, Any], spec: str) -> str:
     """`-20.33 +- 0.12`."""
-    mean, deviation = figure["mean"], figure["deviation"]
-    assert mean is not None
-    text = f"{mean:,.0f}" if whole else f"{mean:.2f}"
-    return text if deviation is None or whole else f"{text} +- {deviation:.2f}"
+    if figure["mean"] is None:
+        return "-"
+    text, deviation = f"{figure['mean']:{spec}}", figure["deviation"]
+    return f"{text} +- {deviation:{spec}}" if deviation else text
+
+
+def difference(figure: Mapping[str, Any] | None) -> str:
+    """`+0.120 [+0.081, +0.153]`, with the deviation over seeds behind the mean."""
+    if figure is None or figure["mean"] is None:
+        return "-"
+    mean, deviation = f"{figure['mean']:+.3f}", figure["deviation"]
+    spread = f" +- {deviation:.3f}" if deviation else ""
+    low, high = figure["interval"] or (None, None)
+    return f"{mean}{spread}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]")

@@ -165,14 +165,15 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     if len(part[0]) < len(batch[0]):
         found["scored_elbo"] = evaluation.elbo(run.pair, part)["elbo"]
     try:
-        summary = evaluation.log_likelihood(
+        run.scored = evaluation.log_likelihood(
             run.pair,
             part,
             config.score_samples,
             show=shown,
             lengths=None if lengths is None else lengths[chosen],
             compile=False if config.compile is False else None,  # --compile is about the steps
-        ).summary()
+        )
+        summary = run.scored.summary()
     except PyrovaeError as error:  # a global latent: what was trained stands, without this score
         shown.line(f"note: no log-likelihood: {error}")
         summary = {"log_likelihood": None, "standard_error": None}

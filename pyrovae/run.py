@@ -43,6 +43,8 @@ class Run:
         metrics: one object an epoch.
         results: of the test split, once, at the end of the fit; nats.
         path: the run directory; None for a run that was never saved.
+        scored: the log-likelihood of each datum that `fit` has scored, `score_limit` test data; None once it was saved
+            and loaded.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Run:
         self.vocabulary = vocabulary
         self.last = last
         self.path = path
+        self.scored: LogLikelihood | None = None
         self._data = data
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Guides side by side."""
+"""Guides side by side, as wide as a column of a paper."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,55 +6,133 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pyrovae.plots.figure import BLUE, GRAY, ORANGE, figure_of, minus, number, plain, save
 
+WIDTH, DPI, SIZE = 3.5, 300, 7
+"""Inches of a column, and points of its letters."""
 
-def comparison(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
-    """Writes what `compare` found: for each guide ELBO, log-likelihood and the gap between, and the time of training.
+LINE = 22
+"""Letters of a guide's name on one line."""
+
+MARKS: tuple[tuple[str, str, dict[str, Any], float], ...] = (  # figure, title, look, place beside the guide's line
+    ("elbo", "ELBO", {"color": BLUE, "marker": "o", "mfc": "white"}, -0.17),
+    ("log_likelihood", "log-likelihood", {"color": ORANGE, "marker": "D", "mfc": ORANGE, "ms": 3}, 0.17),
+)
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = None) -> Path:
+    """Writes what `compare` found: ELBO and log-likelihood of each guide with the gap between, their differences from
+    the baseline, and the time of a step.
+
+    Thin lines are 95 % intervals over the data, thick ones, where there are several seeds, one deviation over these.
 
     Args:
-        rows: `guide`, and `elbo`, `log_likelihood`, `seconds`, each `{"mean": float, "deviation": float | None}`,
-            the deviation over seeds; from top to bottom.
+        rows: `Comparison.table`, from top to bottom; figures, intervals and differences may be missing.
         path: the file to write.
+        baseline: its name.
     """
-    figure = figure_of(10, 1.7 + 0.45 * max(len(rows), 2), 150)
-    bounds, times = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
-    y = np.arange(len(rows))
-    found = {
-        key: np.array([[number((row.get(key) or {}).get(part)) for part in ("mean", "deviation")] for row in rows])
-        for key in ("elbo", "log_likelihood", "seconds")
-    }
-    found = {key: value.reshape(-1, 2) for key, value in found.items()}
-    elbo, likelihood = found["elbo"][:, 0], found["log_likelihood"][:, 0]
-    bounds.hlines(y, elbo, likelihood, color=GRAY, lw=5, alpha=0.3)
-    for key, colour, face, label in (
-        ("elbo", BLUE, "white", "ELBO"),
-        ("log_likelihood", ORANGE, ORANGE, "log-likelihood (importance sampling)"),
-    ):
-        mean, deviation = found[key].T
-        point = {"color": colour, "mfc": face, "ms": 6.5, "mew": 1.6, "label": label}
-        bounds.errorbar(mean, y, xerr=deviation, fmt="none", ecolor=colour, elinewidth=1.4, capsize=3)
-        bounds.plot(mean, y, "o", **point)
-    for i, gap in enumerate(likelihood - elbo):
-        if np.isfinite(gap):
-            place = ((elbo[i] + likelihood[i]) / 2, y[i])
-            look = {"textcoords": "offset points", "ha": "center", "fontsize": 8, "color": "#555555"}
-            bounds.annotate(f"gap {minus(gap)}", place, (0, 6), **look)
-    bounds.set(xlabel="nats per datum (higher is better)", yticks=y, yticklabels=[str(row["guide"]) for row in rows])
-    bounds.set_ylim(max(len(rows), 2) - 0.4, -0.6)
-    bounds.margins(x=0.1)
-    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9)
-    mean, deviation = found["seconds"].T
-    times.barh(y, mean, height=0.45, color=GRAY, alpha=0.6)
-    times.errorbar(mean, y, xerr=deviation, fmt="none", ecolor="#444444", capsize=3)
-    times.set(xlabel="training, seconds")
-    for axes in (bounds, times):
+    others = [row for row in rows if (row.get("elbo") or {}).get("difference")]
+    low = 0.15 if all(len(_name(str(row["guide"])).split("\n")) == 1 for row in rows) else 0.24
+    parts = [(_bounds, rows, 0.26), *([(_differences, others, 0.26)] if others else []), (_steps, rows, low)]
+    heights = [height * max(len(part), 2) for _, part, height in parts]
+    figure = figure_of(WIDTH, sum(heights) + 0.42 * len(heights) + 0.35, DPI)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
+    panels = list(figure.subplots(len(heights), 1, height_ratios=heights))
+    for axes, (drawn, part, _) in zip(panels, parts, strict=True):
+        drawn(axes, part)
         plain(axes)
-        axes.grid(axis="x", alpha=0.25, lw=0.6)
+        axes.set_yticks(np.arange(len(part)), [_name(str(row["guide"])) for row in part])
+        axes.set_ylim(max(len(part), 2) - 0.45, -0.55)
+        axes.grid(axis="x", alpha=0.25, lw=0.5)
         axes.set_axisbelow(True)
+        axes.tick_params(labelsize=SIZE, width=0.6, length=2.5)
         axes.tick_params(axis="y", length=0)
-    bounds.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    times.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        axes.xaxis.label.set_size(SIZE)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
+        axes.ticklabel_format(axis="x", useOffset=False)
+    if others:
+        against = "the first guide" if baseline is None else _short(baseline, 24)
+        panels[1].set_xlabel(f"difference from {against}, nats per datum")
+    figure.align_labels(panels)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=SIZE, columnspacing=1)
     return save(figure, path)
+
+
+def _bounds(axes: Axes, rows: Rows) -> None:
+    means = {key: np.array([number((row.get(key) or {}).get("mean")) for row in rows]) for key, *_ in MARKS}
+    gaps, places = means["log_likelihood"] - means["elbo"], np.arange(len(rows))
+    axes.barh(places, gaps, left=means["elbo"], height=0.16, color=GRAY, alpha=0.55, lw=0, label="gap")
+    for key, title, look, beside in MARKS:
+        for i, row in enumerate(rows):
+            _mark(axes, row.get(key), i + beside, look, title if i == 0 else None, seeds=False)
+    for i, gap in enumerate(gaps):
+        if np.isfinite(gap):
+            axes.annotate(
+                minus(gap),
+                (1.0, i),
+                xycoords=("axes fraction", "data"),
+                xytext=(-1, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=SIZE - 1,
+                color="#444444",
+            )
+    # What is written at the right, the gap, gets a strip of its own.
+    axes.margins(x=0.05)
+    left, right = axes.get_xlim()
+    axes.set_xlim(left, right + 0.13 * (right - left))
+    above: dict[str, Any] = {"xytext": (-1, 2), "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    axes.annotate("gap", (1.0, 1.0), xycoords="axes fraction", fontsize=SIZE - 1, color="#444444", **above)
+    axes.set_xlabel("nats per datum")
+
+
+def _differences(axes: Axes, rows: Rows) -> None:
+    axes.axvline(0, color="#222222", lw=0.8, zorder=1)
+    for key, _, look, beside in MARKS:
+        for i, row in enumerate(rows):
+            _mark(axes, (row.get(key) or {}).get("difference"), i + beside, look, None, seeds=True)
+    axes.margins(x=0.08)
+
+
+def _steps(axes: Axes, rows: Rows) -> None:
+    found = [row.get("step_seconds") or {} for row in rows]
+    mean = 1000 * np.array([number(figure.get("mean")) for figure in found])
+    spread = 1000 * np.array([number(figure.get("deviation")) for figure in found])
+    look: dict[str, Any] = {"ecolor": "#444444", "elinewidth": 0.8}
+    places = np.arange(len(rows))
+    axes.barh(places, mean, height=0.55, color=GRAY, alpha=0.6, lw=0)
+    axes.errorbar(mean, places, xerr=spread, fmt="none", **look)
+    axes.set_xlabel("milliseconds a training step")
+
+
+def _mark(axes: Axes, figure: Any, y: float, look: dict[str, Any], label: str | None, seeds: bool) -> None:
+    mean = number((figure or {}).get("mean"))
+    axes.plot([mean], [y], ls="none", label=label, zorder=3, **{"ms": 3.6, "mew": 1.0} | look)
+    interval = (figure or {}).get("interval")
+    if interval is not None:
+        axes.hlines(y, *interval, color=look["color"], lw=0.9, zorder=2)
+    deviation = number((figure or {}).get("deviation"))
+    if seeds and np.isfinite(deviation):
+        axes.hlines(y, mean - deviation, mean + deviation, color=look["color"], lw=3, alpha=0.35, zorder=1.5)
+
+
+def _name(guide: str) -> str:
+    """On one line or two, broken where an option begins."""
+    if len(guide) <= LINE:
+        return guide
+    first, *others = guide.split(":")
+    while others and len(f"{first}:{others[0]}") <= LINE:
+        first = f"{first}:{others.pop(0)}"
+    return "\n".join(_short(line, LINE) for line in (first, ":" + ":".join(others)) if line != ":")
+
+
+def _short(text: str, most: int) -> str:
+    tail = most // 3
+    return text if len(text) <= most else text[: most - tail - 1] + "…" + text[-tail:]

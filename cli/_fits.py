@@ -1,0 +1,126 @@
+"""What the commands that fit share: options, which are declared here once, and where their values come from."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyrovae import registry
+from pyrovae.cli._options import debug_option, json_option
+from pyrovae.config import Config, read_toml, refuse_unknown
+from pyrovae.data.options import DataConfig
+from pyrovae.errors import UsageError
+from pyrovae.options import TrainConfig
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
+
+TEXTS = ("model", "guide", "data", "out", "freeze_model", "baseline")
+
+
+def configs(model: str | None) -> Mapping[str, type[Config]]:
+    """The options of a fit: those of the model that is named, of training and of the data."""
+    if model is None:
+        return {"Training": TrainConfig, "Data": DataConfig}
+    variant = registry.variant(model)
+    return {f"Options of {model}": variant.config, "Training": variant.training, "Data": DataConfig}
+
+
+def next_free(model: str, data: str, root: Path = Path("runs")) -> Path:
+    """runs/cvae-digits, or runs/cvae-digits-2 and so on where there is one."""
+    name = f"{Path(model.rpartition(':')[2]).stem}-{Path(data).stem}"
+    path, count = root / name, 2
+    while path.exists():
+        path, count = root / f"{name}-{count}", count + 1
+    return path
+
+
+def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    """What was set: the command line over the TOML file."""
+    given = {key: value for key, value in options.items() if value is not None}
+    if config is None:
+        return given
+    from_file = read_toml(config)
+    for key, value in from_file.items():
+        if isinstance(value, dict):
+            raise UsageError(f"config file {config}: [{key}] is a table: write all keys at the top level")
+        if key in TEXTS and not isinstance(value, str):
+            raise UsageError(f'config file {config}: {key} = {value!r} is no text: write {key} = "..."')
+    return from_file | given
+
+
+def refuse_foreign(settings: dict[str, Any], variant: registry.Variant) -> None:
+    """Raises UsageError for a key of a TOML file that is no option of the model, of training or of the data."""
+    known = [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields]
+    refuse_unknown(settings, known, f"model {variant.name}")
+
+
+def fits(out: str, replaces: str, *own: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Adds the options of every command that fits, with those of its `own` behind --model.
+
+    Args:
+        out: help of --out.
+        replaces: what --overwrite replaces.
+        own: options of this command.
+    """
+    options = [
+        click.option(
+            "--model", "-m", metavar="NAME", help="A variant (`pyrovae models`), or your own my_model.py:MyVAE."
+        ),
+        *own,
+        click.option("--data", metavar="DATA", help="A data set (`pyrovae data`), or a path."),
+        click.option(
+            "--freeze-model",
+            metavar="RUN",
+            help="Train guides only, on the model of this run: model, data and options are as they were there.",
+        ),
+        click.option("--trust", is_flag=True, help="Run your own Python file where --freeze-model was made with one."),
+        click.option("--out", type=click.Path(path_type=Path), help=out),
+        click.option("--overwrite", is_flag=True, help=f"Replace the {replaces} that is in --out."),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            help="TOML file with options of model, data and training as keys.",
+        ),
+        click.option("--quiet", is_flag=True, help="No progress."),
+        json_option,
+        debug_option,
+    ]
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def frozen(settings: dict[str, Any], trust: bool) -> "Run | None":
+    """Takes `freeze_model` out of the settings, and loads that run; None where none is named."""
+    path = settings.pop("freeze_model", None)
+    if path is None:
+        return None
+    from pyrovae.freezing import source_of
+
+    return source_of(path, trust)
+
+
+def model_of(run: str, trust: bool) -> str | None:
+    """The model of the run that --freeze-model names, whose options the command takes; imports no torch.
+
+    None where the run is damaged or its code is not trusted, which loading it will tell.
+
+    Raises:
+        UsageError: where there is no run.
+    """
+    try:
+        name = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))["recipe"]["model"]
+    except OSError:
+        raise UsageError(
+            f"--freeze-model {run} is not a run directory: give the folder that `pyrovae fit` printed"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) and (trust or ":" not in name) else None

@@ -1,0 +1,8 @@
+"""One model, several guides: fits alike in all else, figures of each, and paired differences between them."""
+
+from pyrovae.comparison.columns import COLUMNS, Column
+from pyrovae.comparison.comparing import compare
+from pyrovae.comparison.scored import Scored
+from pyrovae.comparison.table import Comparison
+
+__all__ = ["COLUMNS", "Column", "Comparison", "Scored", "compare"]

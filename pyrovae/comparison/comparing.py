@@ -1,0 +1,134 @@
+"""`compare`: one model with several guides and seeds on the same data, in one table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pyrovae import files, freezing, plots, registry, store
+from pyrovae.comparison.columns import COLUMNS
+from pyrovae.comparison.scored import Scored
+from pyrovae.comparison.table import Comparison, guide_rows, run_row
+from pyrovae.errors import UsageError
+from pyrovae.evaluation.per_datum import DRAWS
+from pyrovae.fitting import fit
+from pyrovae.progress import Progress, progress
+from pyrovae.recipe import Recipe
+from pyrovae.run import Run
+
+
+def compare(
+    model: str | None = None,
+    guides: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    data: Any = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    baseline: str | None = None,
+    trust: bool = False,
+    **settings: Any,
+) -> Comparison:
+    """Fits `model` with each guide and each seed, alike in everything else, and scores the same test data.
+
+    A seed sets weights, minibatches and noise: every guide sees the same minibatches. The split and its binarization
+    are the same for all. Each run is kept in `out`/GUIDE-SEED, beside compare.json, compare.npz, compare.png and, where
+    z has two dimensions, posteriors.png.
+
+    pyrovae.compare("vae", ("diagonal", "iaf"), data="digits", latent_dim=2).table
+    pyrovae.compare(guides=("diagonal", "iaf"), freeze_model="runs/vae-digits").table    # one model for all
+
+    Args:
+        model: the name of a variant, or your own `my_model.py:MyVAE` that takes a `family`.
+        guides: specs of guide families, `("diagonal", "iaf:steps=4")`.
+        seeds: of the fits.
+        data: as in `pyrovae.fit`.
+        out: folder for the runs; None writes nothing.
+        overwrite: replace the comparison that is in `out`.
+        show: where progress goes.
+        freeze_model: a run, or its directory, whose model all guides share: only guides are trained, and a difference
+            in ELBO is one in KL(q(z | x) || p(z | x)); see `pyrovae.fit`.
+        baseline: the guide to which the others are compared; None is the first.
+        trust: run the user's own Python file where the run of `freeze_model` names one.
+        settings: as in `pyrovae.fit`.
+
+    Raises:
+        UsageError: for names, options or values that do not fit, before anything is fitted.
+    """
+    guides, seeds, folder = list(guides), list(seeds), None if out is None else Path(out)
+    if not guides or not seeds:
+        raise UsageError("compare needs at least one guide and one seed")
+    for what, given in (("guide", guides), ("seed", [str(seed) for seed in seeds])):
+        twice = {item for item in given if given.count(item) > 1}
+        if twice:
+            raise UsageError(f"{what} {', '.join(sorted(twice))} is named twice: name each once")
+    baseline = guides[0] if baseline is None else baseline
+    if baseline not in guides:
+        raise UsageError(f"baseline {baseline} is none of the guides {', '.join(guides)}: name one of them")
+    source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
+    name = model if source is None else source.recipe.model
+    if name is None:
+        raise UsageError("compare needs a model: a name, your own my_model.py:MyVAE, or freeze_model=RUN")
+    variant = registry.variant(name)
+    if variant.guide is None:
+        raise UsageError(f"{name} brings a guide of its own: give it a parameter `family` to compare guides")
+    for guide in guides:
+        for seed in seeds:
+            given_here = {**settings, "seed": seed}
+            if source is None:
+                Recipe.of(variant, guide, settings=given_here)
+            else:
+                freezing.recipe_of(source, model, guide, data, given_here)
+    if folder is not None:
+        _require_free(folder, overwrite)
+    runs: list[dict[str, Any]] = []
+    values: dict[str, np.ndarray] = {}
+    with show if isinstance(show, Progress) else progress(show) as shown:
+        for i, guide in enumerate(guides):
+            for j, seed in enumerate(seeds):
+                shown.line(f"{name} with {guide}, seed {seed}")
+                path = None if folder is None else folder / re.sub(r"[^=.\w-]+", "_", f"{guide}-{seed}")
+                run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
+                if run.results["stopped"] == "interrupted":
+                    raise KeyboardInterrupt
+                scored = Scored(run)
+                found = {column.name: column.of(scored) for column in COLUMNS}
+                runs.append(run_row(guide, seed, found))
+                for key, value in found.items():
+                    if isinstance(value, Tensor):
+                        empty = np.full((len(guides), len(seeds), len(value)), np.nan)
+                        values.setdefault(key, empty)[i, j] = value.double().cpu().numpy()
+    setting = {
+        "data": run.description,
+        "data_name": run.recipe.data,
+        **run.recipe.training.model_dump(exclude={"seed"}),
+        "options": None if run.recipe.options is None else run.recipe.options.model_dump(),
+        "seeds": seeds,
+        "draws": DRAWS,
+        "frozen": None if run.recipe.frozen is None else dict(run.recipe.frozen),
+    }
+    names = {"guides": np.array(guides), "seeds": np.array(seeds), "rows": scored.rows.numpy()}
+    table = guide_rows(guides, baseline, runs, values)
+    compared = Comparison(name, baseline, runs, table, setting, values | names)
+    if folder is not None:
+        files.write_json(folder / "compare.json", compared.to_json())
+        files.write_arrays(folder / "compare.npz", compared.values)
+        plots.comparison(compared.table, folder / "compare.png", baseline)
+    return compared
+
+
+def _require_free(folder: Path, overwrite: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file: give a folder for the comparison")
+    if not (folder / "compare.json").is_file() and not all(store.is_run(each) for each in folder.iterdir()):
+        raise UsageError(f"{folder} exists and holds no comparison: give a new folder")
+    if not overwrite:
+        raise UsageError(f"there is a comparison in {folder} already: take another --out, or --overwrite")

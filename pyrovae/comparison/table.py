@@ -1,0 +1,92 @@
+"""What a comparison found: figures of each run, means of each guide, paired differences, values of each datum."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pyrovae.comparison.columns import COLUMNS, Column, Value
+from pyrovae.evaluation import mean_interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What several guides reach on one model, on the same test data; nats.
+
+    All but `values` is compare.json, by these names; `values` is compare.npz.
+
+    Attributes:
+        model: the variant.
+        baseline: the guide to which the others are compared.
+        runs: a row a guide and seed: `guide`, `seed` and the figures of `COLUMNS` by name: `elbo`, `log_likelihood`,
+            `gap` (log-likelihood - ELBO), `rate`, `ess` (effective importance samples), means over the data;
+            `active_units`, `step_seconds`, `seconds` (of training), `guide_parameters`, `parameters`. None where a
+            pair has no such figure.
+        table: a row a guide: `guide`, and each figure as
+            `mean`: over the seeds;
+            `deviation`: over the seeds, None for one seed;
+            `interval`: of a figure that each datum has, a bootstrap 95 % interval (low, high) of the mean, for other
+            data of the same kind, of each datum's mean over the seeds; else None;
+            `difference`: of `elbo` and `log_likelihood`, this guide less the baseline, datum by datum, as `mean`,
+            `deviation` (over the seeds) and `interval` (over the data, in pairs); None for the baseline itself.
+        setting: what was the same for all: the data, options, `seeds`, `draws` (of z, of the ELBO of a datum), and
+            `frozen`, the run whose model all share and the checksum of its weights, or None.
+        values: of each figure that each datum has, (guides, seeds, data); `guides`, `seeds`, and `rows`, which of
+            the test data they are.
+    """
+
+    model: str
+    baseline: str
+    runs: list[dict[str, Any]]
+    table: list[dict[str, Any]]
+    setting: dict[str, Any]
+    values: dict[str, np.ndarray] = dataclasses.field(repr=False, default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As compare.json."""
+        fields = (field.name for field in dataclasses.fields(self) if field.name != "values")
+        return {name: getattr(self, name) for name in fields}
+
+
+def run_row(guide: str, seed: int, found: Mapping[str, Value]) -> dict[str, Any]:
+    """One of `Comparison.runs`."""
+    means = {name: value.mean().item() if isinstance(value, Tensor) else value for name, value in found.items()}
+    return {"guide": guide, "seed": seed, **means}
+
+
+def guide_rows(
+    guides: Sequence[str], baseline: str, runs: Sequence[Mapping[str, Any]], values: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """`Comparison.table`."""
+    rows: list[dict[str, Any]] = []
+    for i, guide in enumerate(guides):
+        mine, row = [run for run in runs if run["guide"] == guide], dict[str, Any]()
+        for column in COLUMNS:
+            of_data = values.get(column.name)
+            row[column.name] = _figure([run[column.name] for run in mine], None if of_data is None else of_data[i])
+            if column.paired:
+                row[column.name]["difference"] = _difference(column, of_data, i, guides.index(baseline))
+        rows.append({"guide": guide, **row})
+    return rows
+
+
+def _difference(column: Column, values: np.ndarray | None, i: int, baseline: int) -> dict[str, Any] | None:
+    if values is None or i == baseline:
+        return None
+    difference = values[i] - values[baseline]  # (seeds, data)
+    return _figure(difference.mean(1).tolist(), difference)
+
+
+def _figure(seeds: Sequence[float | None], values: np.ndarray | None) -> dict[str, Any]:
+    """Mean and deviation over the seeds; the interval over the data of `values`, (seeds, data)."""
+    known = [value for value in seeds if value is not None]
+    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    interval = None
+    if values is not None:
+        low, high = (float(end) for end in mean_interval(values.mean(0)))
+        interval = None if np.isnan(low) else [low, high]
+    return {"mean": float(np.mean(known)) if known else None, "deviation": deviation, "interval": interval}
