@@ -1,5 +1,6 @@
 """What makes a comparison of guides fair: the same minibatches, one shared model, differences datum by datum."""
 
+import json
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from conftest import case, linear
 
 import pyrovae
-from pyrovae import PyrovaeError, UsageError, evaluation, fitting, freezing, training
+from pyrovae import PyrovaeError, UsageError, comparison, evaluation, fitting, freezing, training
 from pyrovae.lowering import engine
 
 TINY = {"latent_dim": 2, "hidden": (6,), "score_samples": 5, "device": "cpu", "show": False, "compile": False}
@@ -285,3 +286,147 @@ def test_bootstrap_intervals_come_in_any_shape_and_pieces(monkeypatch):
     values[0, 0, 0] = -np.inf
     low = evaluation.mean_interval(values)[0]
     assert np.isnan(low[0, 0]) and np.isfinite(low.ravel()[1:]).all()
+
+
+# ---- the comparison
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Two guides and two seeds on one frozen model, and the folder."""
+    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
+    folder = tmp_path_factory.mktemp("compared")
+    pyrovae.fit("vae", data=x, out=folder / "source", epochs=1, held_out=0.3, **TINY)
+    found = pyrovae.compare(
+        guides=("iaf:steps=1", "full"),
+        seeds=(0, 3),
+        data=x,
+        out=folder / "out",
+        freeze_model=folder / "source",
+        baseline="full",
+        score_limit=7,
+        lr=0.01,
+        show=False,
+    )
+    return found, folder, x
+
+
+def test_every_figure_is_the_mean_of_what_each_datum_has(compared):
+    found, folder, x = compared
+    assert found.baseline == "full"
+    with np.load(folder / "out" / "compare.npz") as stored:
+        values = dict(stored)
+    assert values["guides"].tolist() == ["iaf:steps=1", "full"]
+    assert values["seeds"].tolist() == [0, 3]
+    assert len(values["rows"]) == 7
+    for row in found.runs:
+        i, j = values["guides"].tolist().index(row["guide"]), values["seeds"].tolist().index(row["seed"])
+        name = f"{row['guide']}-{row['seed']}".replace(":", "_")
+        run = pyrovae.load(folder / "out" / name, data=x, device="cpu")
+        batch = tuple(tensor[values["rows"]] for tensor in run.split("test"))
+        elbo = evaluation.elbo_per_datum(run.pair, batch)
+        likelihood = evaluation.log_likelihood(run.pair, batch, 5)
+        np.testing.assert_allclose(values["elbo"][i, j], elbo.elbo)
+        np.testing.assert_allclose(values["rate"][i, j], elbo.rate)
+        np.testing.assert_allclose(values["log_likelihood"][i, j], likelihood.log_likelihood)
+        np.testing.assert_allclose(values["ess"][i, j], likelihood.ess)
+        np.testing.assert_allclose(values["gap"][i, j], values["log_likelihood"][i, j] - values["elbo"][i, j])
+        for key in ("elbo", "log_likelihood", "gap", "rate", "ess"):
+            assert row[key] == pytest.approx(values[key][i, j].mean())
+        assert row["step_seconds"] == pytest.approx(run.metrics[0]["train_seconds"] / run.metrics[0]["steps"])
+        assert row["guide_parameters"] == sum(p.numel() for p in run.pair.guide.parameters()) < row["parameters"]
+        assert row["active_units"] == sum(evaluation.diagnose(run.pair, batch).active_units.values())
+
+
+def test_differences_are_paired(compared):
+    found, folder, _ = compared
+    values = np.load(folder / "out" / "compare.npz")
+    row, base = found.table
+    assert base["guide"] == "full" and base["elbo"]["difference"] is None
+    for key in ("elbo", "log_likelihood"):
+        difference = values[key][0] - values[key][1]
+        told = row[key]["difference"]
+        assert told["mean"] == pytest.approx(row[key]["mean"] - base[key]["mean"], abs=1e-6)
+        assert told["deviation"] == pytest.approx(difference.mean(1).std(ddof=1))
+        low, high = told["interval"]
+        assert [low, high] == pytest.approx([float(end) for end in evaluation.mean_interval(difference.mean(0))])
+        assert low < told["mean"] < high
+        apart = row[key]["interval"][1] - row[key]["interval"][0]
+        assert high - low < apart / 2  # what the data share is out of it
+    assert "difference" not in base["rate"]
+    assert base["active_units"]["interval"] is None
+
+
+def test_compare_json_is_what_is_returned(compared):
+    found, folder, _ = compared
+    stored = json.loads((folder / "out" / "compare.json").read_text())
+    assert stored == json.loads(json.dumps(found.to_json()))
+    assert set(stored) == {"model", "baseline", "runs", "table", "setting"}
+    assert stored["setting"]["frozen"]["run"] == str(folder / "source")
+    assert {path.name for path in (folder / "out").iterdir() if path.is_file()} == {
+        *("compare.json", "compare.npz", "compare.png", "posteriors.png")
+    }
+
+
+def test_one_frozen_model_in_every_run(compared):
+    found, folder, x = compared
+    source = model_of(pyrovae.load(folder / "source", data=x, device="cpu"))
+    for row in found.runs:
+        name = f"{row['guide']}-{row['seed']}".replace(":", "_")
+        assert same(model_of(pyrovae.load(folder / "out" / name, data=x, device="cpu")), source)
+    assert not (folder / "out" / "source").exists()
+
+
+def test_a_new_column_is_in_the_table_and_in_the_files(x, tmp_path, monkeypatch):
+    def of_full(scored):
+        return scored.elbo.rate if scored.run.recipe.guide == "full" else None
+
+    columns = (
+        comparison.Column("half", "half", lambda scored: scored.elbo.elbo / 2, paired=True),
+        comparison.Column("none", "none", lambda scored: None, paired=True),
+        comparison.Column(
+            "some", "some", lambda scored: scored.elbo.elbo if scored.run.recipe.guide == "full" else None
+        ),
+        comparison.Column("one", "one", lambda scored: 3),
+    )
+    for module in (comparison.comparing, comparison.table):
+        monkeypatch.setattr(module, "COLUMNS", columns)
+    found = pyrovae.compare(
+        "vae", ("diagonal", "full"), data=x, out=tmp_path / "out", epochs=1, **TINY | {"latent_dim": 3}
+    )
+    assert found.table[1]["half"]["difference"]["interval"] is not None
+    assert found.table[1]["none"] == {"mean": None, "deviation": None, "interval": None, "difference": None}
+    assert found.table[0]["some"]["mean"] is None and found.table[1]["some"]["interval"] is not None
+    assert found.table[1]["one"]["mean"] == 3
+    assert set(np.load(tmp_path / "out" / "compare.npz")) == {"half", "some", "guides", "seeds", "rows"}
+    assert not (tmp_path / "out" / "posteriors.png").exists()
+
+
+def test_a_baseline_that_is_none_of_the_guides_is_refused(x):
+    with pytest.raises(UsageError, match="baseline iaf is none of the guides diagonal, full"):
+        pyrovae.compare("vae", ("diagonal", "full"), data=x, baseline="iaf", show=False)
+    with pytest.raises(UsageError, match="compare needs a model"):
+        pyrovae.compare(guides=("diagonal",), data=x, show=False)
+
+
+def test_a_pair_with_a_global_latent_is_compared_by_what_it_has(x, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import pyro, pyro.distributions as dist, torch\nfrom torch import nn\nfrom pyrovae import Pair\n"
+        "class Model(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        b = pyro.sample('b', dist.Normal(x.new_zeros(6), 1.0).to_event(1))\n"
+        "        with pyro.plate('data', len(x), dim=-1):\n"
+        "            pyro.sample('x', dist.Normal(b, 1.0).to_event(1), obs=x)\n"
+        "class Guide(nn.Module):\n"
+        "    def __init__(self, family):\n"
+        "        super().__init__()\n"
+        "        self.q, self.h = family(2, 6), nn.Parameter(torch.ones(2))\n"
+        "    def forward(self, x):\n"
+        "        pyro.sample('b', self.q(self.h))\n"
+        "def Own(family):\n"
+        "    return Pair(Model(), Guide(family))\n"
+    )
+    found = pyrovae.compare(f"{tmp_path / 'own.py'}:Own", ("diagonal", "full"), data=x, out=tmp_path / "out", **SHORT)
+    assert found.table[1]["elbo"]["mean"] is None
+    assert found.table[1]["parameters"]["mean"] > found.table[0]["parameters"]["mean"]
+    assert (tmp_path / "out" / "compare.png").is_file()

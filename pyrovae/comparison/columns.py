@@ -82,6 +82,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("ess", "ESS", _ess, ".1f"),
     Column("step_seconds", "s a step", _step_seconds, ".2g"),
     Column("seconds", "training s", lambda scored: scored.run.results["train_seconds"], ".1f", shown=False),
-    Column("guide_parameters", "of the guide", lambda scored: _count(scored.run.pair.guide), ",.0f"),
-    Column("parameters", "parameters", lambda scored: scored.run.results["parameters"], ",.0f"),
+    Column("guide_parameters", "guide parameters", lambda scored: _count(scored.run.pair.guide), ",.0f"),
+    Column("parameters", "all parameters", lambda scored: scored.run.results["parameters"], ",.0f"),
 )

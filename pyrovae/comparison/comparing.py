@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pyrovae import files, freezing, plots, registry, store
 from pyrovae.comparison.columns import COLUMNS
+from pyrovae.comparison.pictures import Posteriors
 from pyrovae.comparison.scored import Scored
 from pyrovae.comparison.table import Comparison, guide_rows, run_row
 from pyrovae.errors import UsageError
@@ -89,6 +90,7 @@ def compare(
         _require_free(folder, overwrite)
     runs: list[dict[str, Any]] = []
     values: dict[str, np.ndarray] = {}
+    drawn: Posteriors | None = None
     with show if isinstance(show, Progress) else progress(show) as shown:
         for i, guide in enumerate(guides):
             for j, seed in enumerate(seeds):
@@ -97,6 +99,11 @@ def compare(
                 run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
                 if run.results["stopped"] == "interrupted":
                     raise KeyboardInterrupt
+                if folder is not None and j == 0:
+                    if drawn is None:
+                        drawn = Posteriors(run)
+                    else:
+                        drawn.add(run)
                 scored = Scored(run)
                 found = {column.name: column.of(scored) for column in COLUMNS}
                 runs.append(run_row(guide, seed, found))
@@ -120,6 +127,8 @@ def compare(
         files.write_json(folder / "compare.json", compared.to_json())
         files.write_arrays(folder / "compare.npz", compared.values)
         plots.comparison(compared.table, folder / "compare.png", baseline)
+        if drawn is not None:
+            drawn.draw(guides, folder / "posteriors.png", source is not None)
     return compared
 
 

@@ -11,6 +11,7 @@ from pyrovae.evaluation.gap import Gap, gap
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.information import Information, mutual_information
 from pyrovae.evaluation.per_datum import PerDatum, elbo_per_datum
+from pyrovae.evaluation.posterior import Posterior, posteriors, two_dimensional
 from pyrovae.evaluation.refit import Refitted, refit
 from pyrovae.evaluation.swap import Swap, swap_loss
 from pyrovae.evaluation.usage import Usage, usage
@@ -24,6 +25,7 @@ __all__ = [
     "Information",
     "LogLikelihood",
     "PerDatum",
+    "Posterior",
     "Refitted",
     "Sandwich",
     "Swap",
@@ -40,7 +42,9 @@ __all__ = [
     "mean_interval",
     "mutual_information",
     "posterior_moments",
+    "posteriors",
     "refit",
     "swap_loss",
+    "two_dimensional",
     "usage",
 ]
