@@ -269,6 +269,26 @@ COMPARISONS = [
     ((*COMPARE, "vae", "--guides", "full", "--out", "label"), 2, "holds no comparison"),
 ]
 
+FROZEN = ("compare", "--out", "new", "--guides", "full", "--freeze-model")
+
+FREEZING = [
+    ((*FROZEN, "nowhere"), 2, "--freeze-model nowhere is not a run directory"),
+    ((*FROZEN, "notes"), 2, "--freeze-model notes is not a run directory"),
+    ((*FROZEN, "own"), 2, "only run with --trust"),
+    ((*FROZEN, "vector", "--model", "cvae"), 2, "is a run of model vae, not of cvae: leave the model out"),
+    ((*FROZEN, "vector", "--data", "four.npy"), 1, "--freeze-model vector is frozen with its data"),
+    ((*FROZEN, "vector", "--data", "nowhere.npy"), 2, "no such file"),
+    ((*FROZEN, "vector", "--latent-dim", 9), 2, "latent_dim = 9 contradicts --freeze-model vector, which has 2"),
+    ((*FROZEN, "vector", "--held-out", 9), 2, "held_out = 9.0 contradicts"),
+    ((*FROZEN, "vector", "--condition", "label"), 2, "No such option"),
+    ((*FROZEN, "vector", "--guides", "full,full"), 2, "guide full is named twice"),
+    ((*FROZEN, "vector", "--baseline", "iaf"), 2, "baseline iaf is none of the guides full"),
+    ((*FROZEN, "vector", "--lr", "inf"), 2, "lr = inf"),
+    (("compare", "--freeze-model", "vector"), 2, "compare needs --model NAME and --guides"),
+    (("fit", "--out", "new", "--freeze-model", "vector", "--guide", "iaff"), 2, "did you mean 'iaf'?"),
+    (("fit", "--out", "new", "--freeze-model", "nowhere"), 2, "not a run directory"),
+]
+
 OUT = [
     ((*fit(), "--out", "notes"), 2, "notes is a folder with other things in it: give a new folder for the run"),
     ((*fit(), "--out", "notes", "--overwrite"), 2, "with other things in it"),
@@ -281,7 +301,7 @@ OUT = [
     ((*fit(), "--out", "/proc/nowhere/run"), 1, "/proc/nowhere"),
 ]
 
-TABLE = [*NAMES, *OPTIONS, *DATA, *ON_A_RUN, *COMPARISONS, *OUT]
+TABLE = [*NAMES, *OPTIONS, *DATA, *ON_A_RUN, *COMPARISONS, *FREEZING, *OUT]
 
 
 @pytest.mark.parametrize(("args", "code", "says"), TABLE, ids=[short(row[0]) for row in TABLE])
@@ -356,6 +376,9 @@ def test_config_files(tmp_path, monkeypatch, text, says):
         ('guides = ["full"]\nseeds = ["a"]', "seeds = ['a']"),
         ('guides = ["full"]\nseeds = [0, -1]', "seed = -1"),
         ('guides = ["full"]\nseed = 1', "compare takes --seeds"),
+        ('guides = ["full"]\nfreeze_model = 3', "freeze_model = 3 is no text"),
+        ('guides = ["full"]\nbaseline = ["full"]', "baseline = ['full'] is no text"),
+        ('guides = ["full"]\ntrust = true', "has no option 'trust'"),
     ],
 )
 def test_config_files_of_compare(tmp_path, monkeypatch, line, says):

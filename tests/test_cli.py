@@ -291,6 +291,32 @@ def test_compare_two_guides_and_two_seeds(tmp_path):
         assert words in table
 
 
+def test_compare_on_a_frozen_model(tmp_path):
+    args = ("--freeze-model", "vector", "--guides", "full,diagonal", "--baseline", "diagonal", "--latent-dim", 2)
+    result = done("compare", *args, "--out", tmp_path / "c", "--quiet")
+    for words in ("the model frozen from vector", "differences from diagonal", "gap", "ESS", "posteriors.png"):
+        assert words in result.stdout
+    found = json.loads((tmp_path / "c/compare.json").read_text())
+    assert found["setting"]["frozen"]["run"] == "vector"
+    assert found["setting"]["score_samples"] == 2  # as of the run
+    assert [row["seed"] for row in found["runs"]] == [0, 0]
+    done("loglik", tmp_path / "c/full-0", "--samples", 2)
+    config = tmp_path / "c.toml"
+    config.write_text('freeze_model = "vector"\nguides = ["lowrank:rank=1"]\nlatent_dim = 2\nepochs = 2\n')
+    found = json.loads(done("compare", "--config", config, "--out", tmp_path / "d", "--quiet", "--json").stdout)
+    assert found["setting"]["epochs"] == 2
+
+
+def test_fit_on_a_frozen_model_of_ones_own(runs, tmp_path):
+    args = ("--freeze-model", "own", "--trust", "--guide", "full", "--width", 3, "--json", "--quiet")
+    done("fit", *args, "--out", tmp_path / "run")
+    recipe = json.loads((tmp_path / "run/run.json").read_text())["recipe"]
+    assert (recipe["model"], recipe["guide"], recipe["frozen"]["run"]) == ("my_model.py:MyVAE", "full", "own")
+    assert recipe["options"] == {"width": 3}
+    assert "--width" in done("fit", "--freeze-model", "own", "--trust", "--help").stdout
+    assert "--width" not in done("fit", "--freeze-model", "own", "--help").stdout
+
+
 def test_compare_reads_a_config_file(tmp_path):
     file = tmp_path / "compare.toml"
     file.write_text('model = "vae"\ndata = "vectors.npy"\nguides = ["diagonal", "full"]\nseeds = [1]\nhidden = [4]\n')
