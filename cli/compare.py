@@ -99,7 +99,7 @@ def _print(found: "Comparison", data: str) -> None:
         titles += [column.title, *(["difference"] if column.paired and several else [])]
         for cells, row in zip(rows, found.table, strict=True):
             figure = row[column.name]
-            cells.append(cell(figure, column.format))
+            cells.append(cell(figure, column.format, spread=column.paired))
             if column.paired and several:
                 cells.append(difference(figure["difference"]))
     setting = found.setting
@@ -121,12 +121,12 @@ def _list(key: str, value: Any, item: type, example: str) -> list[Any]:
     return list(value)
 
 
-def cell(figure: Mapping[str, Any], spec: str) -> str:
-    """`-20.33 +- 0.12`."""
+def cell(figure: Mapping[str, Any], spec: str, spread: bool) -> str:
+    """`-20.33`, and with the deviation over seeds `-20.33 +- 0.12`."""
     if figure["mean"] is None:
         return "-"
     text, deviation = f"{figure['mean']:{spec}}", figure["deviation"]
-    return f"{text} +- {deviation:{spec}}" if deviation else text
+    return f"{text} +- {deviation:{spec}}" if deviation is not None and spread else text
 
 
 def difference(figure: Mapping[str, Any] | None) -> str:
@@ -134,6 +134,6 @@ def difference(figure: Mapping[str, Any] | None) -> str:
     if figure is None or figure["mean"] is None:
         return "-"
     mean, deviation = f"{figure['mean']:+.3f}", figure["deviation"]
-    spread = f" +- {deviation:.3f}" if deviation else ""
+    spread = "" if deviation is None else f" +- {deviation:.3f}"
     low, high = figure["interval"] or (None, None)
     return f"{mean}{spread}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]")

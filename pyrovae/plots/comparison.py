@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from pyrovae.plots.figure import BLUE, GRAY, ORANGE, figure_of, minus, number, plain, save
@@ -60,7 +61,13 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
         panels[1].set_xlabel(f"difference from {against}, nats per datum")
     figure.align_labels(panels)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=SIZE, columnspacing=1)
+    if any(row["elbo"]["difference"].get("deviation") is not None for row in others):
+        handles, labels = (
+            [*handles, Line2D([], [], color=GRAY, lw=3, alpha=0.5)],
+            [*labels, "\N{PLUS-MINUS SIGN} seeds"],
+        )
+    look: dict[str, Any] = {"frameon": False, "fontsize": SIZE, "columnspacing": 1, "handlelength": 1.4}
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, **look)
     return save(figure, path)
 
 

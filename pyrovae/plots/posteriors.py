@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyrovae.evaluation.posterior import Posterior
 
 MASSES = (0.99, 0.9, 0.5)
+NEARLY = 0.9995
 FILLS, LINE = ("#dbe9f6", "#9fc5e3", "#4a90c4"), "#b3410e"
 CELL, SIZE = 1.25, 7
 """Inches, and points of the letters."""
@@ -69,6 +70,9 @@ def posteriors(
                 axes.set_xlabel(axis_titles[0], fontsize=SIZE, labelpad=1)
             if j == 0:
                 axes.set_ylabel(f"{_two_lines(guides[i])}\n{axis_titles[1]}", fontsize=SIZE, labelpad=1)
+    for j, column in enumerate(zip(*found, strict=True)):
+        (left, right), (bottom, top) = _range(column)
+        grid[0, j].set(xlim=(left, right), ylim=(bottom, top))  # shared down the column
     figure.align_ylabels(list(grid[:, 0]))
     handles = [Patch(color=FILLS[1], label="p(z | x)"), Line2D([], [], color=LINE, lw=0.9, label="q(z | x)")]
     look: dict[str, Any] = {"frameon": False, "fontsize": SIZE, "ncols": 2, "title_fontsize": SIZE}
@@ -88,13 +92,26 @@ def _cell(axes: Axes, posterior: Posterior) -> None:
     axes.annotate(text, (1, 1), (-2, -2), fontsize=SIZE - 1, bbox=box, **place)
 
 
-def _density(log_density: Tensor) -> tuple[np.ndarray, list[float]]:
-    """The density up to a factor, and the levels above which it has MASSES of its sum, each above the one before."""
+def _range(column: Sequence[Posterior]) -> list[tuple[float, float]]:
+    """Of each dimension, what holds nearly all of the mass of all p and q of a column."""
+    ends: list[list[float]] = [[], []]
+    for posterior in column:
+        for log_density in (posterior.log_p, posterior.log_q):
+            density, levels = _density(log_density, (NEARLY,))
+            for which, axis in enumerate(posterior.axes):
+                held = axis.numpy()[(density >= levels[0]).any(1 - which)]
+                ends[which] += [held.min(), held.max()]
+    margins = [0.03 * (max(values) - min(values)) for values in ends]
+    return [(min(values) - margin, max(values) + margin) for values, margin in zip(ends, margins, strict=True)]
+
+
+def _density(log_density: Tensor, masses: Sequence[float] = MASSES) -> tuple[np.ndarray, list[float]]:
+    """The density up to a factor, and the levels above which it has `masses` of its sum, each above the one before."""
     density = (log_density - log_density.max()).exp().numpy()
     falling = np.sort(density, axis=None)[::-1]
     mass = np.cumsum(falling) / falling.sum()
     levels: list[float] = []
-    for share in MASSES:
+    for share in masses:
         level = float(falling[min(int(np.searchsorted(mass, share)), falling.size - 1)])
         levels.append(max(level, 1e-12 if not levels else levels[-1] * (1 + 1e-9)))
     return density, levels
