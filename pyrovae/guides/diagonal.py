@@ -2,12 +2,10 @@
 
 import pyro.distributions as dist
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
+from pyrovae.flows.gaussians import Normal
+from pyrovae.flows.scale import positive
 from pyrovae.nets.mlp import linear
-
-UNIT = 0.5413248546129181
-"""softplus(UNIT) = 1: scales start near that of a standard normal prior."""
 
 
 class Diagonal(nn.Module):
@@ -19,4 +17,4 @@ class Diagonal(nn.Module):
         self.raw = linear(context, features)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
-        return dist.Normal(self.loc(h), softplus(self.raw(h) + UNIT)).to_event(1)
+        return Normal(self.loc(h), positive(self.raw(h))).to_event(1)

@@ -5,9 +5,9 @@ from typing import Annotated
 import pyro.distributions as dist
 from pydantic import Field as Option
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
-from pyrovae.guides.diagonal import UNIT
+from pyrovae.flows.gaussians import LowRankMultivariateNormal
+from pyrovae.flows.scale import positive
 from pyrovae.nets.mlp import linear
 
 
@@ -28,4 +28,4 @@ class LowRank(nn.Module):
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         factor = self.factor(h).unflatten(-1, (-1, self.rank))
-        return dist.LowRankMultivariateNormal(self.loc(h), 0.1 * factor, softplus(self.raw(h) + UNIT))
+        return LowRankMultivariateNormal(self.loc(h), 0.1 * factor, positive(self.raw(h)))

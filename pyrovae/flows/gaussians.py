@@ -1,0 +1,42 @@
+"""Pyro's Gaussians, which draw under `torch.func.vmap(..., randomness="different")`, too.
+
+torch writes the noise in place (`torch.empty(...).normal_()`), which vmap refuses. `torch.randn` takes the same numbers
+from the generator. Everything else is Pyro's: densities, moments, expand, Kullback-Leibler divergences in closed form.
+"""
+
+from collections.abc import Sequence
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+
+def noise(shape: torch.Size, like: Tensor) -> Tensor:
+    """Standard normal numbers of the dtype and device of `like`."""
+    return torch.randn(shape, dtype=like.dtype, device=like.device)
+
+
+class Normal(dist.Normal):
+    """N(loc, scale^2), elementwise."""
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        return self.loc + noise(self._extended_shape(torch.Size(sample_shape)), self.loc) * self.scale
+
+
+class MultivariateNormal(dist.MultivariateNormal):
+    """N(loc, L L'), by its lower triangular L."""
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        epsilon = noise(self._extended_shape(torch.Size(sample_shape)), self.loc)
+        return self.loc + (self._unbroadcasted_scale_tril @ epsilon.unsqueeze(-1)).squeeze(-1)
+
+
+class LowRankMultivariateNormal(dist.LowRankMultivariateNormal):
+    """N(loc, W W' + diag d)."""
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        shape = self._extended_shape(torch.Size(sample_shape))
+        low = noise(shape[:-1] + self.cov_factor.shape[-1:], self.loc)
+        each = noise(shape, self.loc)
+        factor = (self._unbroadcasted_cov_factor @ low.unsqueeze(-1)).squeeze(-1)
+        return self.loc + factor + self._unbroadcasted_cov_diag.sqrt() * each
