@@ -23,7 +23,22 @@ torch.set_num_threads(1)  # the networks are tiny: threads only cost
 
 N = 13
 
-GUIDES = ("diagonal", "full", "lowrank:rank=2", "iaf:steps=2:hidden=8")
+FIRST_GUIDES = ("diagonal", "full", "lowrank:rank=2", "iaf:steps=2:hidden=8")
+"""Guides that every variant is tried with."""
+
+GUIDES = (
+    *FIRST_GUIDES,
+    "planar:steps=2",
+    "radial:steps=2",
+    "householder:steps=2",
+    "sylvester:steps=2:width=2",
+    "sylvester:steps=2:width=3:kind=householder:reflections=2",
+    "coupling:steps=2:hidden=8",
+    "spline:hidden=8:bins=4",
+    "spline:hidden=8:bins=4:kind=autoregressive",
+    "mixture:components=3",
+)
+"""Guides that the model vae is tried with, and that are tried by themselves."""
 
 SMALL: dict[str, Any] = {
     "vae": {"latent_dim": 3, "hidden": (9,)},
@@ -125,16 +140,26 @@ def variant_name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=GUIDES, ids=lambda spec: spec.split(":")[0])
+def short(spec: str) -> str:
+    """`sylvester-householder` for a spec with a kind and other options, `iaf` for one without."""
+    family, options = registry.split_spec(spec)
+    return "-".join([family, *options.get("kind", "").split()])
+
+
+@pytest.fixture(params=GUIDES, ids=short)
 def guide(request: pytest.FixtureRequest) -> str:
     """Each guide family, small."""
     return request.param
 
 
-@pytest.fixture(name="case")
-def case_fixture(variant_name: str, guide: str) -> Case:
-    """Each variant with each guide."""
-    return case(variant_name, guide)
+@pytest.fixture(
+    name="case",
+    params=[(name, guide) for name in VARIANTS for guide in (GUIDES if name == "vae" else FIRST_GUIDES)],
+    ids=lambda both: f"{both[0]}-{short(both[1])}",
+)
+def case_fixture(request: pytest.FixtureRequest) -> Case:
+    """Each variant with the guides that come first, and one variant with every guide."""
+    return case(*request.param)
 
 
 class LinearModel(nn.Module):

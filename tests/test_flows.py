@@ -1,0 +1,230 @@
+"""The flows under the guide families: determinants, inverses, constraints, and what each family is by its paper."""
+
+import pytest
+import torch
+from conftest import GUIDES, short
+from torch.autograd.functional import jacobian
+
+from pyrovae import registry
+from pyrovae.flows.elementwise import Affine, Gate, RationalQuadratic
+from pyrovae.flows.root import tanh_root
+from pyrovae.guides.householder import Householder
+from pyrovae.guides.iaf import IAF
+from pyrovae.guides.mixture import DiagonalMixture
+from pyrovae.guides.planar import PlanarFlow
+from pyrovae.guides.radial import RadialFlow
+from pyrovae.guides.spline import Spline
+from pyrovae.guides.sylvester import Orthogonal, Reflected, Sylvester
+
+CONTEXT = 4
+FLOWS = [spec for spec in GUIDES if hasattr(registry.family(spec)(CONTEXT, 2)(torch.zeros(CONTEXT)), "transforms")]
+
+
+def moved(family, weights=0.3):
+    """The family in double precision, with weights that are not small."""
+    family = family.double()
+    with torch.no_grad():
+        for parameter in family.parameters():
+            parameter += weights * torch.randn_like(parameter)
+    return family
+
+
+def normal(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def test_every_family_but_gaussians_and_the_mixture_is_a_flow():
+    others = {spec.split(":")[0] for spec in GUIDES} - {spec.split(":")[0] for spec in FLOWS}
+    assert others == {"diagonal", "full", "lowrank", "mixture"}
+
+
+@pytest.mark.parametrize("features", [1, 2, 4])
+@pytest.mark.parametrize("spec", FLOWS, ids=short)
+def test_log_determinant_is_that_of_autograd(spec, features):
+    q = moved(registry.family(spec)(CONTEXT, features))(normal(CONTEXT))
+
+    def flow(z):
+        for step in q.transforms:
+            z = step(z)
+        return z
+
+    z = normal(features)
+    log_det = torch.linalg.slogdet(jacobian(flow, z)).logabsdet
+    torch.testing.assert_close(q.log_prob(flow(z)), q.base_dist.log_prob(z) - log_det)
+    torch.testing.assert_close(q.log_prob(flow(z).clone()), q.base_dist.log_prob(z) - log_det)
+
+
+@pytest.mark.parametrize("spec", FLOWS, ids=short)
+def test_log_determinant_of_a_value_that_is_not_the_last_one(spec):
+    step = moved(registry.family(spec)(CONTEXT, 3))(normal(CONTEXT)).transforms[0]
+    x = normal(3)
+    wanted = torch.linalg.slogdet(jacobian(step, x)).logabsdet
+    y, other = step(x), normal(3)
+    torch.testing.assert_close(step.log_abs_det_jacobian(x, y), wanted)
+    last = step(other)  # now this one is cached
+    if not spec.startswith("householder"):
+        assert abs(step.log_abs_det_jacobian(other, last) - wanted) > 1e-6
+    torch.testing.assert_close(step.log_abs_det_jacobian(x, y), wanted)
+    torch.testing.assert_close(step.log_abs_det_jacobian(step.inv(y.clone()), y), wanted)
+
+
+def test_steps_of_autoregressive_flows_have_orders_that_turn():
+    iaf = IAF(CONTEXT, 3, steps=2, hidden=8)(torch.randn(CONTEXT)).transforms
+    spline = moved(Spline(CONTEXT, 3, hidden=8, kind="autoregressive"))(normal(CONTEXT)).transforms[:2]
+    for steps, dtype in ((iaf, torch.float32), (spline, torch.float64)):
+        for t, step in enumerate(steps):
+            slopes = jacobian(step, torch.randn(3, dtype=dtype))
+            above = slopes.triu(1) if t == 0 else slopes.tril(-1)
+            below = slopes.tril(-1) if t == 0 else slopes.triu(1)
+            assert (above == 0).all()
+            assert (below != 0).any()
+
+
+@pytest.mark.parametrize("spec", ["coupling:steps=2", "spline"])
+def test_couplings_keep_one_half_and_then_the_other(spec):
+    first, second = moved(registry.family(spec)(CONTEXT, 5))(normal(CONTEXT)).transforms[:2]
+    x = normal(5)
+    assert torch.equal(first(x)[:2], x[:2])
+    assert torch.equal(second(x)[3:], x[3:])
+    assert (first(x)[2:] != x[2:]).all()
+    assert (jacobian(first, x)[2:, :2] != 0).any()  # what is kept says how the rest is mapped
+
+
+@pytest.mark.parametrize("each", [Affine(), Gate(), RationalQuadratic(5)], ids=lambda each: type(each).__name__)
+def test_elementwise_maps_increase_and_are_inverted(each):
+    x = torch.linspace(-7, 7, 201, dtype=torch.float64).unsqueeze(-1).requires_grad_()
+    raw = 2 * normal(each.count, 1).expand(201, -1, -1)
+    y, log_slope = each.push(x, raw)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(log_slope.exp(), slope)
+    assert (y.diff(dim=0) > 0).all()
+    back, log_slope_at_x = each.pull(y, raw)
+    torch.testing.assert_close(back, x)
+    torch.testing.assert_close(log_slope_at_x, log_slope)
+
+
+def test_the_spline_is_the_identity_at_zero_and_outside_its_box():
+    each, x = RationalQuadratic(4, bound=3.0), torch.linspace(-6, 6, 101, dtype=torch.float64).unsqueeze(-1)
+    torch.testing.assert_close(each.push(x, 0 * normal(each.count, 1))[0], x)
+    y, log_slope = each.push(x, 3 * normal(each.count, 1))
+    outside = x.abs() >= 3
+    assert torch.equal(y[outside], x[outside])
+    assert (log_slope[outside] == 0).all()
+    assert ((y - x)[~outside].abs() > 1e-3).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_root_of_tanh(dtype):
+    r, k, c = 5 * torch.randn(3, 1000, dtype=dtype)
+    q = (2 * torch.rand(1000, dtype=dtype) - 0.99) * 3
+    r = torch.where(r * q > -0.999, r, -0.999 / q)
+    x = tanh_root(r, q, k, c)
+    torch.testing.assert_close(x + r * torch.tanh(q * x + k), c, atol=100 * torch.finfo(dtype).eps, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_planar_and_radial_steps_stay_invertible_at_any_parameters(dtype):
+    """Also where u points against w, and where beta is close to -alpha."""
+    x = torch.randn(500, 3, dtype=dtype)
+    w = torch.randn(500, 3, dtype=dtype)
+    for size in (-30.0, -3.0, 3.0, 30.0):
+        planar = PlanarFlow(size * w, w, torch.randn(500, 1, dtype=dtype))
+        # w'y is what the equation is about: it increases with w'x.
+        slope = planar.s - 1
+        torch.testing.assert_close((planar.u * w).sum(-1, keepdim=True), slope, atol=1e-3, rtol=1e-4)
+        assert (slope > -1).all()
+        y = planar(x)
+        assert planar.log_abs_det_jacobian(x, y).isfinite().all()
+        back = planar.inv(y.clone())
+        torch.testing.assert_close(planar(back.clone()), y, atol=2e-3, rtol=1e-3)
+    for s in (1e-3, 0.1, 10.0):
+        ones = torch.ones(500, 1, dtype=dtype)
+        radial = RadialFlow(torch.randn(500, 3, dtype=dtype), 2 * ones, s * ones)
+        y = radial(x)
+        torch.testing.assert_close(radial.inv(y.clone()), x, atol=1e-3 if dtype == torch.float32 else 1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("make", [lambda: Orthogonal(CONTEXT, 6, 4), lambda: Reflected(CONTEXT, 6, 4, 3)])
+def test_columns_of_sylvester_are_orthonormal(make):
+    columns = moved(make(), weights=20.0)(normal(5, CONTEXT))  # far from the unit vectors at which it starts
+    eye = torch.eye(4, dtype=torch.float64).expand(5, 4, 4)
+    torch.testing.assert_close(columns @ columns.transpose(-1, -2), eye)
+    assert (columns - torch.eye(4, 6, dtype=torch.float64)).abs().max() > 0.5
+
+
+def test_sylvester_has_triangles_whose_diagonals_keep_it_invertible():
+    family = moved(Sylvester(CONTEXT, 5, width=3), weights=30.0)
+    R, S, _ = family.triangles[0](normal(100, CONTEXT))
+    assert (R.tril(-1) == 0).all()
+    assert (S.tril(-1) == 0).all()
+    assert (R.diagonal(dim1=-2, dim2=-1) * S.diagonal(dim1=-2, dim2=-1)).min() > -1
+    assert R.triu(1).abs().max() > 1
+
+
+def test_householder_rotates_the_covariance():
+    family = moved(Householder(CONTEXT, 3, steps=2), weights=1.0)
+    q = family(normal(CONTEXT))
+    rotation = jacobian(q.transforms[0], normal(3))
+    torch.testing.assert_close(rotation @ rotation.T, torch.eye(3, dtype=torch.float64))
+    covariance = rotation @ q.base_dist.variance.diag() @ rotation.T
+    full = torch.distributions.MultivariateNormal(rotation @ q.base_dist.mean, covariance)
+    z = normal(6, 3)
+    torch.testing.assert_close(q.log_prob(z), full.log_prob(z))
+
+
+@pytest.fixture
+def mixture():
+    """Three components of two dimensions that overlap, with parameters that ask for gradients."""
+    logits = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64, requires_grad=True)
+    loc = torch.tensor([[-1.0, 0.5], [0.3, -0.8], [1.2, 1.0]], dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor([[0.7, 0.5], [0.6, 1.1], [0.9, 0.8]], dtype=torch.float64, requires_grad=True)
+    return DiagonalMixture(logits, loc, scale), (logits, loc, scale)
+
+
+def test_mixture_is_that_of_torch(mixture):
+    q, (logits, loc, scale) = mixture
+    components = torch.distributions.Independent(torch.distributions.Normal(loc, scale), 1)
+    theirs = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(logits=logits), components)
+    z = normal(7, 2)
+    torch.testing.assert_close(q.log_prob(z), theirs.log_prob(z))
+    torch.testing.assert_close(q.mean, theirs.mean)
+    torch.testing.assert_close(q.stddev, theirs.stddev)
+
+
+def test_gradients_of_a_mixture_are_unbiased_with_less_noise_than_the_score_function(mixture):
+    """d/dparameters E[f(z)] of a smooth f that looks at both dimensions, from 4000 estimates of either kind."""
+    q, parameters = mixture
+
+    def f(z):
+        return (z[..., 0] - 0.3 * z[..., 1]).square() + torch.sin(z[..., 0] * z[..., 1])
+
+    n = 4000
+    copies = [parameter.detach().expand(n, *parameter.shape).clone().requires_grad_() for parameter in parameters]
+    q = DiagonalMixture(*copies)
+    z = q.rsample()
+    path = torch.autograd.grad(f(z).sum(), copies)
+    z = z.detach()
+    score = torch.autograd.grad(((f(z) - f(z).mean()) * q.log_prob(z)).sum(), copies)
+    for a, b in zip(path, score, strict=True):
+        error = ((a.var(0) + b.var(0)) / n).sqrt()
+        assert ((a.mean(0) - b.mean(0)).abs() < 4.5 * error).all()
+        assert a.var(0).sum() < b.var(0).sum()
+
+
+def test_gradients_of_a_mixture_are_those_of_a_normal_where_there_is_one_component():
+    loc, scale = normal(1, 3).requires_grad_(), torch.rand(1, 3, dtype=torch.float64).add(0.5).requires_grad_()
+    z = DiagonalMixture(torch.zeros(1, dtype=torch.float64), loc, scale).rsample((5,))
+    weights = normal(5, 3)
+    found = torch.autograd.grad((weights * z).sum(), (loc, scale))
+    e = ((z - loc) / scale).detach()
+    torch.testing.assert_close(found, (weights.sum(0, keepdim=True), (weights * e).sum(0, keepdim=True)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_of_a_mixture_are_finite_between_modes_that_lie_apart(dtype):
+    logits = torch.zeros(2, dtype=dtype, requires_grad=True)
+    loc = torch.tensor([[-50.0] * 4, [50.0] * 4], dtype=dtype, requires_grad=True)
+    scale = torch.full((2, 4), 0.01, dtype=dtype, requires_grad=True)
+    z = DiagonalMixture(logits, loc, scale).rsample((1000,))
+    for gradient in torch.autograd.grad(z.square().sum(), (logits, loc, scale)):
+        assert gradient.isfinite().all()
