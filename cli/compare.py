@@ -63,7 +63,7 @@ def command(
     variant = registry.variant(model or source.recipe.model)  # type: ignore[union-attr, arg-type]
     data = settings.pop("data", None)
     shown = data or (variant.data if source is None else source.recipe.data) or "data"
-    specs = [spec.strip() for spec in specs.split(",")] if isinstance(specs, str) else specs
+    specs = registry.split_guides(specs) if isinstance(specs, str) else specs
     specs = _list("guides", specs, str, '["diagonal", "iaf"]')
     numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
     against, out = settings.pop("baseline", None), settings.pop("out", None)

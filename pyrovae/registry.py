@@ -17,11 +17,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
 from pyrovae.config import Config, from_signature, parse
 from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.options import TrainConfig
+from pyrovae.specs import by_site
+from pyrovae.specs import split_guides as split_guides
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,8 +32,16 @@ if TYPE_CHECKING:
     from pyrovae.pair import Pair
 
 Kind = Literal["models", "guides"]
-Family = Callable[[int, int], "nn.Module"]
-"""(context, features) -> a module h -> q(z | h)."""
+
+
+class Family(Protocol):
+    """What a variant calls to get a guide: (context, features) -> a module h -> q(z | h).
+
+    A pair with several latent sites says for which site it asks, so that each may have a family of its own.
+    """
+
+    def __call__(self, context: int, features: int, site: str | None = None) -> "nn.Module": ...
+
 
 GIVEN_TO_MODEL = ("fields", "family")
 GIVEN_TO_GUIDE = ("context", "features")
@@ -45,7 +55,8 @@ class Variant:
     Attributes:
         name: as the user gave it.
         config: the options.
-        build: (options, fields of the data, guide family) -> Pair.
+        build: (options, fields of the data, guide family) -> Pair; raises UsageError where the family is given for each
+            site, and the pair asks for other sites.
         prepare: (options, data) -> the data as this pair reads them.
         guide: spec of the default guide; None where the variant brings its own and takes no family.
         training: options of training, with the variant's own defaults.
@@ -84,7 +95,7 @@ def variant(name: str) -> Variant:
         return Variant(
             name=name,
             config=found.Config,
-            build=found.build,
+            build=_checked(found.build),
             prepare=getattr(found, "prepare", lambda config, data: data),
             guide=getattr(found, "GUIDE", "diagonal"),
             data=getattr(found, "DATA", "digits"),
@@ -116,14 +127,66 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
 
     config = from_signature(make, leave_out=GIVEN_TO_MODEL)
     guide = "diagonal" if "family" in takes else None
-    return Variant(name, config, build, lambda config, data: data, guide, "digits", TrainConfig, own)
+    return Variant(name, config, _checked(build), lambda config, data: data, guide, "digits", TrainConfig, own)
 
 
 def family(spec: str) -> Family:
-    """Finds a guide family by its spec: a name and options, `iaf:steps=4:hidden=64`."""
+    """Finds a guide family by its spec: a name and options, `iaf:steps=4:hidden=64`, or one for each latent site,
+    `z1=iaf:steps=4,z2=diagonal`."""
+    families = by_site(spec)
+    return _one(spec) if families is None else _BySite(spec, {site: _one(each) for site, each in families.items()})
+
+
+def _one(spec: str) -> Family:
     name, options = split_spec(spec)
     config = parse(guide_config(name), options, f"guide {name}")
-    return functools.partial(_family_class(name), **dict(config))
+    make = functools.partial(_family_class(name), **dict(config))
+    return lambda context, features, site=None: make(context, features)
+
+
+class _BySite:
+    """A family for each latent site, which remembers the sites that were asked for."""
+
+    def __init__(self, spec: str, families: Mapping[str, Family]) -> None:
+        self.spec = spec
+        self.families = families
+        self.asked: list[str] = []
+
+    def __call__(self, context: int, features: int, site: str | None = None) -> "nn.Module":
+        if site is None:
+            raise UsageError(
+                f"guide {self.spec} is for sites {', '.join(self.families)}, and the pair names no site: "
+                f"give one family for all, or write family(context, features, site='z') in the pair"
+            )
+        self.asked.append(site)
+        if site not in self.families:
+            self._refuse(f"add {site}=FAMILY")
+        return self.families[site](context, features)
+
+    def require_all_used(self) -> None:
+        """Raises UsageError for a site that was never asked for."""
+        if unused := [site for site in self.families if site not in self.asked]:
+            self._refuse(f"leave out {', '.join(unused)}")
+
+    def _refuse(self, cure: str) -> NoReturn:
+        asked = f"sites {', '.join(self.asked)}" if self.asked else "no site"
+        raise UsageError(
+            f"guide {self.spec} is for sites {', '.join(self.families)}, and the pair asks for {asked}: {cure}"
+        )
+
+
+def _checked(build: Callable[[Any, Mapping[str, "Field"], Family], "Pair"]) -> Any:
+    """`build`, which then raises UsageError where a family is given for a site that the pair has not."""
+
+    def checked(config: Any, fields: Mapping[str, "Field"], family: Family) -> "Pair":
+        if not isinstance(family, _BySite):
+            return build(config, fields, family)
+        family.asked.clear()
+        pair = build(config, fields, family)
+        family.require_all_used()
+        return pair
+
+    return checked
 
 
 def guide_config(name: str) -> type[Config]:
@@ -138,6 +201,8 @@ def split_spec(spec: str) -> tuple[str, dict[str, str]]:
     """`"iaf:steps=4"` -> `("iaf", {"steps": "4"})`; a user's `file.py:Name` keeps its colon."""
     parts = spec.split(":")
     names, given = [part for part in parts if "=" not in part], [part for part in parts if "=" in part]
+    if not names:
+        raise UsageError(f"guide {spec} names no family: write {next(iter(describe('guides')))}:option=value")
     if names[0] in describe("guides") and len(names) > 1:
         raise UsageError(f"guide {spec}: '{names[1]}' is no OPTION=VALUE: write {names[0]}, or {names[0]}:option=value")
     options = dict(part.split("=", 1) for part in given)

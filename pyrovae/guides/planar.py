@@ -46,8 +46,8 @@ class Planar(nn.Module):
 class PlanarFlow(Flow):
     """y = x + u tanh(w'x + b), with u moved along w so that 1 + w'u > 0, which makes it invertible.
 
-    The paper sets w'u to softplus(w'u) - 1, which is not 0 at 0. Here it is `slope(w'u)` - 1, which is, and 1 + w'u stays
-    large enough to be divided by.
+    The paper sets w'u to softplus(w'u) - 1, which is not 0 at 0. Here it is `slope(w'u)` - 1, which is, and
+    1 + w'u stays large enough to be divided by.
     """
 
     def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
