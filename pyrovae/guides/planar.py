@@ -35,27 +35,32 @@ class Planar(nn.Module):
         self.flow = linear(context, steps * (2 * features + 1))
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
-        steps = self.flow(h).unflatten(-1, (self.steps, -1)).unbind(-2)
-        return dist.TransformedDistribution(self.base(h), [self._step(raw) for raw in steps])
-
-    def _step(self, raw: Tensor) -> Flow:
+        raw = self.flow(h).unflatten(-1, (self.steps, -1))  # (*L, T, 2 features + 1)
         u, w, b = raw.split((self.features, self.features, 1), -1)
-        return PlanarFlow(0.1 * u, w, b)
+        u, s = invertible(0.1 * u, w)
+        steps = zip(u.unbind(-2), w.unbind(-2), b.unbind(-2), s.unbind(-2), strict=True)
+        return dist.TransformedDistribution(self.base(h), [PlanarFlow(*step) for step in steps])
+
+
+def invertible(u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """u, moved along w so that s = 1 + w'u > 0, and s (*L, 1).
+
+    The paper sets w'u to softplus(w'u) - 1, which is not 0 at 0. Here it is `slope(w'u)` - 1, which is, and 1 + w'u
+    stays large enough to be divided by.
+    """
+    along = (u * w).sum(-1, keepdim=True)
+    s = slope(along)
+    return u + (s - 1 - along) * w / w.square().sum(-1, keepdim=True).clamp_min(1e-12), s
 
 
 class PlanarFlow(Flow):
-    """y = x + u tanh(w'x + b), with u moved along w so that 1 + w'u > 0, which makes it invertible.
+    """y = x + u tanh(w'x + b), with s = 1 + w'u > 0."""
 
-    The paper sets w'u to softplus(w'u) - 1, which is not 0 at 0. Here it is `slope(w'u)` - 1, which is, and
-    1 + w'u stays large enough to be divided by.
-    """
+    sign = +1
 
-    def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
+    def __init__(self, u: Tensor, w: Tensor, b: Tensor, s: Tensor) -> None:
         super().__init__()
-        along = (u * w).sum(-1, keepdim=True)
-        self.s = slope(along)  # 1 + w'u after the move
-        self.u = u + (self.s - 1 - along) * w / w.square().sum(-1, keepdim=True).clamp_min(1e-12)
-        self.w, self.b = w, b
+        self.u, self.w, self.b, self.s = u, w, b, s
 
     def push(self, x: Tensor) -> tuple[Tensor, Tensor]:
         t = torch.tanh((self.w * x).sum(-1, keepdim=True) + self.b)

@@ -34,12 +34,11 @@ class Radial(nn.Module):
         self.flow = linear(context, steps * (features + 2))
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
-        steps = self.flow(h).unflatten(-1, (self.steps, -1)).unbind(-2)
-        return dist.TransformedDistribution(self.base(h), [self._step(raw) for raw in steps])
-
-    def _step(self, raw: Tensor) -> Flow:
+        raw = self.flow(h).unflatten(-1, (self.steps, -1))  # (*L, T, features + 2)
         center, alpha, s = raw.split((self.features, 1, 1), -1)
-        return RadialFlow(center, positive(alpha), slope(0.1 * s))
+        alpha, s = positive(alpha), slope(0.1 * s)
+        steps = zip(center.unbind(-2), alpha.unbind(-2), s.unbind(-2), strict=True)
+        return dist.TransformedDistribution(self.base(h), [RadialFlow(*step) for step in steps])
 
 
 class RadialFlow(Flow):

@@ -42,65 +42,66 @@ class Sylvester(nn.Module):
         super().__init__()
         width = min(width, features)
         self.base = Diagonal(context, features)
-        make = {
-            "orthogonal": lambda: Orthogonal(context, features, width),
-            "householder": lambda: Reflected(context, features, width, reflections),
-        }[kind]
-        self.columns = nn.ModuleList(make() for _ in range(steps))
-        self.triangles = nn.ModuleList(Triangles(context, width) for _ in range(steps))
+        self.columns = {
+            "orthogonal": lambda: Orthogonal(context, features, steps, width),
+            "householder": lambda: Reflected(context, features, steps, width, reflections),
+        }[kind]()
+        self.triangles = Triangles(context, steps, width)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
-        steps = zip(self.columns, self.triangles, strict=True)
-        flows = [SylvesterFlow(columns(h), *triangles(h)) for columns, triangles in steps]
-        return dist.TransformedDistribution(self.base(h), flows)
+        columns, (R, S, b) = self.columns(h), self.triangles(h)
+        steps = zip(columns.unbind(-3), R.unbind(-3), S.unbind(-3), b.unbind(-2), strict=True)
+        return dist.TransformedDistribution(self.base(h), [SylvesterFlow(*step) for step in steps])
 
 
 class Orthogonal(nn.Module):
-    """h (*L, context) -> Q' (*L, M, features) with orthonormal rows, around the first M unit vectors."""
+    """h (*L, context) -> Q' (*L, T, M, features) with orthonormal rows, around the first M unit vectors."""
 
-    def __init__(self, context: int, features: int, width: int) -> None:
+    def __init__(self, context: int, features: int, steps: int, width: int) -> None:
         super().__init__()
-        self.width = width
-        self.raw = linear(context, width * features)
+        self.shape = (steps, width, features)
+        self.raw = linear(context, steps * width * features)
 
     def forward(self, h: Tensor) -> Tensor:
-        raw = 0.1 * self.raw(h).unflatten(-1, (self.width, -1))
-        raw = raw + torch.eye(*raw.shape[-2:], dtype=raw.dtype, device=raw.device)
-        rows: list[Tensor] = []
-        for row in raw.unbind(-2):
+        raw = 0.1 * self.raw(h).unflatten(-1, self.shape) + torch.eye(*self.shape[1:], dtype=h.dtype, device=h.device)
+        first, *others = raw.unbind(-2)
+        rows = [nn.functional.normalize(first, dim=-1)]
+        for row in others:
+            before = torch.stack(rows, -2)
             for _ in range(2):  # twice is enough (Giraud, Langou, Rozloznik 2005)
-                for other in rows:
-                    row = row - (row * other).sum(-1, keepdim=True) * other
+                row = row - _transposed(before, _times(before, row))
             rows.append(nn.functional.normalize(row, dim=-1))
         return torch.stack(rows, -2)
 
 
 class Reflected(nn.Module):
-    """h (*L, context) -> Q' (*L, M, features): the first M unit vectors, reflected several times."""
+    """h (*L, context) -> Q' (*L, T, M, features): the first M unit vectors, reflected several times."""
 
-    def __init__(self, context: int, features: int, width: int, reflections: int) -> None:
+    def __init__(self, context: int, features: int, steps: int, width: int, reflections: int) -> None:
         super().__init__()
         self.shape = (width, features)
-        self.vectors = Vectors(context, features, reflections)
+        self.steps = steps
+        self.vectors = Vectors(context, features, steps * reflections)
 
     def forward(self, h: Tensor) -> Tensor:
-        reflect = ConditionedHouseholder(self.vectors(h).unsqueeze(-3))
+        vectors = self.vectors(h).unflatten(-2, (self.steps, -1))
+        reflect = ConditionedHouseholder(vectors.unsqueeze(-3))
         return reflect(torch.eye(*self.shape, dtype=h.dtype, device=h.device))
 
 
 class Triangles(nn.Module):
-    """h -> R, S (*L, M, M), upper triangular with |R_ii S_ii| < 1, and b (*L, M)."""
+    """h -> R, S (*L, T, M, M), upper triangular with |R_ii S_ii| < 1, and b (*L, T, M)."""
 
-    def __init__(self, context: int, width: int) -> None:
+    def __init__(self, context: int, steps: int, width: int) -> None:
         super().__init__()
-        self.width = width
+        self.steps, self.width = steps, width
         # One matrix for what stands above the two diagonals, as in the authors' program.
-        self.above = linear(context, width * width)
-        self.diagonals = linear(context, 3 * width)
+        self.above = linear(context, steps * width * width)
+        self.diagonals = linear(context, steps * 3 * width)
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        above = 0.1 * self.above(h).unflatten(-1, (self.width, -1))
-        r, s, b = self.diagonals(h).unflatten(-1, (3, -1)).unbind(-2)
+        above = 0.1 * self.above(h).unflatten(-1, (self.steps, self.width, -1))
+        r, s, b = self.diagonals(h).unflatten(-1, (self.steps, 3, -1)).unbind(-2)
         R = above.triu(1) + ((1 - LEAST) * torch.tanh(0.1 * r)).diag_embed()
         S = above.transpose(-1, -2).triu(1) + torch.tanh(1 + s).diag_embed()
         return R, S, b
@@ -108,6 +109,8 @@ class Triangles(nn.Module):
 
 class SylvesterFlow(Flow):
     """y = x + Q R tanh(S Q'x + b), with the determinant prod (1 + R_ii S_ii (1 - tanh^2))."""
+
+    sign = +1
 
     def __init__(self, columns: Tensor, R: Tensor, S: Tensor, b: Tensor) -> None:
         super().__init__()
@@ -148,7 +151,7 @@ class SylvesterFlow(Flow):
 
     def _back(self, t: Tensor) -> Tensor:
         """Q R t."""
-        return torch.einsum("...md,...m->...d", self.columns, _times(self.R, t))
+        return _transposed(self.columns, _times(self.R, t))
 
     def _log_det_at(self, t: Tensor) -> Tensor:
         return (1 + self.rs * (1 - t * t)).log().sum(-1)
@@ -157,3 +160,8 @@ class SylvesterFlow(Flow):
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     """(*L, m, n) times (*L, n); by `einsum`, which stays in float32 where products are taken in bfloat16."""
     return torch.einsum("...mn,...n->...m", matrix, vector)
+
+
+def _transposed(matrix: Tensor, vector: Tensor) -> Tensor:
+    """(*L, m, n)' times (*L, m)."""
+    return torch.einsum("...mn,...m->...n", matrix, vector)
