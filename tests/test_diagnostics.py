@@ -402,6 +402,30 @@ def test_every_option_that_is_named_is_one(model):
     assert len(named) > 4 or model is None
 
 
+def test_figures_are_read_from_what_was_found():
+    """z1 follows x, z2 is drawn from its prior whatever x is: a site that sleeps."""
+
+    class Guide(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                pyro.sample("z1", dist.Normal(x + 3, 0.3).to_event(1))
+                pyro.sample("z2", dist.Normal(torch.zeros_like(x), 1.0).to_event(1))
+
+    pair, x = Pair(TopDown(), Guide()), [torch.randn(300, 2)]
+    found = diagnose(pair, x)
+    used = usage(pair, x, sum(found.rate.values()))
+    figures = Figures.of(found, used)
+    assert (figures.units, figures.active, figures.asleep) == (4, 2, ("z2",))
+    assert figures.rate == pytest.approx(sum(found.rate.values()))
+    assert figures.information == used.information.nats
+    assert figures.marginal_kl == (used.marginal_kl_lower, used.marginal_kl)
+    assert figures.gap == pytest.approx(sum(used.aggregate["z1"].gap), abs=0.01)
+    assert figures.worst == worst(used.aggregate)
+    assert figures.worst[0].startswith("z1[")
+    assert "z2 without an active unit" in diagnosis(figures)[0]
+    assert Figures.of(found, dataclasses.replace(used, information=None)) == Figures(units=0)
+
+
 def test_figures_that_are_none():
     assert diagnosis(Figures(units=0)) == ["This pair has no latent site, so there is no z to be used."]
     assert "rate is nan nats" in said(rate=math.nan)[0]
