@@ -33,9 +33,7 @@ class Chunk(click.IntRange):
 @click.command(
     epilog="""\b
 Examples:
-  pyrovae loglik runs/cvae-digits --samples 5000
   pyrovae loglik runs/cvae-digits --target-se 0.05 --worst 16 --out worst.png
-  pyrovae loglik runs/cvae-digits --limit 100 --out per_datum.npz --json
   pyrovae loglik runs/cvae-digits --limit 50 --method bdmc --steps 200"""
 )
 @split_option

@@ -17,7 +17,8 @@ import pyrovae
 from pyrovae.cli import COMMANDS
 
 LIKELIHOOD = {
-    *("log_likelihood", "standard_error", "standard_error_data", "samples", "num_data", "ess"),
+    *("log_likelihood", "standard_error", "standard_error_data", "smoothed", "bias", "samples", "samples_mean"),
+    *("num_data", "ess", "pareto_k", "pareto_k_above", "doubtful", "trusted", "verdict", "worst", "proposal"),
     *("seconds", "lowering_seconds"),
 }
 IMAGES = ("image", "label", "quadrants", "resnet")
@@ -90,7 +91,7 @@ def test_loglik_prints_one_json_object(name):
 def test_loglik_keeps_the_values_of_each_datum():
     found = json.loads(done("loglik", "label", "--samples", 4, "--limit", 3, "--out", "each.npz", "--json").stdout)
     with np.load("each.npz") as each:
-        assert set(each) == {"log_likelihood", "standard_error", "ess"}
+        assert set(each) == {"log_likelihood", "standard_error", "ess", "pareto_k", "smoothed", "drawn"}
         assert all(values.shape == (3,) for values in each.values())
         assert each["log_likelihood"].mean() == pytest.approx(found["log_likelihood"])
         assert each["ess"].mean() == pytest.approx(found["ess"])
