@@ -81,7 +81,7 @@ def ais(
     """log p(x) ~ log 1/C sum_c w_c for each datum, where a chain z_0, z_1, .. passes through densities f_b that lead
     from the start (b = 0) to p(x, z) (b = 1):
 
-        w = prod_t f_(b_(t + 1))(z_t) / f_(b_t)(z_t),    z_0 ~ f_0,    z_t from z_(t - 1) by HMC that leaves f_(b_t)
+        w = prod_t f_(b_(t + 1))(z_t) / f_(b_t)(z_t),    z_0 ~ f_0,    z_t from z_(t - 1) by HMC under f_(b_t)
 
     Importance sampling from q needs a q that covers the posterior; this needs moves that find it. Any latents of real
     or constrained support will do (they are moved in unconstrained space). The step sizes are those of a pilot run
