@@ -12,6 +12,7 @@ from torch import nn
 
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.evaluation import ais, annealing, bdmc, bridge, chunks
+from pyrovae.evaluation.hmc import evaluate
 from pyrovae.progress import progress
 
 FEW = {"steps": 20, "leapfrog": 4}
@@ -449,6 +450,15 @@ def test_chains_that_do_not_fit_at_once_go_one_part_after_the_other(monkeypatch)
             weights, _ = run.forward(piece, part, torch.full((11, len(piece.rows)), 0.1, dtype=torch.float64))
             assert weights.shape == (5, len(piece.rows))
             assert len(weights.unique()) == weights.numel()  # each chain is its own
+
+
+@pytest.mark.parametrize("depth", [1, 40])
+def test_memory_of_a_gradient_grows_with_the_depth_of_a_network(depth):
+    """What is kept for the way back is one tensor a layer; weights are there anyway."""
+    net = nn.Sequential(*[part for _ in range(depth) for part in (nn.Linear(50, 50), nn.Tanh())])
+    u = torch.randn(1, 1, 50)
+    measured = annealing.bytes_of_gradient(net, lambda: evaluate(lambda u: (net(u).sum(-1), net(u).sum(-1)), u))
+    assert measured == pytest.approx(max(1, 2 * depth / chunks.LIVE) * 50 * 4, rel=0.1)
 
 
 def discrete():

@@ -27,7 +27,7 @@ class AIS:
         standard_error: (N,) Monte Carlo standard error of each, by the delta method from the chains; NaN for one chain,
             which does not say. Where `ess` is near 1 it is too small: no chain may have found where the mass is.
         ess: (N,) effective number of the chains, between 1 and C.
-        acceptance: (N,) share of the HMC moves that were taken.
+        acceptance: (N,) mean probability with which HMC moves were taken.
         steps: temperatures between start and posterior, with one move at each.
         chains: C.
         leapfrog: steps of a move.

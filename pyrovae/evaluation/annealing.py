@@ -2,9 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool1d, interpolate
 
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
 from pyrovae.evaluation.bridge import Bridge, Start, temperatures
-from pyrovae.evaluation.chunks import Piece, bytes_of, device_of, even, pieces, precise
+from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, device_of, even, pieces, precise
 from pyrovae.evaluation.hmc import Point, evaluate, leap, move
 from pyrovae.lowering import Engine, lower
 from pyrovae.pair import Pair, first_dim
@@ -82,7 +82,7 @@ class Annealing:
             self.bridge = Bridge(pair, [tensor[:2] for tensor in batch], start)
             one = [tensor[longest : longest + 1] for tensor in batch]
             u = self.bridge.drawn(1, one)
-            size = bytes_of(lambda: evaluate(lambda u: self.bridge.densities(u, *one), u))
+            size = bytes_of_gradient(pair, lambda: self._evaluate(u, one))
             cut = pieces(size, n, chains, self.device, lengths)
         # Pieces of one size run through one graph.
         alike = torch.arange(n).split(even(n, len(cut[0].rows)))
@@ -161,15 +161,15 @@ class Annealing:
     def _move(self, point: Point, size: Tensor, b: Tensor, part: Sequence[Tensor]) -> tuple[Point, Tensor]:
         call = self._engine(point, part).call
         a, b = (share.to(point.u.dtype) for share in (self.bridge.first_share(b), b))
-        with backward_in_eval(self.pair, self.device):
-            moved = move(point, lambda *given: call(*given, *part), size, a, b, self.leapfrog)
+        moved = move(point, lambda *given: call(*given, *part), size, a, b, self.leapfrog)
         self.show.advance()
         return moved
 
     def _leap(
         self, point: Point, momentum: Tensor, size: Tensor, a: Tensor, b: Tensor, *part: Tensor
     ) -> tuple[Point, Tensor]:
-        return leap(lambda u: self.bridge.densities(u, *part), point, momentum, size, a, b)
+        with backward_in_eval(self.pair, self.device):
+            return leap(lambda u: self.bridge.densities(u, *part), point, momentum, size, a, b)
 
     def _engine(self, point: Point, part: Sequence[Tensor]) -> Engine:
         """A leapfrog step for points of this shape, in the tier that is worth it."""
@@ -194,6 +194,23 @@ class Annealing:
             b = torch.rand((), dtype=point.u.dtype, device=self.device)
             size = torch.full_like(point.u[..., :1], FIRST_STEP / 10)
             return (point, torch.randn_like(point.u), size, self.bridge.first_share(b), b, *part)
+
+
+def bytes_of_gradient(pair: nn.Module, one_sample: Callable[[], Any]) -> int:
+    """What `pieces` is told of a computation that takes gradients: its largest tensor, or the share of one of `LIVE`
+    in all that is kept for the way back, which grows with the depth of a network."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*pair.parameters(), *pair.buffers())}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        largest = bytes_of(one_sample)
+    return max(largest, sum(kept.values()) // LIVE)
 
 
 def backward_in_eval(pair: nn.Module, device: torch.device) -> AbstractContextManager[None]:

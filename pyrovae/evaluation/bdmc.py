@@ -31,7 +31,7 @@ class Sandwich:
         upper: (N,) from chains that start at the exact posterior.
         ess: (N,) effective number of the chains upwards.
         ess_reverse: (N,) the same downwards.
-        acceptance: (N,) share of the HMC moves that were taken upwards.
+        acceptance: (N,) mean probability with which HMC moves were taken upwards.
         acceptance_reverse: (N,) the same downwards.
         data: the simulated batch, as `pair.model(*batch)` takes it.
         steps: temperatures between start and posterior, with one move at each.
