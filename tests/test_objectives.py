@@ -303,11 +303,16 @@ OBJECTIVES = {
 }
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("guide", ["diagonal", "full", "iaf:steps=2:hidden=8"])
+@pytest.mark.parametrize(
+    ("name", "guide"),
+    [
+        (name, guide)
+        for name, own in OBJECTIVES.items()
+        for guide in ("diagonal", "full", "iaf:steps=2:hidden=8")
+        if not (guide.startswith("iaf") and "kl" in own)  # a flow has no closed KL
+    ],
+)
 def test_objectives_are_lowered(name, guide):
-    if guide.startswith("iaf") and "kl" in OBJECTIVES[name]:
-        pytest.skip("a flow has no closed KL")
     tried = case("vae", guide)
     pair = tried.pair()
     config = TrainConfig(objective=name.split("-")[0], particles=3, **OBJECTIVES[name])
