@@ -328,6 +328,22 @@ def test_objectives_are_lowered(name, guide):
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["elbo", "stl", "dreg"])
+def test_objectives_of_several_latents_are_lowered(name):
+    pair, x = Pair(Chain(), ChainGuide()), torch.randn(6, 2)
+    own = {"kl": "analytic"} if name == "elbo" else {}
+    step = Step(
+        objective(pair, [x], TrainConfig(objective=name, particles=3, **own)), Optimizer(list(pair.parameters()))
+    )
+    engine = step.lower([(x.roll(i, 0),) for i in range(3)], calls=3000)
+    assert (engine.tier, engine.reason) == ("traced", "")
+    found = []
+    for call in (step.engine.call, step.gradients):
+        torch.manual_seed(0)
+        found.append(call((x,), ONE, ONE))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
 def test_a_fit_by_each_objective_reaches_higher_than_its_start():
     x = torch.bernoulli(torch.full((60, 16), 0.4))
     for name, own in {"iwae": {}, "dreg": {}, "stl": {}, "renyi": {"alpha": 0.5}, "elbo": {"kl": "analytic"}}.items():

@@ -30,13 +30,13 @@ class Renyi(nn.Module):
         alpha: the order, not 1.
 
     Raises:
-        UsageError: for alpha = 1.
+        UsageError: for alpha = 1, or within `NEAR` of it.
     """
 
     def __init__(self, pair: Pair, particles: int, alpha: float) -> None:
         super().__init__()
         if abs(alpha - 1) < NEAR:
-            raise UsageError(f"the Renyi bound of order alpha = {alpha:g} is the ELBO: take --objective elbo")
+            raise UsageError(f"alpha = {alpha:g}, but the Renyi bound of order 1 is the ELBO: take --objective elbo")
         self.pair = pair
         self.particles = particles
         self.alpha = alpha
