@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pyrovae.plots.figure import BLUE, GRAY, ORANGE, figure_of, minus, number, plain, save
+from pyrovae.plots.figure import BLUE, GRAY, ORANGE, figure_of, minus, number, plain, save, shortened, two_lines
 
 WIDTH, DPI, SIZE = 3.5, 300, 7
 """Inches of a column, and points of its letters."""
@@ -38,7 +38,7 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
         baseline: its name.
     """
     others = [row for row in rows if (row.get("elbo") or {}).get("difference")]
-    low = 0.15 if all(len(_name(str(row["guide"])).split("\n")) == 1 for row in rows) else 0.24
+    low = 0.15 if all(len(two_lines(str(row["guide"]), LINE).split("\n")) == 1 for row in rows) else 0.24
     parts = [(_bounds, rows, 0.26), *([(_differences, others, 0.26)] if others else []), (_steps, rows, low)]
     heights = [height * max(len(part), 2) for _, part, height in parts]
     figure = figure_of(WIDTH, sum(heights) + 0.42 * len(heights) + 0.35, DPI)
@@ -47,7 +47,7 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
     for axes, (drawn, part, _) in zip(panels, parts, strict=True):
         drawn(axes, part)
         plain(axes)
-        axes.set_yticks(np.arange(len(part)), [_name(str(row["guide"])) for row in part])
+        axes.set_yticks(np.arange(len(part)), [two_lines(str(row["guide"]), LINE) for row in part])
         axes.set_ylim(max(len(part), 2) - 0.45, -0.55)
         axes.grid(axis="x", alpha=0.25, lw=0.5)
         axes.set_axisbelow(True)
@@ -57,7 +57,7 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
         axes.ticklabel_format(axis="x", useOffset=False)
     if others:
-        against = "the first guide" if baseline is None else _short(baseline, 24)
+        against = "the first guide" if baseline is None else shortened(baseline, 24)
         panels[1].set_xlabel(f"difference from {against}, nats per datum")
     figure.align_labels(panels)
     handles, labels = panels[0].get_legend_handles_labels()
@@ -128,18 +128,3 @@ def _mark(axes: Axes, figure: Any, y: float, look: dict[str, Any], label: str | 
     deviation = number((figure or {}).get("deviation"))
     if seeds and np.isfinite(deviation):
         axes.hlines(y, mean - deviation, mean + deviation, color=look["color"], lw=3, alpha=0.35, zorder=1.5)
-
-
-def _name(guide: str) -> str:
-    """On one line or two, broken where an option begins."""
-    if len(guide) <= LINE:
-        return guide
-    first, *others = guide.split(":")
-    while others and len(f"{first}:{others[0]}") <= LINE:
-        first = f"{first}:{others.pop(0)}"
-    return "\n".join(_short(line, LINE) for line in (first, ":" + ":".join(others)) if line != ":")
-
-
-def _short(text: str, most: int) -> str:
-    tail = most // 3
-    return text if len(text) <= most else text[: most - tail - 1] + "…" + text[-tail:]

@@ -39,6 +39,23 @@ def minus(value: float) -> str:
     return f"{value:.2f}".replace("-", MINUS)
 
 
+def shortened(text: str, most: int) -> str:
+    """At most so many letters, without the middle."""
+    tail = most // 3
+    return text if len(text) <= most else text[: most - tail - 1] + "…" + text[-tail:]
+
+
+def two_lines(guide: str, most: int) -> str:
+    """The spec of a guide on lines of at most so many letters: two where it is longer, broken before an option."""
+    if len(guide) <= most:
+        return guide
+    first, *options = guide.split(":")
+    while options and len(f"{first}:{options[0]}") <= most:
+        first = f"{first}:{options.pop(0)}"
+    rest = [":" + ":".join(options)] if options else []
+    return "\n".join(shortened(line, most) for line in (first, *rest))
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Draws the figure in memory, writes it beside `path` and renames it, so that no reader sees half a picture."""
     path = Path(path)

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from pyrovae.errors import UsageError
-from pyrovae.plots.figure import figure_of, minus, save
+from pyrovae.plots.figure import figure_of, minus, save, two_lines
 
 if TYPE_CHECKING:
     from pyrovae.evaluation.posterior import Posterior
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MASSES = (0.99, 0.9, 0.5)
 NEARLY = 0.9995
 FILLS, LINE = ("#dbe9f6", "#9fc5e3", "#4a90c4"), "#b3410e"
-CELL, SIZE = 1.25, 7
-"""Inches, and points of the letters."""
+CELL, LEAST, SIZE = 1.25, 3.2, 7
+"""Inches of a cell and of the whole, which has room for the title; points of the letters."""
 
 
 def posteriors(
@@ -52,7 +52,7 @@ def posteriors(
     """
     if len(found) != len(guides) or any(len(row) != len(columns) for row in found) or not guides or not columns:
         raise UsageError(f"{len(guides)} guides and {len(columns)} columns are named for other rows and columns")
-    figure = figure_of(0.6 + CELL * len(columns), 0.75 + CELL * len(guides), 200)
+    figure = figure_of(max(0.6 + CELL * len(columns), LEAST), 0.75 + CELL * len(guides), 200)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(len(guides), len(columns), squeeze=False, sharex="col", sharey="col")
     for i, row in enumerate(found):
@@ -69,7 +69,7 @@ def posteriors(
             if i == len(found) - 1:
                 axes.set_xlabel(axis_titles[0], fontsize=SIZE, labelpad=1)
             if j == 0:
-                axes.set_ylabel(f"{_two_lines(guides[i])}\n{axis_titles[1]}", fontsize=SIZE, labelpad=1)
+                axes.set_ylabel(f"{two_lines(guides[i], 20)}\n{axis_titles[1]}", fontsize=SIZE, labelpad=1)
     for j, column in enumerate(zip(*found, strict=True)):
         (left, right), (bottom, top) = _range(column)
         grid[0, j].set(xlim=(left, right), ylim=(bottom, top))  # shared down the column
@@ -115,10 +115,3 @@ def _density(log_density: Tensor, masses: Sequence[float] = MASSES) -> tuple[np.
         level = float(falling[min(int(np.searchsorted(mass, share)), falling.size - 1)])
         levels.append(max(level, 1e-12 if not levels else levels[-1] * (1 + 1e-9)))
     return density, levels
-
-
-def _two_lines(guide: str) -> str:
-    """Of at most 20 letters each, broken where an option begins; what is longer is shortened."""
-    first, colon, rest = guide.partition(":") if len(guide) > 20 else (guide, "", "")
-    lines = [first, *([colon + rest] if rest else [])]
-    return "\n".join(line if len(line) <= 20 else f"{line[:13]}…{line[-6:]}" for line in lines)
