@@ -84,11 +84,15 @@ def test_one_range_serves_all_guides():
     assert far.kl > near.kl > 1
 
 
-def test_no_kl_where_the_grid_cannot_be_trusted():
+def test_no_kl_where_the_grid_cannot_be_trusted(monkeypatch):
     heavy = Pair(Folded(), OneMode(family=dist.Cauchy, scale=3.0))
     assert evaluation.posteriors([heavy], [torch.ones(1, 2)])[0].kl is None  # q goes on beyond any grid
     narrow = Pair(Folded(), OneMode(scale=1e-4))
     assert evaluation.posteriors([narrow], [torch.ones(1, 2)])[0].kl is None  # q lies between the points
+    known = linear(wider=3.0)
+    assert evaluation.posteriors([known.pair], [known.x[:1]])[0].kl == pytest.approx(known.kl, abs=1e-3)
+    monkeypatch.setattr("pyrovae.evaluation.posterior.DEPTH", 2.0)  # all of p, and a part of q
+    assert evaluation.posteriors([known.pair], [known.x[:1]])[0].kl is None
 
 
 @pytest.mark.parametrize("name", ["vae", "cvae", "iaf"])

@@ -83,7 +83,7 @@ def posteriors(pairs: Sequence[Pair], datum: Sequence[Tensor], seed: int = 0) ->
         found.append((one, sampled, error))
         ends += [points.min(0).values, points.max(0).values]
     low, high = torch.stack(ends).min(0).values, torch.stack(ends).max(0).values
-    margin = 0.04 * (high - low).clamp_min(1e-6)
+    margin = 0.12 * (high - low).clamp_min(1e-6)  # the search ends where its draws are sparse
     return [_refined(*each, low - margin, high + margin) for each in found]
 
 
@@ -146,7 +146,9 @@ def _search(of: _Densities) -> tuple[float, float, Tensor]:
         for density in (joint, guide):
             high = points[density > density.max() - DEPTH]
             centre = high[torch.randint(len(high), (NEARBY,))]
-            spread = high.std(0, correction=0) / 2 + 1e-3 * points.std(0)
+            # Far steps go from tail to tail, short ones around modes that are narrow beside the space between them.
+            step = torch.tensor([1.0, 0.2], dtype=torch.float64).repeat(NEARBY // 2)[:, None]
+            spread = step * high.std(0, correction=0) + 1e-3 * points.std(0)
             near.append(centre + spread * torch.randn(NEARBY, 2, dtype=torch.float64))
         more = torch.cat(near)
         found = of(more)
