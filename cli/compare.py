@@ -31,6 +31,16 @@ Examples:
         "--guides", metavar="SPEC,...", help="Guide families (`pyrovae guides`), with options: diagonal,iaf:steps=4."
     ),
     click.option("--baseline", metavar="SPEC", help="The guide to compare the others to [default: the first]."),
+    click.option(
+        "--gaps",
+        type=click.IntRange(min=1),
+        help="Take log p(x) - ELBO of so many test data apart: log p(x), best of the family, amortization.",
+    ),
+    click.option(
+        "--ais-steps",
+        type=click.IntRange(min=0),
+        help="Temperatures of annealed importance sampling for --gaps; 0 leaves it out.  [default: 500]",
+    ),
     click.option("--seeds", type=Commas(click.IntRange(min=0)), help="Seeds of the fits.  [default: 0]"),
 )
 def command(
@@ -41,6 +51,8 @@ def command(
     data: str | None,
     out: Path | None,
     overwrite: bool,
+    gaps: int | None,
+    ais_steps: int | None,
     freeze_model: str | None,
     trust: bool,
     config: Path | None,
@@ -51,7 +63,8 @@ def command(
     """Train one model with several guides and seeds, alike in all else; print a table, write compare.json, .npz and
     .png."""
     named = {"model": model, "guides": guides, "baseline": baseline, "seeds": seeds, "data": data, "out": out}
-    settings = settings_of(config, options | named | {"freeze_model": freeze_model})
+    of_run = {"freeze_model": freeze_model, "gaps": gaps, "ais_steps": ais_steps}
+    settings = settings_of(config, options | named | of_run)
     source, model, specs = frozen(settings, trust), settings.pop("model", None), settings.pop("guides", None)
     if (model is None and source is None) or specs is None:
         raise UsageError(
@@ -68,9 +81,12 @@ def command(
     numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
     against, out = settings.pop("baseline", None), settings.pop("out", None)
     out = Path(out or next_free(f"compare-{variant.name}", shown))
+    of_gaps = {key: settings.pop(key) for key in ("gaps", "ais_steps") if key in settings}
+    if "ais_steps" in of_gaps and "gaps" not in of_gaps:
+        raise UsageError("--ais-steps has no effect without --gaps N: give both or none")
     refuse_foreign(settings, variant)
 
-    from pyrovae.comparison import compare
+    from pyrovae.comparison import Gaps, compare
 
     found = compare(
         model,
@@ -82,6 +98,7 @@ def command(
         show=False if quiet else None,
         freeze_model=source,
         baseline=against,
+        gaps=Gaps(of_gaps.pop("gaps"), **of_gaps) if of_gaps else None,
         **settings,
     )
     if as_json:
@@ -91,27 +108,37 @@ def command(
 
 
 def _print(found: "Comparison", data: str) -> None:
-    from pyrovae.comparison import COLUMNS
-
-    columns, several = [column for column in COLUMNS if column.shown], len(found.table) > 1
-    titles, rows = ["guide"], [[row["guide"]] for row in found.table]
-    for column in columns:
-        titles += [column.title, *(["difference"] if column.paired and several else [])]
-        for cells, row in zip(rows, found.table, strict=True):
-            figure = row[column.name]
-            cells.append(cell(figure, column.format, spread=column.paired))
-            if column.paired and several:
-                cells.append(difference(figure["difference"]))
-    setting = found.setting
+    setting, several = found.setting, len(found.table) > 1
     seeds = f"{len(setting['seeds'])} seeds" if len(setting["seeds"]) > 1 else f"seed {setting['seeds'][0]}"
     frozen = f", the model frozen from {setting['frozen']['run']}" if setting["frozen"] else ""
-    print_table(titles, rows, f"{found.model} on {data}, {seeds}{frozen}")
+    _table(found, False, f"{found.model} on {data}, {seeds}{frozen}")
     note = f"{len(found.values['rows'])} test data, {setting['score_samples']} importance samples each"
     if several:
         note += f"; differences from {found.baseline}, datum by datum, with bootstrap 95 % intervals over the data"
     if len(setting["seeds"]) > 1:
         note += "; +- is the deviation over seeds"
     click.echo(note)
+    if setting["gaps"] is not None:
+        click.echo()
+        _table(found, True, f"log p(x) - ELBO taken apart, {len(found.values['gap_rows'])} of these data")
+
+
+def _table(found: "Comparison", of_gaps: bool, title: str) -> None:
+    """The columns that some guide has a figure for."""
+    from pyrovae.comparison import COLUMNS
+
+    several = len(found.table) > 1
+    titles, rows = ["guide"], [[row["guide"]] for row in found.table]
+    for column in (column for column in COLUMNS if column.shown and column.of_gaps == of_gaps):
+        figures = [row[column.name] for row in found.table]
+        if all(figure["mean"] is None for figure in figures):
+            continue
+        titles += [column.title, *(["difference"] if column.paired and several else [])]
+        for cells, figure in zip(rows, figures, strict=True):
+            cells.append(cell(figure, column.format, spread=column.paired))
+            if column.paired and several:
+                cells.append(difference(figure["difference"]))
+    print_table(titles, rows, title)
 
 
 def _list(key: str, value: Any, item: type, example: str) -> list[Any]:

@@ -124,6 +124,11 @@ def test_gap(monkeypatch):
         (("loglik", "label", "--worst", 3, "--out", "x.pdf"), "--out x.pdf: end the name in .npz or .png"),
         (("loglik", "text", "--worst", 3, "--out", "x.png"), "these data are no images"),
         (("loglik", "words", "--method", "ais"), "no latent"),
+        (
+            ("compare", "--model", "vae", "--guides", "full", "--ais-steps", 3),
+            "--ais-steps has no effect without --gaps",
+        ),
+        (("compare", "--model", "vae", "--guides", "full", "--gaps", 0), "0 is not in the range x>=1"),
         (("gap", "words"), "the pair has no latent site, so there is no guide to refit"),
         (("gap", "label", "--limit", 0), "0 is not in the range x>=1"),
         (("gap", "nowhere"), "no such folder"),

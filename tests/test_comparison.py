@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from conftest import case, linear
 
 import pyrovae
 from pyrovae import PyrovaeError, UsageError, comparison, evaluation, fitting, freezing, training
+from pyrovae.comparison import Gaps
 from pyrovae.lowering import engine
 
 TINY = {"latent_dim": 2, "hidden": (6,), "score_samples": 5, "device": "cpu", "show": False, "compile": False}
@@ -430,3 +432,40 @@ def test_a_pair_with_a_global_latent_is_compared_by_what_it_has(x, tmp_path):
     assert found.table[1]["elbo"]["mean"] is None
     assert found.table[1]["parameters"]["mean"] > found.table[0]["parameters"]["mean"]
     assert (tmp_path / "out" / "compare.png").is_file()
+
+
+def test_gaps_of_guides_on_one_model(x, tmp_path, monkeypatch):
+    """log p(x) is one number for all guides, annealed once; the rest is each guide's own."""
+    module = sys.modules["pyrovae.evaluation.gap"]
+    calls = {"ais": 0, "refit": 0}
+    quick = {"steps": 3, "rounds": 1}
+
+    def ais(*args, **options):
+        calls["ais"] += 1
+        return evaluation.ais(*args, **options)
+
+    def refit(*args, **options):
+        calls["refit"] += 1
+        return evaluation.refit(*args, **options | quick)
+
+    monkeypatch.setattr(module, "ais", ais)
+    monkeypatch.setattr(module, "refit", refit)
+    pyrovae.fit("vae", data=x, out=tmp_path / "source", epochs=1, **TINY)
+    gaps = Gaps(3, samples=30, ais_steps=3, chains=2)
+    guides = ("diagonal", "full")
+    frozen = pyrovae.compare(guides=guides, data=x, freeze_model=tmp_path / "source", gaps=gaps, show=False)
+    assert calls == {"ais": 1, "refit": 2}
+    values = frozen.values
+    assert values["gap_rows"].shape == (3,)
+    assert set(values["gap_rows"]) <= set(values["rows"])
+    for key in ("log_p", "ais", "best", "approximation", "amortization"):
+        assert values[key].shape == (2, 1, 3)
+    np.testing.assert_array_equal(values["log_p"][0], values["log_p"][1])
+    np.testing.assert_allclose(values["approximation"], values["log_p"] - values["best"])
+    assert (values["best"][0] != values["best"][1]).any()
+    own = pyrovae.compare("vae", guides, data=x, gaps=gaps, epochs=1, **TINY)
+    assert calls == {"ais": 3, "refit": 4}
+    assert (own.values["log_p"][0] != own.values["log_p"][1]).any()
+    assert own.setting["gaps"] == {"data": 3, "samples": 30, "ais_steps": 3, "chains": 2}
+    with pytest.raises(pyrovae.UsageError, match="gaps = 0: give the number of test data, at least 1"):
+        pyrovae.compare("vae", guides, data=x, gaps=0, epochs=1, **TINY)

@@ -2,7 +2,7 @@
 
 from pyrovae.comparison.columns import COLUMNS, Column
 from pyrovae.comparison.comparing import compare
-from pyrovae.comparison.scored import Scored
+from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import Comparison
 
-__all__ = ["COLUMNS", "Column", "Comparison", "Scored", "compare"]
+__all__ = ["COLUMNS", "Column", "Comparison", "Gaps", "Scored", "compare"]

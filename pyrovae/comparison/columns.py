@@ -27,6 +27,7 @@ class Column:
         format: of the mean, as in f"{mean:{format}}".
         paired: whether the table says by how much each guide differs from the baseline, datum by datum.
         shown: whether it has a place in the table.
+        of_gaps: whether it is of the data whose gap is taken apart, which have a table of their own.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Column:
     format: str = ".2f"
     paired: bool = False
     shown: bool = True
+    of_gaps: bool = False
 
 
 def _elbo(scored: Scored) -> Value:
@@ -64,6 +66,19 @@ def _ess(scored: Scored) -> Value:
     return None if scored.likelihood is None else scored.likelihood.ess
 
 
+def _pareto_k(scored: Scored) -> Value:
+    return None if scored.likelihood is None else scored.likelihood.pareto_k
+
+
+def _of_gap(name: str) -> Callable[[Scored], Value]:
+    return lambda scored: None if scored.gap is None else getattr(scored.gap, name)
+
+
+def _ais(scored: Scored) -> Value:
+    found = None if scored.gap is None else scored.gap.found.get("ais")
+    return None if found is None else found.log_likelihood
+
+
 def _step_seconds(scored: Scored) -> Value:
     epochs = scored.run.metrics
     return sum(epoch["train_seconds"] for epoch in epochs) / sum(epoch["steps"] for epoch in epochs)
@@ -80,6 +95,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("rate", "rate", _rate),
     Column("active_units", "active units", _active_units, ".3g"),
     Column("ess", "ESS", _ess, ".1f"),
+    Column("pareto_k", "Pareto k", _pareto_k),
+    Column("log_p", "log p", _of_gap("log_likelihood"), of_gaps=True),
+    Column("ais", "by AIS", _ais, of_gaps=True),
+    Column("best", "best ELBO", _of_gap("best"), paired=True, of_gaps=True),
+    Column("approximation", "approximation gap", _of_gap("approximation"), ".3f", of_gaps=True),
+    Column("amortization", "amortization gap", _of_gap("amortization"), ".3f", of_gaps=True),
     Column("step_seconds", "s a step", _step_seconds, ".2g"),
     Column("seconds", "training s", lambda scored: scored.run.results["train_seconds"], ".1f", shown=False),
     Column("guide_parameters", "guide parameters", lambda scored: _count(scored.run.pair.guide), ",.0f"),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from pyrovae import files, freezing, plots, registry, store
-from pyrovae.comparison.columns import COLUMNS
+from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.pictures import Posteriors
-from pyrovae.comparison.scored import Scored
-from pyrovae.comparison.table import Comparison, guide_rows, run_row
+from pyrovae.comparison.scored import Gaps, Scored
+from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_p, stacked
 from pyrovae.errors import UsageError
+from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
 from pyrovae.fitting import fit
 from pyrovae.progress import Progress, progress
@@ -33,6 +34,7 @@ def compare(
     show: Progress | bool | None = None,
     freeze_model: str | Path | Run | None = None,
     baseline: str | None = None,
+    gaps: Gaps | int | None = None,
     trust: bool = False,
     **settings: Any,
 ) -> Comparison:
@@ -56,6 +58,8 @@ def compare(
         freeze_model: a run, or its directory, whose model all guides share: only guides are trained, and a difference
             in ELBO is one in KL(q(z | x) || p(z | x)); see `pyrovae.fit`.
         baseline: the guide to which the others are compared; None is the first.
+        gaps: of how many test data the gap between ELBO and log p(x) is taken apart (`pyrovae.evaluation.gap`), or how;
+            None of none. With one frozen model log p(x) is one number for all guides: the highest that any has found.
         trust: run the user's own Python file where the run of `freeze_model` names one.
         settings: as in `pyrovae.fit`.
 
@@ -72,6 +76,9 @@ def compare(
     baseline = guides[0] if baseline is None else baseline
     if baseline not in guides:
         raise UsageError(f"baseline {baseline} is none of the guides {', '.join(guides)}: name one of them")
+    gaps = Gaps(gaps) if isinstance(gaps, int) else gaps
+    if gaps is not None and gaps.data < 1:
+        raise UsageError(f"gaps = {gaps.data}: give the number of test data, at least 1")
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
     name = model if source is None else source.recipe.model
     if name is None:
@@ -88,29 +95,31 @@ def compare(
                 freezing.recipe_of(source, model, guide, data, given_here)
     if folder is not None:
         _require_free(folder, overwrite)
-    runs: list[dict[str, Any]] = []
-    values: dict[str, np.ndarray] = {}
+    found: dict[tuple[str, int], dict[str, Value]] = {}
     drawn: Posteriors | None = None
+    annealed: AIS | None = None
     with show if isinstance(show, Progress) else progress(show) as shown:
-        for i, guide in enumerate(guides):
-            for j, seed in enumerate(seeds):
+        for guide in guides:
+            for seed in seeds:
                 shown.line(f"{name} with {guide}, seed {seed}")
                 path = None if folder is None else folder / re.sub(r"[^=.\w-]+", "_", f"{guide}-{seed}")
                 run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
                 if run.results["stopped"] == "interrupted":
                     raise KeyboardInterrupt
-                if folder is not None and j == 0:
+                if folder is not None and seed == seeds[0]:
                     if drawn is None:
                         drawn = Posteriors(run)
                     else:
                         drawn.add(run)
-                scored = Scored(run)
-                found = {column.name: column.of(scored) for column in COLUMNS}
-                runs.append(run_row(guide, seed, found))
-                for key, value in found.items():
-                    if isinstance(value, Tensor):
-                        empty = np.full((len(guides), len(seeds), len(value)), np.nan)
-                        values.setdefault(key, empty)[i, j] = value.double().cpu().numpy()
+                scored = Scored(run, gaps, annealed, shown)
+                found[guide, seed] = {column.name: column.of(scored) for column in COLUMNS}
+                if source is not None and scored.gap is not None:
+                    annealed = scored.gap.found.get("ais")  # type: ignore[assignment]
+    if source is not None:
+        share_log_p(found.values())
+    runs = [run_row(guide, seed, row) for (guide, seed), row in found.items()]
+    arrays = {column.name: stacked(column.name, found, guides, seeds) for column in COLUMNS}
+    values = {name: array for name, array in arrays.items() if array is not None}
     setting = {
         "data": run.description,
         "data_name": run.recipe.data,
@@ -118,9 +127,12 @@ def compare(
         "options": None if run.recipe.options is None else run.recipe.options.model_dump(),
         "seeds": seeds,
         "draws": DRAWS,
+        "gaps": None if gaps is None else dataclasses.asdict(gaps),
         "frozen": None if run.recipe.frozen is None else dict(run.recipe.frozen),
     }
     names = {"guides": np.array(guides), "seeds": np.array(seeds), "rows": scored.rows.numpy()}
+    if scored.gap_rows is not None:
+        names["gap_rows"] = scored.gap_rows.numpy()
     table = guide_rows(guides, baseline, runs, values)
     compared = Comparison(name, baseline, runs, table, setting, values | names)
     if folder is not None:

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 from torch import Tensor
 
 from pyrovae import evaluation
 from pyrovae.errors import PyrovaeError
-from pyrovae.evaluation import Diagnostics, LogLikelihood, PerDatum
+from pyrovae.evaluation import AIS, Diagnostics, Gap, LogLikelihood, PerDatum
 from pyrovae.evaluation.chunks import evenly
+from pyrovae.progress import Progress
 from pyrovae.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaps:
+    """How the inference gap is taken apart (`pyrovae.evaluation.gap`).
+
+    Attributes:
+        data: of how many of the test data that are compared, evenly spaced.
+        samples: K of importance sampling.
+        ais_steps: temperatures of annealed importance sampling; 0 leaves it out.
+        chains: of annealed importance sampling.
+    """
+
+    data: int
+    samples: int = 5000
+    ais_steps: int = 500
+    chains: int = 16
 
 
 class Scored:
@@ -20,10 +39,18 @@ class Scored:
         run: just fitted.
         rows: the test data that are compared, (N,): those whose log-likelihood `fit` has estimated, `score_limit` of
             them, evenly spaced; the same for every guide and seed.
+        gaps: how the gap is taken apart; None leaves that out.
+        annealed: what annealed importance sampling found under the same model, where that is known.
+        show: where progress goes.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(
+        self, run: Run, gaps: Gaps | None = None, annealed: AIS | None = None, show: Progress | None = None
+    ) -> None:
         self.run = run
+        self.gaps = gaps
+        self.annealed = annealed
+        self.show = show
         self.rows = evenly(run.data.size("test"), run.recipe.training.score_limit)
 
     @functools.cached_property
@@ -55,5 +82,31 @@ class Scored:
         """Rates and active units; None with a global latent."""
         try:
             return evaluation.diagnose(self.run.pair, self.batch)
+        except PyrovaeError:
+            return None
+
+    @property
+    def gap_rows(self) -> Tensor | None:
+        """Which of the test data the gap is taken apart of."""
+        return None if self.gaps is None else self.rows[evenly(len(self.rows), self.gaps.data)]
+
+    @functools.cached_property
+    def gap(self) -> Gap | None:
+        """The gap of these data; None where it was not asked for, or a pair has none."""
+        if self.gaps is None or self.gap_rows is None:
+            return None
+        chosen, lengths = self.gap_rows, self.run.lengths("test")
+        batch = tuple(tensor[chosen] for tensor in self.run.split("test"))
+        try:
+            return evaluation.gap(
+                self.run.pair,
+                batch,
+                self.gaps.samples,
+                self.gaps.ais_steps,
+                self.gaps.chains,
+                show=self.show,
+                lengths=None if lengths is None else lengths[chosen],
+                annealed=self.annealed,
+            )
         except PyrovaeError:
             return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,11 @@ class Comparison:
         model: the variant.
         baseline: the guide to which the others are compared.
         runs: a row a guide and seed: `guide`, `seed` and the figures of `COLUMNS` by name: `elbo`, `log_likelihood`,
-            `gap` (log-likelihood - ELBO), `rate`, `ess` (effective importance samples), means over the data;
+            `gap` (log-likelihood - ELBO), `rate`, `ess` (effective importance samples), `pareto_k`, means over the
+            data;
+            where gaps are taken apart, of the data `gap_rows`: `log_p`, the highest estimate of log p(x); `ais`, by
+            annealed importance sampling; `best`, the ELBO of the best member of the family; `approximation`,
+            `amortization`;
             `active_units`, `step_seconds`, `seconds` (of training), `guide_parameters`, `parameters`. None where a
             pair has no such figure.
         table: a row a guide: `guide`, and each figure as
@@ -31,12 +36,12 @@ class Comparison:
             `deviation`: over the seeds, None for one seed;
             `interval`: of a figure that each datum has, a bootstrap 95 % interval (low, high) of the mean, for other
             data of the same kind, of each datum's mean over the seeds; else None;
-            `difference`: of `elbo` and `log_likelihood`, this guide less the baseline, datum by datum, as `mean`,
-            `deviation` (over the seeds) and `interval` (over the data, in pairs); None for the baseline itself.
+            `difference`: of `elbo`, `log_likelihood` and `best`, this guide less the baseline, datum by datum, as
+            `mean`, `deviation` (over the seeds) and `interval` (over the data, in pairs); None for the baseline itself.
         setting: what was the same for all: the data, options, `seeds`, `draws` (of z, of the ELBO of a datum), and
             `frozen`, the run whose model all share and the checksum of its weights, or None.
         values: of each figure that each datum has, (guides, seeds, data); `guides`, `seeds`, and `rows`, which of
-            the test data they are.
+            the test data they are, and `gap_rows`, which of these the gaps are of.
     """
 
     model: str
@@ -55,7 +60,33 @@ class Comparison:
 def run_row(guide: str, seed: int, found: Mapping[str, Value]) -> dict[str, Any]:
     """One of `Comparison.runs`."""
     means = {name: value.mean().item() if isinstance(value, Tensor) else value for name, value in found.items()}
-    return {"guide": guide, "seed": seed, **means}
+    known = {name: None if mean is None or math.isnan(mean) else mean for name, mean in means.items()}
+    return {"guide": guide, "seed": seed, **known}
+
+
+def share_log_p(found: Iterable[dict[str, Value]]) -> None:
+    """Of runs with one model, gives each the log p(x) of that whose mean is the highest, and its gaps by it."""
+    rows = [row for row in found if isinstance(row["log_p"], Tensor)]
+    if not rows:
+        return
+    highest = max((row["log_p"] for row in rows), key=lambda value: value.mean())  # type: ignore[union-attr]
+    for row in rows:
+        row["log_p"], row["approximation"] = highest, highest - row["best"]  # type: ignore[operator]
+
+
+def stacked(
+    name: str, found: Mapping[tuple[str, int], Mapping[str, Value]], guides: Sequence[str], seeds: Sequence[int]
+) -> np.ndarray | None:
+    """The values of a figure that each datum has, (guides, seeds, data), NaN for a run without; else None."""
+    lengths = {len(value) for row in found.values() if isinstance(value := row[name], Tensor)}
+    if not lengths:
+        return None
+    array = np.full((len(guides), len(seeds), lengths.pop()), np.nan)
+    for (guide, seed), row in found.items():
+        value = row[name]
+        if isinstance(value, Tensor):
+            array[guides.index(guide), seeds.index(seed)] = value.double().cpu().numpy()
+    return array
 
 
 def guide_rows(

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from pyrovae.evaluation.ais import ais
-from pyrovae.evaluation.importance import log_likelihood
+from pyrovae.evaluation.ais import AIS, ais
+from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.refit import TOLERANCE, Refitted, refit
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
@@ -25,7 +25,7 @@ class Gap:
         log_likelihood: (N,) log p(x), by the estimator whose mean is surely the highest (two standard errors below it):
             each is a lower bound in expectation, and one that is only noisier must not win.
         method: which it was: `is` (importance sampling from the guide), `refit` (from the refitted guide) or `ais`.
-        by_method: mean log p(x) by each of them.
+        found: what each of them found.
         standard_error: (N,) Monte Carlo error of `log_likelihood`.
         best: (N,) ELBO of the best member of the guide's family for each datum.
         elbo: (N,) ELBO of the guide as it is.
@@ -36,13 +36,18 @@ class Gap:
 
     log_likelihood: Tensor
     method: str
-    by_method: dict[str, float]
+    found: dict[str, LogLikelihood | AIS] = dataclasses.field(repr=False)
     standard_error: Tensor
     best: Tensor
     elbo: Tensor
     gain: float
     converged: bool
     seconds: float
+
+    @property
+    def by_method(self) -> dict[str, float]:
+        """Mean log p(x) by each method."""
+        return {name: each.log_likelihood.mean().item() for name, each in self.found.items()}
 
     @property
     def approximation(self) -> Tensor:
@@ -103,6 +108,7 @@ def gap(
     show: Progress | None = None,
     lengths: Tensor | None = None,
     refitted: Refitted | None = None,
+    annealed: AIS | None = None,
 ) -> Gap:
     """Takes the inference gap apart: log p(x) - ELBO = approximation gap + amortization gap.
 
@@ -122,6 +128,8 @@ def gap(
         show: where progress goes.
         lengths: (N,) of sentences.
         refitted: the guide refitted for these data, where that is done already.
+        annealed: what annealed importance sampling found for these data under this model, where that is known: from
+            the prior it is the same with every guide.
 
     Raises:
         PyrovaeError: where the pair has no weight of its own for each datum, or cannot be refitted.
@@ -129,18 +137,19 @@ def gap(
     """
     started = time.perf_counter()
     refitted = refitted or refit(pair, batch, seed=seed, show=show)
-    found: dict[str, Any] = {
+    found: dict[str, LogLikelihood | AIS] = {
         "is": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths),
         "refit": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths, proposal=refitted),
     }
-    if ais_steps:
+    if annealed is not None:
+        found["ais"] = annealed
+    elif ais_steps:
         found["ais"] = ais(pair, batch, ais_steps, chains, seed=seed, show=show, lengths=lengths)
-    by_method = {name: each.log_likelihood.mean().item() for name, each in found.items()}
-    method = max(found, key=lambda name: _surely(found[name].log_likelihood, found[name].standard_error))
+    method = max(found, key=lambda name: surely(found[name].log_likelihood, found[name].standard_error))
     return Gap(
         log_likelihood=found[method].log_likelihood.double(),
         method=method,
-        by_method=by_method,
+        found=found,
         standard_error=found[method].standard_error.double(),
         best=refitted.elbo.cpu().double(),
         elbo=refitted.before.cpu().double(),
@@ -150,7 +159,7 @@ def gap(
     )
 
 
-def _surely(log_likelihood: Tensor, standard_error: Tensor) -> float:
+def surely(log_likelihood: Tensor, standard_error: Tensor) -> float:
     """The mean, less two standard errors of it."""
     error = standard_error.square().sum().sqrt() / len(standard_error)
     return float(log_likelihood.mean() - 2 * error.nan_to_num(nan=math.inf))
