@@ -1,4 +1,4 @@
-"""Mixture of diagonal Gaussians, with the gradients of its samples by conditional distribution functions."""
+"""Mixture of diagonal Gaussians, with pathwise gradients (Jankowiak & Karaletsos 2019)."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from pydantic import Field as Option
 from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.functional import pad
-from torch.special import ndtr
 
 from pyrovae.flows.gaussians import noise
 from pyrovae.flows.scale import positive
@@ -42,11 +41,15 @@ class Mixture(nn.Module):
 class DiagonalMixture(dist.TorchDistribution):
     """sum_s pi_s N(loc_s, diag scale_s^2) on (features,), with pathwise gradients of its samples.
 
-    A component and a value z are drawn without gradient. F_d(z_d | z_<d), a mixture of Normal distribution functions
-    with weights given z_<d, is uniform whatever the parameters are, so dz/dparameters = -(dF/dz)^-1 dF/dparameters:
-    one triangular solve. It is unbiased, and knows which way f falls, which the score function does not.
+    A component and a value z are drawn without gradient, which is attached afterwards. By loc_s and scale_s, z moves
+    as a draw of component s would, times the share of s in the density at z: this solves the transport equation, and
+    has far less variance than the score function. By the logits, F_d(z_d | z_<d), a mixture of Normal distribution
+    functions with weights given z_<d, stays as it is: dz/dlogits = -(dF/dz)^-1 dF/dlogits, one triangular solve. This
+    is unbiased, too, but mass moves between components through what lies between them: where they lie far apart, few
+    draws are there, and each counts much.
 
     Alex Graves: Stochastic Backpropagation through Mixture Density Distributions. 2016.
+    Michael Figurnov, Shakir Mohamed, Andriy Mnih: Implicit Reparameterization Gradients. NeurIPS 2018.
     Martin Jankowiak, Theofanis Karaletsos: Pathwise Derivatives for Multivariate Distributions. AISTATS 2019.
 
     Args:
@@ -115,27 +118,43 @@ class DiagonalMixture(dist.TorchDistribution):
 
     def _attached(self, z: Tensor) -> Tensor:
         """z, unchanged, with its derivatives by the parameters."""
-        x = self._standard(z)  # (*L, components, features), as all below unless said
-        log_normal = self._log_normal(x)
-        before = pad(log_normal.cumsum(-1)[..., :-1], (1, 0))
+        with torch.no_grad():
+            x = self._standard(z)  # (*L, components, features), as all below unless said
+            log_normal = self._log_normal(x)
+            share = (
+                (self.logits + log_normal.sum(-1)).softmax(-1).unsqueeze(-1)
+            )  # of each component in the density at z
+        carried = (share * (self.loc + x * self.scale)).sum(-2)
+        return z + (carried - carried.detach()) - self._moved_by_weights(x, log_normal)
+
+    def _moved_by_weights(self, x: Tensor, log_normal: Tensor) -> Tensor:
+        """0, with minus the derivatives of z by the logits: F_d(z_d | z_<d) is uniform whatever the weights are."""
+        with torch.no_grad():
+            before = pad(log_normal.cumsum(-1)[..., :-1], (1, 0))
         weight = (self.logits.unsqueeze(-1) + before).softmax(-2)  # of each component, given z_<d
         with torch.no_grad():
-            # Where f is below the precision of the dtype, the quotient is cut, so that it stays finite.
-            f = (weight * log_normal.exp()).sum(-2).clamp_min(torch.finfo(z.dtype).eps)  # (*L, features)
+            f = (weight * log_normal.exp()).sum(-2)  # (*L, features)
+            # 0 where f is below the precision of the dtype: of 10^7 draws in float32 about one lies there.
+            per_f = torch.where(f > torch.finfo(f.dtype).eps, 1 / f, 0.0)
             # Above the median F - 1 is taken, which has the same derivatives: a difference of upper tails keeps the
             # digits that one of numbers close to 1 has lost.
-            side = torch.where((weight * ndtr(x)).sum(-2, keepdim=True) > 0.5, -1.0, 1.0).to(z.dtype)
-        tail = side * ndtr(side * x)
+            side = torch.where((weight * _below(x)).sum(-2, keepdim=True) > 0.5, -1.0, 1.0).to(f.dtype)
+            tail = side * _below(side * x)
         F = (weight * tail).sum(-2)  # (*L, features)
         with torch.no_grad():
             # dF_d/dz_j / f_d for j < d: z_j acts through the weights.
-            each = weight * (tail - F.unsqueeze(-2)) / f.unsqueeze(-2)
+            each = weight * (tail - F.unsqueeze(-2)) * per_f.unsqueeze(-2)
             by_z = torch.einsum("...sd,...sj->...dj", each, -x / self.scale).tril(-1)
-        moved = ((F - F.detach()) / f).unsqueeze(-1)
-        return z - torch.linalg.solve_triangular(by_z, moved, upper=False, unitriangular=True).squeeze(-1)
+        moved = ((F - F.detach()) * per_f).unsqueeze(-1)
+        return torch.linalg.solve_triangular(by_z, moved, upper=False, unitriangular=True).squeeze(-1)
 
     def _standard(self, value: Tensor) -> Tensor:
         return (value.unsqueeze(-2) - self.loc) / self.scale
 
     def _log_normal(self, x: Tensor) -> Tensor:
         return -0.5 * x.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)
+
+
+def _below(x: Tensor) -> Tensor:
+    """The standard normal distribution function. `torch.special.ndtr` is 1 + erf, which is 0 from -5 in float32."""
+    return 0.5 * torch.erfc(-(0.5**0.5) * x)
