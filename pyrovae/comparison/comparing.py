@@ -96,7 +96,7 @@ def compare(
     if folder is not None:
         _require_free(folder, overwrite)
     found: dict[tuple[str, int], dict[str, Value]] = {}
-    drawn: Posteriors | None = None
+    drawn = Posteriors()
     annealed: AIS | None = None
     with show if isinstance(show, Progress) else progress(show) as shown:
         for guide in guides:
@@ -106,11 +106,8 @@ def compare(
                 run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
                 if run.results["stopped"] == "interrupted":
                     raise KeyboardInterrupt
-                if folder is not None and seed == seeds[0]:
-                    if drawn is None:
-                        drawn = Posteriors(run)
-                    else:
-                        drawn.add(run)
+                if seed == seeds[0] and folder is not None:
+                    drawn.add(run)
                 scored = Scored(run, gaps, annealed, shown)
                 found[guide, seed] = {column.name: column.of(scored) for column in COLUMNS}
                 if source is not None and scored.gap is not None:
@@ -139,8 +136,7 @@ def compare(
         files.write_json(folder / "compare.json", compared.to_json())
         files.write_arrays(folder / "compare.npz", compared.values)
         plots.comparison(compared.table, folder / "compare.png", baseline)
-        if drawn is not None:
-            drawn.draw(guides, folder / "posteriors.png", source is not None)
+        drawn.draw(guides, folder / "posteriors.png", source is not None)
     return compared
 
 
