@@ -62,10 +62,8 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
     figure.align_labels(panels)
     handles, labels = panels[0].get_legend_handles_labels()
     if any(row["elbo"]["difference"].get("deviation") is not None for row in others):
-        handles, labels = (
-            [*handles, Line2D([], [], color=GRAY, lw=3, alpha=0.5)],
-            [*labels, "\N{PLUS-MINUS SIGN} seeds"],
-        )
+        handles.append(Line2D([], [], color=BLUE, lw=3, alpha=0.35))
+        labels.append("± seeds")
     look: dict[str, Any] = {"frameon": False, "fontsize": SIZE, "columnspacing": 1, "handlelength": 1.4}
     figure.legend(handles, labels, loc="outside upper center", ncols=4, **look)
     return save(figure, path)
