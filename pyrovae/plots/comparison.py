@@ -40,7 +40,7 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
     others = [row for row in rows if (row.get("elbo") or {}).get("difference")]
     low = 0.15 if all(len(two_lines(str(row["guide"]), LINE).split("\n")) == 1 for row in rows) else 0.24
     parts = [(_bounds, rows, 0.26), *([(_differences, others, 0.26)] if others else []), (_steps, rows, low)]
-    heights = [height * max(len(part), 2) for _, part, height in parts]
+    heights = [height * max(len(part), 1.4) for _, part, height in parts]
     figure = figure_of(WIDTH, sum(heights) + 0.42 * len(heights) + 0.35, DPI)
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
     panels = list(figure.subplots(len(heights), 1, height_ratios=heights))
@@ -48,7 +48,7 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
         drawn(axes, part)
         plain(axes)
         axes.set_yticks(np.arange(len(part)), [two_lines(str(row["guide"]), LINE) for row in part])
-        axes.set_ylim(max(len(part), 2) - 0.45, -0.55)
+        axes.set_ylim(len(part) - 0.45, -0.55)
         axes.grid(axis="x", alpha=0.25, lw=0.5)
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=SIZE, width=0.6, length=2.5)
