@@ -134,12 +134,6 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=VARIANTS)
-def variant_name(request: pytest.FixtureRequest) -> str:
-    """Each variant of VARIANTS."""
-    return request.param
-
-
 def short(spec: str) -> str:
     """`sylvester-householder` for a spec with a kind and other options, `iaf` for one without."""
     family, options = registry.split_spec(spec)
