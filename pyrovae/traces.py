@@ -129,6 +129,7 @@ class Structure:
         outside: sites that stand outside the plate "data".
         shapes: sites whose log_prob is not of shape (B,), with the shape they have.
         missing: latent sites that only one of model and guide has.
+        misshapen: latent sites whose event shape in the model is not that in the guide, with both.
         enumerated: guide sites that declare `infer={"enumerate": "parallel"}`.
         score: guide sites without a reparametrized sample.
         guide_observes: sites that the guide observes.
@@ -140,6 +141,7 @@ class Structure:
     outside: list[str]
     shapes: dict[str, tuple[int, ...]]
     missing: list[str]
+    misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
     enumerated: list[str]
     score: list[str]
     guide_observes: list[str]
@@ -152,15 +154,20 @@ def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
         q, p = draw(pair.guide, batch), draw(pair.model, batch)
         q.compute_log_prob()
         p.compute_log_prob()
-    latent, B = sites(q, observed=False), first_dim(batch)
+    latent, in_model, B = sites(q, observed=False), sites(p, observed=False), first_dim(batch)
     every = [(name, site) for trace in (p, q) for name, site in sites(trace).items()]
     return Structure(
-        latent=list(sites(p, observed=False)),
+        latent=list(in_model),
         generated=[name for name in sites(p, observed=True) if name in pair.inputs],
         unnamed=[name for name in sites(p, observed=True) if name not in pair.inputs],
         outside=sorted({name for name, site in every if not is_local(site)}),
         shapes={name: tuple(site["log_prob"].shape) for name, site in every if tuple(site["log_prob"].shape) != (B,)},
-        missing=sorted(set(sites(p, observed=False)) ^ set(latent)),
+        missing=sorted(set(in_model) ^ set(latent)),
+        misshapen={
+            name: (tuple(site["fn"].event_shape), tuple(latent[name]["fn"].event_shape))
+            for name, site in in_model.items()
+            if name in latent and site["fn"].event_shape != latent[name]["fn"].event_shape
+        },
         enumerated=[name for name, site in latent.items() if site["infer"].get("enumerate") == "parallel"],
         score=[name for name, site in latent.items() if not site["fn"].has_rsample],
         guide_observes=[
@@ -183,10 +190,15 @@ def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structu
 
 
 def refuse_missing(found: Structure) -> None:
-    """Raises PyrovaeError where model and guide have not the same latent sites."""
+    """Raises PyrovaeError where model and guide have not the same latent sites, of the same shapes."""
     if found.missing:
         raise PyrovaeError(
             f"latent sites {found.missing} stand in only one of model and guide: give both the same sites"
+        )
+    for name, (model, guide) in found.misshapen.items():
+        raise PyrovaeError(
+            f"site '{name}' has event shape {model} in the model and {guide} in the guide: set its dimensions to the "
+            f"same value in both"
         )
 
 

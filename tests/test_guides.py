@@ -9,7 +9,7 @@ from torch.distributions import StudentT
 from torch.func import functional_call, stack_module_state, vmap
 
 from pyrovae import registry
-from pyrovae.flows.scale import UNIT
+from pyrovae.flows.scale import FLOOR, UNIT, positive
 from pyrovae.guides.diagonal import Diagonal
 
 CONTEXT = 4
@@ -173,7 +173,7 @@ def test_noise_has_the_scale_it_is_scored_with(guide):
 def test_diagonal_closed_form():
     family, h = Diagonal(CONTEXT, 3), torch.randn(5, CONTEXT)
     q, z = family(h), torch.randn(5, 3)
-    scale = torch.nn.functional.softplus(family.raw(h) + UNIT)
+    scale = FLOOR + (1 - FLOOR) * torch.nn.functional.softplus(family.raw(h) + UNIT)
     wanted = torch.distributions.Normal(family.loc(h), scale).log_prob(z).sum(-1)
     torch.testing.assert_close(q.log_prob(z), wanted)
     assert torch.nn.functional.softplus(torch.tensor(UNIT)).item() == pytest.approx(1)
@@ -195,3 +195,11 @@ def test_full_and_lowrank_have_covariances():
 def test_options_of_a_spec_reach_the_family():
     assert len(registry.family("iaf:steps=3:hidden=5")(CONTEXT, 2).steps) == 3
     assert registry.family("lowrank:rank=9")(CONTEXT, 2).rank == 2
+
+
+def test_the_least_scale_is_one_that_float32_can_score():
+    """At z = 20 a scale of 1e-7 would make every sample of one's own impossible."""
+    scale = positive(torch.tensor(-1000.0))
+    assert scale == FLOOR
+    z = torch.distributions.Normal(20.0, scale).sample((4000,))
+    assert ((z - 20) / scale).square().mean().item() == pytest.approx(1, abs=0.1)

@@ -148,7 +148,7 @@ def test_compare_on_one_frozen_model():
     [
         ("Lacks", "latent sites ['z2'] stand in only one of model and guide"),
         ("OneMore", "latent sites ['z3'] stand in only one of model and guide"),
-        ("OtherShape", "z2"),
+        ("OtherShape", "site 'z2' has event shape (2,) in the model and (3,) in the guide: set its dimensions"),
     ],
 )
 @pytest.mark.parametrize("objective", ["elbo", "iwae"])

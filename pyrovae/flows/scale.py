@@ -6,15 +6,19 @@ from torch.nn.functional import softplus
 UNIT = 0.5413248546129181
 """softplus(UNIT) = 1: scales start near that of a standard normal prior."""
 
+FLOOR = 1e-4
+"""The least scale. A value of z is rounded to about 1e-6 of its size in float32: of a distribution that is narrower than
+that, as those of an encoder far from its data may be, an own sample would be scored as an impossible one."""
+
 LEAST = 1e-3
 """The least slope of a map that is inverted: below, the inverse loses the digits of float32."""
 
 
 def positive(raw: Tensor) -> Tensor:
-    """softplus, shifted so that 0 gives 1."""
-    return softplus(raw + UNIT)
+    """softplus, shifted so that 0 gives 1, and at least FLOOR."""
+    return FLOOR + (1 - FLOOR) * softplus(raw + UNIT)
 
 
 def slope(raw: Tensor) -> Tensor:
-    """`positive`, but at least LEAST; 0 gives 1."""
-    return LEAST + (1 - LEAST) * positive(raw)
+    """The same, at least LEAST."""
+    return LEAST + (1 - LEAST) * softplus(raw + UNIT)
