@@ -25,7 +25,11 @@ Examples:
 @fits(
     "The run directory [default: runs/MODEL-DATA, or -2, -3, ... behind it].",
     "run",
-    click.option("--guide", metavar="SPEC", help="A guide family (`pyrovae guides`), with options: iaf:steps=4."),
+    click.option(
+        "--guide",
+        metavar="SPEC",
+        help="A guide family (`pyrovae guides`), with options: iaf:steps=4; or one a site: z1=iaf,z2=full.",
+    ),
 )
 def command(
     model: str | None,
