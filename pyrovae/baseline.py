@@ -32,7 +32,7 @@ def require_comparable(run: Run, baseline: Run, split: Split, limit: int | None 
         )
     if _words(run) != _words(baseline):
         raise PyrovaeError(
-            f"{who} was trained on other words: compare runs on the same text with the same --tokenizer and vocabulary"
+            f"{who} was trained on other words: compare runs on the same text with the same --vocab and --vocab-size"
         )
     scored, other = _scored(run, split, limit), _scored(baseline, split, limit)
     if set(scored) != set(other):

@@ -355,9 +355,9 @@ def test_every_variant_is_annealed(monkeypatch, name):
 def test_every_guide_is_a_start(monkeypatch, guide):
     monkeypatch.setattr(annealing, "PILOT", 3)
     tried = case("cvae", guide)
-    found = ais(tried.pair(), tried.batch, 3, 4, 2, start="guide")
+    found = ais(tried.pair(), tried.batch, 8, 8, 3, start="guide")
     other = ais(tried.pair(), tried.batch, 20, 8, 4, start="prior")
-    assert (found.log_likelihood - other.log_likelihood).abs().mean() < 1
+    assert (found.log_likelihood - other.log_likelihood).abs().mean() < 1.5
 
 
 def test_dropout_is_off_while_scoring(monkeypatch):

@@ -45,7 +45,7 @@ def test_two_sites_are_refitted_together():
 def test_only_the_family_is_copied_where_one_module_makes_the_distribution():
     exact = known("diagonal")
     found = refit(exact.pair, [exact.x], steps=1, rounds=1)
-    assert set(found.parameters) == {name for name, _ in exact.pair.guide.q.named_parameters()}
+    assert set(found.parameters) == {"loc.bias", "raw.bias"}  # of a layer of the features the bias is enough
     whole = refit(chain().pair, [chain().x], steps=1, rounds=1)
     assert set(whole.parameters) == {name for name, _ in chain().pair.guide.named_parameters()}
 

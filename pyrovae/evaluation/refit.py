@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.distributions import Distribution
-from torch.func import functional_call, vmap
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.chunks import bytes_of, device_of, precise
-from pyrovae.lowering import slots
+from pyrovae.evaluation.copies import One, copied, draw_each
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
 from pyrovae.svi.schedule import learning_rate
-from pyrovae.traces import Site, draw, evaluating, log_joint, particles, require_per_datum, rows, sites, unvalidated
+from pyrovae.traces import evaluating, log_joint, require_per_datum, rows, unvalidated
 
 PARTICLES = 8
 """Draws of z a datum and step."""
@@ -38,9 +33,6 @@ CPU_BYTES = 2**30
 
 COPIES = 5
 """Tensors for each parameter: itself, its best so far, its gradient and two moments."""
-
-One = Callable[[Mapping[str, Tensor], tuple[Tensor, ...], int], tuple[dict[str, Tensor], Tensor]]
-"""(parameters, what stands for one datum, K) -> values of the latents (K, *event), log q (K,)."""
 
 
 @dataclasses.dataclass
@@ -67,7 +59,7 @@ class Refitted:
     def draw(self, rows: Tensor, K: int) -> tuple[dict[str, Tensor], Tensor]:
         """K draws of the latents of the data `rows`, (K, B, *event) each, and their log q, (K, B)."""
         rows = rows.to(self.elbo.device)
-        return _draw(self.one, {name: value[rows] for name, value in self.parameters.items()}, self._of(rows), K)
+        return draw_each(self.one, {name: value[rows] for name, value in self.parameters.items()}, self._of(rows), K)
 
     def _of(self, rows: Tensor) -> tuple[Tensor, ...]:
         return tuple(tensor[rows.to(tensor.device)] for tensor in self.inputs)
@@ -78,15 +70,14 @@ def refit(
     batch: Sequence[Tensor],
     steps: int = 500,
     rounds: int = 10,
-    lr: float = 1e-3,
+    lr: float = 5e-4,
     seed: int = 0,
     show: Progress | None = None,
 ) -> Refitted:
     """Ascends the ELBO of each datum over a copy of the guide's parameters that is the datum's own.
 
-    It starts from the guide as it is. Where one module makes the distribution of the one latent site from features
-    (`forward(h) -> Distribution`, as every guide family does), the copies are of that module's parameters, and the
-    features stay as the encoder gives them; else they are of all parameters of the guide. Adam goes in rounds of
+    It starts from the guide as it is, and the features that the encoder gives stay as they are where one module makes
+    the distribution from them (`pyrovae.evaluation.copies`). Adam goes in rounds of
     `steps`, the learning rate falling to 0 in each, until a round gains less than `TOLERANCE`; a datum keeps its best
     round. The model, and the guide itself, stay as they are.
 
@@ -141,13 +132,13 @@ def _refit(
     pair: Pair, batch: tuple[Tensor, ...], steps: int, rounds: int, lr: float, seed: int, shown: Progress
 ) -> Refitted:
     """The same for the data that are refitted together."""
-    one, inputs, own = _split(pair, batch)
+    own = copied(pair, batch)
     n, device = first_dim(batch), device_of(pair)
-    best = {name: value.detach().expand(n, *value.shape).clone() for name, value in own.items()}
+    best = {name: value.detach().expand(n, *value.shape).clone() for name, value in own.parameters.items()}
     now = {name: value.clone().requires_grad_() for name, value in best.items()}
 
     def bound(parameters: Mapping[str, Tensor], K: int) -> Tensor:
-        values, log_q = _draw(one, parameters, inputs, K)
+        values, log_q = draw_each(own.one, parameters, own.inputs, K)
         return log_joint(pair.model, batch, values, K) - log_q  # (K, n)
 
     def scored(parameters: Mapping[str, Tensor]) -> Tensor:
@@ -159,9 +150,12 @@ def _refit(
     gain, error, used = math.inf, 0.0, 0
     while used < rounds and gain > max(TOLERANCE, 2 * error):
         used += 1
-        optimizer = torch.optim.Adam(list(now.values()), lr=lr)
+        optimizer = torch.optim.Adam(
+            [{"params": [value], "rate": own.rates.get(key, 1.0)} for key, value in now.items()]
+        )
         for step in range(steps):
-            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, lr, "cosine")
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * learning_rate(step, steps, lr, "cosine")
             loss = -bound(now, PARTICLES).mean(0).sum()
             gradients = torch.autograd.grad(loss, list(now.values()), allow_unused=True, materialize_grads=True)
             for parameter, gradient in zip(now.values(), gradients, strict=True):
@@ -179,117 +173,7 @@ def _refit(
                 value.copy_(best[name])
     shown.advance(n, ELBO=float(kept.mean()), gain=gain)
     converged = gain <= max(TOLERANCE, 2 * error)
-    return Refitted(kept.mean(0), before.mean(0), gain, converged, used, best, inputs, one)
-
-
-def _draw(
-    one: One, parameters: Mapping[str, Tensor], inputs: tuple[Tensor, ...], K: int
-) -> tuple[dict[str, Tensor], Tensor]:
-    """K draws for each datum by its own parameters: values (K, N, *event) and log q (K, N)."""
-    with OutOfPlace(), warnings.catch_warnings():
-        # Where vmap has no rule for an operation it goes datum by datum, which is slow and right.
-        warnings.filterwarnings("ignore", message="There is a performance drop")
-        values, log_q = vmap(lambda own, of: one(own, of, K), randomness="different")(dict(parameters), inputs)
-    return {name: value.transpose(0, 1) for name, value in values.items()}, log_q.T
-
-
-def _split(pair: Pair, batch: tuple[Tensor, ...]) -> tuple[One, tuple[Tensor, ...], dict[str, Tensor]]:
-    """What draws for one datum, what stands for the data, and the parameters of which each datum gets a copy."""
-    with torch.no_grad(), made_in(pair.guide) as made:
-        latent = sites(draw(pair.guide, batch), observed=False)
-    (name, site), *others = latent.items()
-    if made and not others and _is_of(made[-1], site, first_dim(batch)):
-        family, h = made[-1].module, made[-1].features
-        assert h is not None
-
-        def of_family(own: Mapping[str, Tensor], of: tuple[Tensor, ...], K: int) -> tuple[dict[str, Tensor], Tensor]:
-            q: Distribution = functional_call(family, _slotted(family, own), of, tie_weights=False)
-            z = q.rsample((K,))
-            return {name: z}, q.log_prob(z)
-
-        return of_family, (h,), _own(family)
-
-    def of_guide(own: Mapping[str, Tensor], of: tuple[Tensor, ...], K: int) -> tuple[dict[str, Tensor], Tensor]:
-        def program(*batch: Tensor) -> Any:
-            return functional_call(pair.guide, _slotted(pair.guide, own), batch, tie_weights=False)
-
-        trace = draw(particles(program, K), [tensor.unsqueeze(0) for tensor in of])
-        trace.compute_log_prob()
-        found = sites(trace, observed=False)
-        log_q = sum(site["log_prob"] for site in found.values())
-        assert isinstance(log_q, Tensor)
-        return {name: _of_one(site, K) for name, site in found.items()}, log_q.expand(K, 1)[:, 0]
-
-    return of_guide, batch, _own(pair.guide)
-
-
-def _of_one(site: Site, K: int) -> Tensor:
-    """The value of a site for one datum, (K, *event)."""
-    event = site["fn"].event_shape
-    value: Tensor = site["value"]
-    return value.expand(K, 1, *event)[:, 0]
-
-
-def _own(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters of a module that are trained, each once."""
-    found = {id(owner[key]): (name, owner[key]) for name, (owner, key) in reversed(slots(module).items())}
-    return {name: tensor for name, tensor in reversed(found.values()) if isinstance(tensor, nn.Parameter)}
-
-
-def _slotted(module: nn.Module, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Values by name -> values for every slot of the module, tied ones under each of their names."""
-    by_id = {id(owner[key]): own[name] for name, (owner, key) in slots(module).items() if name in own}
-    return {name: by_id[id(owner[key])] for name, (owner, key) in slots(module).items() if id(owner[key]) in by_id}
-
-
-class Made(NamedTuple):
-    """A distribution, the module that made it, and from which tensor where that was all it got."""
-
-    q: Distribution
-    module: nn.Module
-    features: Tensor | None
-
-
-@contextmanager
-def made_in(guide: nn.Module) -> Iterator[list[Made]]:
-    """The distributions that submodules of a guide make, in the order in which they are ready."""
-    made: list[Made] = []
-
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-        if isinstance(out, Distribution) and module is not guide:
-            alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
-            made.append(Made(out, module, args[0].detach() if alone else None))
-
-    hooks = [module.register_forward_hook(note, with_kwargs=True) for module in guide.modules()]
-    try:
-        yield made
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _is_of(made: Made, site: Site, B: int) -> bool:
-    """Whether the distribution of a site is that which a module made of the features of the B data."""
-    if made.features is None or made.features.shape[:1] != (B,) or made.q.batch_shape != (B,):
-        return False
-    if made.q.event_shape != site["fn"].event_shape:
-        return False
-    value = site["value"].detach().clone()
-    with torch.no_grad():
-        return torch.allclose(made.q.log_prob(value), site["fn"].log_prob(value))
-
-
-class OutOfPlace(TorchFunctionMode):
-    """Noise that torch draws into an empty tensor is made anew: inside vmap, each datum then has its own."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (Tensor.normal_, Tensor.uniform_, Tensor.exponential_) and len(args) == 1 and not kwargs:
-            like = {"dtype": args[0].dtype, "device": args[0].device}
-            if func is Tensor.normal_:
-                return torch.randn(args[0].shape, **like)
-            uniform = torch.rand(args[0].shape, **like)
-            return uniform if func is Tensor.uniform_ else -torch.log1p(-uniform)
-        return func(*args, **(kwargs or {}))
+    return Refitted(kept.mean(0), before.mean(0), gain, converged, used, best, own.inputs, own.one)
 
 
 @contextmanager
@@ -308,15 +192,15 @@ def frozen(pair: Pair) -> Iterator[None]:
 def _at_once(pair: Pair, batch: Sequence[Tensor], device: torch.device) -> int:
     """How many data are refitted together."""
     one = tuple(tensor[:1] for tensor in batch)
-    draw_one, inputs, own = _split(pair, one)
-    stacked = {name: value.detach().unsqueeze(0) for name, value in own.items()}
+    own = copied(pair, one)
+    stacked = {name: value.detach().unsqueeze(0) for name, value in own.parameters.items()}
 
     def step() -> Tensor:
         with torch.no_grad():
-            values, log_q = _draw(draw_one, stacked, inputs, PARTICLES)
+            values, log_q = draw_each(own.one, stacked, own.inputs, PARTICLES)
             return log_joint(pair.model, one, values, PARTICLES) - log_q
 
-    bytes_of_one = COPIES * sum(value.numel() * value.element_size() for value in own.values())
+    bytes_of_one = COPIES * sum(value.numel() * value.element_size() for value in stacked.values())
     bytes_of_one += 4 * bytes_of(step)
     most = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_BYTES
     return max(1, most // max(bytes_of_one, 1))

@@ -137,6 +137,7 @@ def _evaluation(case: Case) -> None:
     modes, before, generator = [part.training for part in pair.modules()], _state(pair), torch.get_rng_state()
     evaluation.elbo(pair, case.batch)
     evaluation.diagnose(pair, case.batch)
+    evaluation.usage(pair, case.batch, rate=0.0)
     evaluation.log_likelihood(pair, case.batch, samples=case.K)
     if not torch.equal(generator, torch.get_rng_state()):
         raise LawError("scoring moved torch's generator, which is a fault of pyrovae: please report it")
