@@ -7,8 +7,8 @@ UNIT = 0.5413248546129181
 """softplus(UNIT) = 1: scales start near that of a standard normal prior."""
 
 FLOOR = 1e-4
-"""The least scale. float32 rounds z to about 1e-6 of its size: of a distribution narrower than that, which an encoder may
-give far from its data, an own sample would be scored as an impossible one."""
+"""The least scale. float32 rounds z to about 1e-6 of its size: of a distribution narrower than that, which an encoder
+may give far from its data, an own sample would be scored as an impossible one."""
 
 LEAST = 1e-3
 """The least slope of a map that is inverted: below, the inverse loses the digits of float32."""
