@@ -62,6 +62,7 @@ def command(
         ("distortion", f"{scores['distortion']:.3f} nats, -log p(x|z)"),
         ("rate", f"{scores['rate']:.3f} nats, log q(z|x) - log p(z)"),
         ("log-likelihood", likelihood_line(scores)),
+        ("", scores["verdict"]),
     ]
     if "perplexity" in scores:
         rows.append(("perplexity", f"{scores['perplexity']:.2f} ({scores['words']} words, <eos> counted)"))
