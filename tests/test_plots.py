@@ -157,6 +157,18 @@ def test_comparison_takes_missing_figures(tmp_path: Path) -> None:
     assert three.shape[0] > pixels(plots.comparison(rows[:2], tmp_path / "guides.png")).shape[0]
 
 
+def test_comparison_shows_the_parts_of_the_gap_where_it_was_taken_apart(tmp_path: Path) -> None:
+    rows = [row("diagonal", -25.3, -23.0, 0.1), row("iaf", -24.0, -23.0, None)]
+    plain = pixels(plots.comparison(rows, tmp_path / "guides.png"))
+    parts = {
+        name: {"mean": value, "deviation": None} for name, value in (("approximation", 0.4), ("amortization", 1.9))
+    }
+    apart = pixels(plots.comparison([{**each, **parts} for each in rows], tmp_path / "guides.png"))
+    assert apart.shape[0] > plain.shape[0] + 100
+    none = dict.fromkeys(parts, {"mean": None, "deviation": None})
+    assert pixels(plots.comparison([{**each, **none} for each in rows], tmp_path / "guides.png")).shape == plain.shape
+
+
 def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = plots.curves([], tmp_path / "new" / "curves.png")
     before = path.read_bytes()

@@ -1,7 +1,7 @@
 """Guides side by side, as wide as a column of a paper."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pyrovae.plots.figure import BLUE, GRAY, ORANGE, figure_of, minus, number, plain, save, shortened, two_lines
+from pyrovae.plots.figure import BLUE, GRAY, GREEN, ORANGE, figure_of, minus, number, plain, save, shortened, two_lines
 
 WIDTH, DPI, SIZE = 3.5, 300, 7
 """Inches of a column, and points of its letters."""
@@ -28,7 +28,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = None) -> Path:
     """Writes what `compare` found: ELBO and log-likelihood of each guide with the gap between, their differences from
-    the baseline, and the time of a step.
+    the baseline, where the gap was taken apart its two parts, and the time of a step.
 
     Thin lines are 95 % intervals over the data, thick ones, where there are several seeds, one deviation over these.
 
@@ -39,7 +39,11 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
     """
     others = [row for row in rows if (row.get("elbo") or {}).get("difference")]
     low = 0.15 if all(len(two_lines(str(row["guide"]), LINE).split("\n")) == 1 for row in rows) else 0.24
-    parts = [(_bounds, rows, 0.26), *([(_differences, others, 0.26)] if others else []), (_steps, rows, low)]
+    apart = [row for row in rows if np.isfinite(number((row.get("approximation") or {}).get("mean")))]
+    parts: list[tuple[Callable[[Axes, Rows], None], Rows, float]] = [(_bounds, rows, 0.26)]
+    parts += [(_differences, others, 0.26)] if others else []
+    parts += [(_gaps, apart, low)] if apart else []
+    parts += [(_steps, rows, low)]
     heights = [height * max(len(part), 1.4) for _, part, height in parts]
     figure = figure_of(WIDTH, sum(heights) + 0.42 * len(heights) + 0.35, DPI)
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
@@ -104,6 +108,20 @@ def _differences(axes: Axes, rows: Rows) -> None:
         for i, row in enumerate(rows):
             _mark(axes, (row.get(key) or {}).get("difference"), i + beside, look, None, seeds=True)
     axes.margins(x=0.08)
+
+
+def _gaps(axes: Axes, rows: Rows) -> None:
+    """Approximation gap and amortization gap, one behind the other."""
+    places, left = np.arange(len(rows)), np.zeros(len(rows))
+    for key, title, look in (
+        ("approximation", "approximation gap", {"color": GREEN}),
+        ("amortization", "amortization gap", {"color": GREEN, "alpha": 0.35}),
+    ):
+        width = np.array([number(row[key]["mean"]) for row in rows])
+        axes.barh(places, width, left=left, height=0.55, lw=0, label=title, **look)
+        left = left + width
+    axes.legend(fontsize=SIZE - 1, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.98), ncols=2, borderpad=0)
+    axes.set_xlabel("nats per datum")
 
 
 def _steps(axes: Axes, rows: Rows) -> None:
