@@ -165,7 +165,7 @@ def test_comparison_shows_the_parts_of_the_gap_where_it_was_taken_apart(tmp_path
     }
     apart = pixels(plots.comparison([{**each, **parts} for each in rows], tmp_path / "guides.png"))
     assert apart.shape[0] > plain.shape[0] + 100
-    none = dict.fromkeys(parts, {"mean": None, "deviation": None})
+    none = {key: {"mean": None, "deviation": None} for key in parts}
     assert pixels(plots.comparison([{**each, **none} for each in rows], tmp_path / "guides.png")).shape == plain.shape
 
 
