@@ -64,9 +64,12 @@ class LogLikelihood:
         return verdict(self.standard_error, self.ess, self.pareto_k, self.drawn)
 
     def worst(self, count: int) -> Tensor:
-        """The rows of the data whose estimates are least to be trusted, the worst first: by k, then by error."""
-        doubt = torch.where(self.pareto_k.isnan(), self.standard_error.nan_to_num(nan=0.0), self.pareto_k)
-        return doubt.argsort(descending=True, stable=True)[:count]
+        """The rows of the data whose estimates are least to be trusted, the worst first: those that are not finite,
+        then by k, then by error. A k that too few samples leave unknown counts as 0."""
+        order = self.standard_error.nan_to_num(nan=0.0).argsort(descending=True, stable=True)
+        doubt = self.pareto_k.nan_to_num(nan=0.0, posinf=torch.inf)
+        doubt = torch.where(self.log_likelihood.isfinite(), doubt, torch.inf)
+        return order[doubt[order].argsort(descending=True, stable=True)][:count]
 
     def summary(self) -> dict[str, Any]:
         """The means, for print and JSON. `standard_error` is the Monte Carlo error of the mean over these data;
@@ -129,12 +132,14 @@ def log_likelihood(
             (`pyrovae.evaluation.refit`), which may be given as it was refitted before.
         wider: by how much it is widened.
         target_se: K grows, from `samples` and twofold for the data that need it, until the standard error of the mean
-            and its estimated bias are both at most this, nats.
+            and its estimated bias are both at most this, nats. The weights by which each K was found are then drawn
+            anew: they stopped a datum where no large weight had come yet, and lie too low.
         max_samples: the K at which it stops growing.
 
     Raises:
         PyrovaeError: where the pair has no weight of its own for each datum.
-        UsageError: for a number of samples or a chunk below 1, or a target that is not positive.
+        UsageError: for a number of samples or a chunk below 1, a target that is not positive, or a guide that was
+            refitted for another number of data.
     """
     n = first_dim(batch)
     require_counts(samples, chunk, target_se, max_samples)
@@ -143,6 +148,10 @@ def log_likelihood(
     require_proposal(kind, wider)
     if n == 0:
         raise PyrovaeError("the log-likelihood of no data is not defined: give at least one datum")
+    if refitted is not None and len(refitted.elbo) != n:
+        raise UsageError(
+            f"the guide was refitted for {len(refitted.elbo)} data and is to score {n}: refit it for the same data"
+        )
     started, device = time.perf_counter(), device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
     longest = 0 if lengths is None else int(lengths.argmax())
@@ -201,10 +210,23 @@ def log_likelihood(
                 shown.advance(len(rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
 
         draw(first, samples, "log-likelihood")
-        for rows, count in growing(collected, target_se, max_samples):
+
+        def draw_more(rows: Tensor, count: int) -> None:
             theirs = None if lengths is None else lengths[rows.cpu()]
             part = pieces(bytes_of_one, len(rows), count, device, theirs)
-            draw([Piece(rows[piece.rows], piece.samples) for piece in part], count, f"{2 * count} samples")
+            cut = [Piece(rows[piece.rows], piece.samples) for piece in part]
+            draw(cut, count, f"{int(collected.drawn[rows[0]]) + count} samples")
+
+        for rows, count in growing(collected, target_se, max_samples):
+            draw_more(rows, count)
+        if target_se is not None and collected.drawn.max() > samples:
+            needed, collected = collected.drawn, Weights(n, most, torch.zeros((), dtype=precise(device), device=device))
+            for count in needed.unique().tolist():
+                draw_more((needed == count).nonzero().flatten(), count)
+            # All alike: no datum is stopped by its own weights.
+            while not reached(collected, target_se) and (collected.drawn < max_samples).any():
+                for rows, count in doubled(collected, collected.drawn < max_samples, max_samples):
+                    draw_more(rows, count)
     estimates = collected.estimates()
     if samples == 1 and found.latent:
         estimates = estimates._replace(standard_error=estimates.ess * torch.nan)
@@ -233,15 +255,23 @@ def growing(collected: Weights, target: float | None, most: int) -> Iterator[tup
     if target is None:
         return
     n = len(collected.drawn)
-    while True:
-        square = collected.squared_error()
-        # By the delta method a mean of n estimates has this error, and each lies half its variance too low.
-        error, bias = square.sum().sqrt() / n, square.mean() / 2
-        if error <= target and bias <= target:
-            return
-        need = (square > min(2 * target, n * target**2)) & (collected.drawn < most)
+    while not reached(collected, target):
+        need = (collected.squared_error() > min(2 * target, n * target**2)) & (collected.drawn < most)
         if not need.any():
             return
-        for count in collected.drawn[need].unique().tolist():
-            rows = (need & (collected.drawn == count)).nonzero().flatten()
-            yield rows, min(count, most - count)
+        yield from doubled(collected, need, most)
+
+
+def reached(collected: Weights, target: float) -> bool:
+    """Whether error and bias of the mean are at most `target`; data without a finite estimate have no say."""
+    square = collected.squared_error()
+    square = torch.where(square.isfinite(), square, 0.0)
+    # By the delta method a mean of n estimates has this error, and each lies half its variance too low.
+    return bool(square.sum().sqrt() / len(square) <= target and square.mean() / 2 <= target)
+
+
+def doubled(collected: Weights, which: Tensor, most: int) -> Iterator[tuple[Tensor, int]]:
+    """Rows of the same number of samples, and how many more make twice as many, or `most`."""
+    before = collected.drawn.clone()  # it grows between the yields
+    for count in before[which].unique().tolist():
+        yield (which & (before == count)).nonzero().flatten(), min(count, most - count)

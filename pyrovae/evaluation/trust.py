@@ -57,7 +57,9 @@ def verdict(standard_error: Tensor, ess: Tensor, pareto_k: Tensor, drawn: Tensor
     limits = torch.tensor([threshold(int(count)) for count in drawn], dtype=pareto_k.dtype)
     above, doubtful = pareto_k > limits, (pareto_k > limits) & (ess < FEW)
     bias = standard_error.square().mean().item() / 2
-    limit, few, trusted = f"{limits.min():.2f}", int(doubtful.sum()), False
+    # Where data have different numbers of weights they have different thresholds.
+    limit = f"{limits.min():.2f}" if limits.min() == limits.max() else f"{limits.min():.2f} to {limits.max():.2f}"
+    few, trusted = int(doubtful.sum()), False
     if few > SHARE * n:
         sentence = (
             f"is a lower bound and not a value: a few weights decide for {few} of {n} data (Pareto k above {limit}, "
@@ -67,7 +69,7 @@ def verdict(standard_error: Tensor, ess: Tensor, pareto_k: Tensor, drawn: Tensor
     elif bias > BIAS:
         sentence = f"lies about {bias:.2g} nats too low, by the spread of the weights: take more samples (--target-se)"
     else:
-        trusted, tails = True, f"the Pareto k of all {n} data is at most {limit}"
+        trusted, tails = True, f"the Pareto k of all {n} data is at most {limits.max():.2f}"
         if above.any():
             tails = (
                 f"the Pareto k of {int(above.sum())} of {n} data is above {limit}, with fewer than {FEW} effective "
