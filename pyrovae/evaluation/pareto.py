@@ -25,7 +25,8 @@ class Tail(NamedTuple):
     """The generalized Pareto distribution fitted to the largest weights of each datum, in units of its largest.
 
     Attributes:
-        k: (N,) shape: the number of moments that exist is 1 / k. 0 where the largest weights are all equal.
+        k: (N,) shape: the number of moments that exist is 1 / k. 0 where the largest weights are all equal; infinite
+            where fewer than `FEWEST` lie above the threshold, so that nothing can be fitted.
         log_smoothed: (N,) log of the sum of the largest weights once they are smoothed, nats.
     """
 
@@ -48,12 +49,23 @@ def fit(largest: Tensor) -> Tail:
 
     Args:
         largest: (N, M + 1) the largest log weights of each datum, from the largest down; the last one is the threshold
-            above which the M others lie. M is at least `FEWEST`.
+            above which the M others lie, or with which they are tied: weights of discrete latents, or weights of 0.
+            M is at least `FEWEST`.
     """
-    M = largest.shape[1] - 1
-    rows = max(1, AT_ONCE // (M * (30 + int(math.sqrt(M)))))
-    fits = [_fit(part) for part in largest.split(rows)]
-    return Tail(*(torch.cat(each) for each in zip(*fits, strict=True)))
+    threshold, tail = largest[:, -1:], largest[:, :-1]
+    k, smoothed = torch.full_like(largest[:, 0], torch.inf), tail.logsumexp(1)
+    k[(threshold - largest[:, :1])[:, 0].expm1() >= -EQUAL] = 0.0
+    above = (tail > threshold).sum(1)
+    for M in above.unique().tolist():
+        if M < FEWEST:
+            continue
+        found = (above == M).nonzero().flatten()
+        tied = threshold[found, 0] + torch.full_like(k[found], tail.shape[1] - M).log()
+        for rows in found.split(max(1, AT_ONCE // (M * (30 + int(math.sqrt(M)))))):
+            fitted = _fit(torch.cat([tail[rows, :M], threshold[rows]], 1))
+            k[rows], smoothed[rows] = fitted
+        smoothed[found] = torch.logaddexp(smoothed[found], tied)
+    return Tail(k, smoothed)
 
 
 def _fit(largest: Tensor) -> Tail:

@@ -45,8 +45,8 @@ class Weights:
         self.first[rows] = torch.logaddexp(self.first[rows], weight.logsumexp(0))
         self.second[rows] = torch.logaddexp(self.second[rows], (2 * weight).logsumexp(0))
         width = self.largest.shape[1]
-        new = weight.T.topk(min(width, len(weight))).values
-        self.largest[rows] = torch.cat([self.largest[rows], new], 1).topk(width).values
+        # Not sorted, which costs as much again at every chunk: `estimates` sorts them once.
+        self.largest[rows] = torch.cat([self.largest[rows], weight.T], 1).topk(width, sorted=False).values
         self.drawn[rows] += len(weight)
 
     def squared_error(self, rows: Tensor | slice = slice(None)) -> Tensor:
@@ -70,7 +70,7 @@ class Weights:
             if M < pareto.FEWEST:
                 continue
             rows = rows[self.first[rows].isfinite()]
-            largest = self.largest[rows, : M + 1]
+            largest = self.largest[rows].topk(M + 1).values
             tail = pareto.fit(largest)
             rest = self.first[rows] - largest[:, :-1].logsumexp(1)  # all weights against the tail alone
             body = self.first[rows] + torch.log1p(-(-rest.clamp_min(0)).exp())
