@@ -43,7 +43,7 @@ def draw_each(
     one: One, parameters: Mapping[str, Tensor], inputs: tuple[Tensor, ...], K: int
 ) -> tuple[dict[str, Tensor], Tensor]:
     """K draws for each datum by its own parameters, (N, ...) each: values (K, N, *event) and log q (K, N)."""
-    with OutOfPlace(), warnings.catch_warnings():
+    with OwnMemory(), warnings.catch_warnings():
         # Where vmap has no rule for an operation it goes datum by datum, which is slow and right.
         warnings.filterwarnings("ignore", message="There is a performance drop")
         values, log_q = vmap(lambda own, of: one(own, of, K), randomness="different")(dict(parameters), inputs)
@@ -62,7 +62,8 @@ def copied(pair: Pair, batch: tuple[Tensor, ...]) -> Copied:
         latent = sites(draw(pair.guide, batch), observed=False)
     (name, site), *others = latent.items()
     made = [call for call in calls if isinstance(call.out, Distribution)]
-    if made and not others and _is_of(made[-1], site, first_dim(batch)):
+    # A module without parameters, of what an encoder gives, leaves nothing to refit but the encoder.
+    if made and not others and _is_of(made[-1], site, first_dim(batch)) and _own(made[-1].module):
         family, h = made[-1].module, made[-1].features
         assert h is not None
 
@@ -164,17 +165,14 @@ def _is_of(made: Call, site: Site, B: int) -> bool:
         return False
     value = site["value"].detach().clone()
     with torch.no_grad():
-        return torch.allclose(made.out.log_prob(value), site["fn"].log_prob(value))
+        return torch.allclose(made.out.log_prob(value), site["fn"].log_prob(value), equal_nan=True)
 
 
-class OutOfPlace(TorchFunctionMode):
-    """Noise that torch draws into an empty tensor is made anew: inside vmap, each datum then has its own."""
+class OwnMemory(TorchFunctionMode):
+    """Empty memory is a datum's own: inside vmap, torch draws noise into no other."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (Tensor.normal_, Tensor.uniform_, Tensor.exponential_) and len(args) == 1 and not kwargs:
-            like = {"dtype": args[0].dtype, "device": args[0].device}
-            if func is Tensor.normal_:
-                return torch.randn(args[0].shape, **like)
-            uniform = torch.rand(args[0].shape, **like)
-            return uniform if func is Tensor.uniform_ else -torch.log1p(-uniform)
+        if func in (torch.empty, torch.empty_like, Tensor.new, Tensor.new_empty):
+            made = func(*args, **(kwargs or {}))
+            return torch.rand(made.shape, dtype=made.dtype, device=made.device) if made.is_floating_point() else made
         return func(*args, **(kwargs or {}))

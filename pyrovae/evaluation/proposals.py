@@ -38,10 +38,11 @@ class Widened(Messenger):
         self.wider = wider
 
     def _pyro_sample(self, msg: Site) -> None:
-        if msg["is_observed"] or msg["done"] or site_is_subsample(cast(Any, msg)) or msg["fn"].support.is_discrete:
+        if msg["is_observed"] or msg["done"] or site_is_subsample(cast(Any, msg)):
             return
         try:
-            msg["fn"] = widened(msg["fn"], self.wider)
+            if not msg["fn"].support.is_discrete:
+                msg["fn"] = widened(msg["fn"], self.wider)
         except NotImplementedError:
             raise PyrovaeError(
                 f"site '{msg['name']}' is drawn from a {type(msg['fn']).__name__}, which is not on the whole real line "
@@ -56,7 +57,12 @@ def widened(q: Distribution, wider: float) -> Distribution:
     """
     if isinstance(q, Independent):
         return dist.Independent(widened(q.base_dist, wider), q.reinterpreted_batch_ndims)
+    if isinstance(q, dist.MaskedDistribution):
+        return dist.MaskedDistribution(widened(q.base_dist, wider), q._mask)
     if isinstance(q, TransformedDistribution):
+        # |z| of a wider z is that of half its density, and is not scored as such.
+        if not all(transform.bijective for transform in q.transforms):
+            raise NotImplementedError
         return dist.TransformedDistribution(widened(q.base_dist, wider), q.transforms)
     support = q.support
     while isinstance(support, constraints.independent):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import bytes_of, device_of, precise
+from pyrovae.evaluation.chunks import LIVE, bytes_of, device_of, precise
 from pyrovae.evaluation.copies import One, copied, draw_each
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
@@ -40,8 +40,8 @@ class Refitted:
     """A guide with parameters of its own for each of N data.
 
     Attributes:
-        elbo: (N,) ELBO, nats, from `DRAWS` draws that the fit has not seen.
-        before: (N,) that of the guide as it was, on as many draws.
+        elbo: (N,) ELBO, nats, from `DRAWS` draws by which neither a step nor the best round was chosen.
+        before: (N,) that of the guide as it was, by the same noise.
         gain: mean of what the last round gained, nats a datum.
         converged: whether that is below `TOLERANCE`, or below what the draws resolve.
         rounds: how many there were.
@@ -93,7 +93,8 @@ def refit(
         show: where progress goes.
 
     Raises:
-        PyrovaeError: where the pair has no weight of its own for each datum, or a site has no reparametrized draws.
+        PyrovaeError: where the pair has no weight of its own for each datum, a site has no reparametrized draws, or
+            `torch.func.vmap` cannot run the guide.
         UsageError: for a number of steps or rounds below 1.
     """
     if steps < 1 or rounds < 1:
@@ -134,19 +135,20 @@ def _refit(
     """The same for the data that are refitted together."""
     own = copied(pair, batch)
     n, device = first_dim(batch), device_of(pair)
-    best = {name: value.detach().expand(n, *value.shape).clone() for name, value in own.parameters.items()}
+    start = {name: value.detach().expand(n, *value.shape) for name, value in own.parameters.items()}
+    best = {name: value.clone() for name, value in start.items()}
     now = {name: value.clone().requires_grad_() for name, value in best.items()}
 
     def bound(parameters: Mapping[str, Tensor], K: int) -> Tensor:
         values, log_q = draw_each(own.one, parameters, own.inputs, K)
         return log_joint(pair.model, batch, values, K) - log_q  # (K, n)
 
-    def scored(parameters: Mapping[str, Tensor]) -> Tensor:
+    def scored(parameters: Mapping[str, Tensor], noise: int) -> Tensor:
         """Draws of the ELBO, (DRAWS, n): from the same noise at every call, so that two calls are compared in pairs."""
-        with torch.no_grad(), seeded(seed + 1, device):
+        with torch.no_grad(), seeded(noise, device):
             return torch.cat([bound(parameters, DRAWS // PARTS).to(precise(device)) for _ in range(PARTS)])
 
-    kept = before = scored(best)
+    kept = scored(best, seed + 1)
     gain, error, used = math.inf, 0.0, 0
     while used < rounds and gain > max(TOLERANCE, 2 * error):
         used += 1
@@ -161,7 +163,7 @@ def _refit(
             for parameter, gradient in zip(now.values(), gradients, strict=True):
                 parameter.grad = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
             optimizer.step()
-        after = scored(now)
+        after = scored(now, seed + 1)
         better = after.mean(0) > kept.mean(0)
         difference = torch.where(better, after - kept, 0.0).mean(1)  # of each draw, over the data
         gain, error = float(difference.mean()), float(difference.std() / math.sqrt(len(difference)))
@@ -171,9 +173,11 @@ def _refit(
                 take = better.reshape(-1, *[1] * (value.dim() - 1))
                 best[name] = torch.where(take, value, best[name]).detach()
                 value.copy_(best[name])
-    shown.advance(n, ELBO=float(kept.mean()), gain=gain)
+    # The round that these draws liked best looks better by them than it is: other draws say what was reached.
+    elbo, before = (scored(parameters, seed + 2).mean(0) for parameters in (best, start))
+    shown.advance(n, ELBO=float(elbo.mean()), gain=gain)
     converged = gain <= max(TOLERANCE, 2 * error)
-    return Refitted(kept.mean(0), before.mean(0), gain, converged, used, best, own.inputs, own.one)
+    return Refitted(elbo, before, gain, converged, used, best, own.inputs, own.one)
 
 
 @contextmanager
@@ -193,14 +197,24 @@ def _at_once(pair: Pair, batch: Sequence[Tensor], device: torch.device) -> int:
     """How many data are refitted together."""
     one = tuple(tensor[:1] for tensor in batch)
     own = copied(pair, one)
+    if not own.parameters:
+        raise PyrovaeError("the guide has no parameters, so there is nothing to refit: take the guide as it is")
     stacked = {name: value.detach().unsqueeze(0) for name, value in own.parameters.items()}
 
     def step() -> Tensor:
         with torch.no_grad():
-            values, log_q = draw_each(own.one, stacked, own.inputs, PARTICLES)
-            return log_joint(pair.model, one, values, PARTICLES) - log_q
+            values, log_q = draw_each(own.one, stacked, own.inputs, DRAWS // PARTS)  # more at once than in a step
+            return log_joint(pair.model, one, values, DRAWS // PARTS) - log_q
 
     bytes_of_one = COPIES * sum(value.numel() * value.element_size() for value in stacked.values())
-    bytes_of_one += 4 * bytes_of(step)
+    try:
+        bytes_of_one += LIVE * bytes_of(step)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise PyrovaeError(
+            f"torch cannot draw from this guide with parameters for each datum ({str(error).splitlines()[0]}): "
+            f"take the guide as it is"
+        ) from error
     most = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_BYTES
     return max(1, most // max(bytes_of_one, 1))
