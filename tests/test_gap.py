@@ -5,9 +5,10 @@ import torch
 from conftest import case
 from gaussian import chain, known
 
-from pyrovae import PyrovaeError
-from pyrovae.evaluation import elbo, gap
-from pyrovae.evaluation.gap import Gap
+from pyrovae import PyrovaeError, UsageError
+from pyrovae.comparison.table import share_log_p
+from pyrovae.evaluation import ais, elbo, gap
+from pyrovae.evaluation.gap import Gap, surest
 from pyrovae.evaluation.refit import refit
 
 
@@ -71,6 +72,49 @@ def test_what_the_verdict_says_follows_the_larger_gap():
     assert "wider or deeper" in say(1.0, 2.0)
     assert "little to gain" in say(0.01, 0.02)
     assert "has not converged (its last round gained 0.020 nats" in say(2.0, 1.0, converged=False)
+
+
+def test_the_surest_estimate_is_neither_the_noisiest_nor_one_that_is_not_finite():
+    one = torch.ones(4, dtype=torch.float64)
+    nan, sure, higher, noisy = torch.nan * one, (0 * one, 0.1 * one), (one, 0.1 * one), (one + 0.1, 3 * one)
+    assert surest({"sure": sure, "noisy": noisy}) == "sure"
+    assert surest({"sure": sure, "noisy": noisy, "higher": higher}) == "higher"
+    assert surest({"of one sample": (9 * one, nan), "sure": sure}) == "sure"
+    assert surest({"lost": (nan, nan), "sure": sure}) == "sure"
+    assert surest({"impossible": (-torch.inf * one, nan), "of one sample": (-5 * one, nan)}) == "of one sample"
+    assert surest({"a": (-5 * one, nan), "b": (-3 * one, nan)}) == "b"
+
+
+def test_one_model_has_one_log_p():
+    """Not the highest mean: that is the luckiest."""
+    one = torch.ones(4, dtype=torch.float64)
+    rows = {name: {"log_p": value * one, "best": -2 * one} for name, value in (("a", 0.0), ("b", 0.5))}
+    rows["none"] = {"log_p": None, "best": None}
+    share_log_p(rows, {"a": 0.1 * one, "b": 2 * one})
+    for name in "ab":
+        torch.testing.assert_close(rows[name]["log_p"], 0 * one)
+        torch.testing.assert_close(rows[name]["approximation"], 2 * one)
+    assert rows["none"]["log_p"] is None
+
+
+def test_a_datum_that_is_not_finite_is_said():
+    exact = known("diagonal", n=3)
+    x = exact.x.clone()
+    x[1] = torch.nan
+    refitted = refit(exact.pair, [x], steps=5, rounds=1)
+    gaps = gap(exact.pair, [x], samples=30, ais_steps=3, chains=2, refitted=refitted)
+    assert "1 of 3 data have no finite ELBO or log p(x)" in gaps.verdict()
+    assert gaps.approximation.isfinite().tolist() == [True, False, True]
+
+
+def test_what_is_known_of_other_data_is_refused():
+    exact = known("diagonal", n=3)
+    refitted = refit(exact.pair, [exact.x[:2]], steps=1, rounds=1)
+    with pytest.raises(UsageError, match="a guide refitted for 2 data was given with 3 data"):
+        gap(exact.pair, [exact.x], samples=30, refitted=refitted)
+    annealed = ais(exact.pair, [exact.x[:2]], 2, 2)
+    with pytest.raises(UsageError, match="annealing for 2 data was given with 3 data"):
+        gap(exact.pair, [exact.x], samples=30, annealed=annealed)
 
 
 def test_a_pair_without_latents_is_refused():

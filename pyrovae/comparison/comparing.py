@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from pyrovae import files, freezing, plots, registry, store
 from pyrovae.comparison.columns import COLUMNS, Value
@@ -96,6 +97,7 @@ def compare(
     if folder is not None:
         _require_free(folder, overwrite)
     found: dict[tuple[str, int], dict[str, Value]] = {}
+    errors: dict[tuple[str, int], Tensor] = {}
     drawn = Posteriors()
     annealed: AIS | None = None
     with show if isinstance(show, Progress) else progress(show) as shown:
@@ -111,9 +113,10 @@ def compare(
                 scored = Scored(run, gaps, annealed, shown)
                 found[guide, seed] = {column.name: column.of(scored) for column in COLUMNS}
                 if source is not None and scored.gap is not None:
+                    errors[guide, seed] = scored.gap.standard_error
                     annealed = scored.gap.found.get("ais")  # type: ignore[assignment]
     if source is not None:
-        share_log_p(found.values())
+        share_log_p(found, errors)
     runs = [run_row(guide, seed, row) for (guide, seed), row in found.items()]
     arrays = {column.name: stacked(column.name, found, guides, seeds) for column in COLUMNS}
     values = {name: array for name, array in arrays.items() if array is not None}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from pyrovae.comparison.columns import COLUMNS, Column, Value
 from pyrovae.evaluation import mean_interval
+from pyrovae.evaluation.gap import surest
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +67,16 @@ def run_row(guide: str, seed: int, found: Mapping[str, Value]) -> dict[str, Any]
     return {"guide": guide, "seed": seed, **known}
 
 
-def share_log_p(found: Iterable[dict[str, Value]]) -> None:
-    """Of runs with one model, gives each the log p(x) of that whose mean is the highest, and its gaps by it."""
-    rows = [row for row in found if isinstance(row["log_p"], Tensor)]
-    if not rows:
+def share_log_p(found: Mapping[K, dict[str, Value]], errors: Mapping[K, Tensor]) -> None:
+    """Of runs with one model, gives each the log p(x) of that whose mean is surely the highest, and its gaps by it.
+
+    `errors` are the Monte Carlo errors, (N,), of each that has a log p(x).
+    """
+    known = {key: (value, errors[key]) for key, row in found.items() if isinstance(value := row["log_p"], Tensor)}
+    if not known:
         return
-    highest = max((row["log_p"] for row in rows), key=lambda value: value.mean())  # type: ignore[union-attr]
-    for row in rows:
+    highest, _ = known[surest(known)]
+    for row in (found[key] for key in known):
         row["log_p"], row["approximation"] = highest, highest - row["best"]  # type: ignore[operator]
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from torch import Tensor
 
+from pyrovae.errors import UsageError
 from pyrovae.evaluation.ais import AIS, ais
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.refit import TOLERANCE, Refitted, refit
-from pyrovae.pair import Pair
+from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress
+
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,9 @@ class Gap:
     def verdict(self) -> str:
         """What the gaps say, in one sentence."""
         approximation, amortization = self.approximation.mean().item(), self.amortization.mean().item()
+        if not math.isfinite(approximation + amortization):
+            lost = int((~(self.approximation + self.amortization).isfinite()).sum())
+            return f"{lost} of {len(self.elbo)} data have no finite ELBO or log p(x), so the means say nothing"
         if not self.converged:
             return (
                 f"refitting has not converged (its last round gained {self.gain:.3f} nats, more than {TOLERANCE}): the "
@@ -133,9 +139,15 @@ def gap(
 
     Raises:
         PyrovaeError: where the pair has no weight of its own for each datum, or cannot be refitted.
-        UsageError: for numbers below 1.
+        UsageError: for numbers below 1, or what is known of another number of data.
     """
     started = time.perf_counter()
+    n = first_dim(batch)
+    known = {"a guide refitted": None if refitted is None else len(refitted.elbo)}
+    known["annealing"] = None if annealed is None else len(annealed.ess)
+    for what, count in known.items():
+        if count not in (None, n):
+            raise UsageError(f"{what} for {count} data was given with {n} data: give the same data")
     refitted = refitted or refit(pair, batch, seed=seed, show=show)
     found: dict[str, LogLikelihood | AIS] = {
         "is": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths),
@@ -145,7 +157,7 @@ def gap(
         found["ais"] = annealed
     elif ais_steps:
         found["ais"] = ais(pair, batch, ais_steps, chains, seed=seed, show=show, lengths=lengths)
-    method = max(found, key=lambda name: surely(found[name].log_likelihood, found[name].standard_error))
+    method = surest({name: (each.log_likelihood, each.standard_error) for name, each in found.items()})
     return Gap(
         log_likelihood=found[method].log_likelihood.double(),
         method=method,
@@ -159,7 +171,17 @@ def gap(
     )
 
 
-def surely(log_likelihood: Tensor, standard_error: Tensor) -> float:
-    """The mean, less two standard errors of it."""
-    error = standard_error.square().sum().sqrt() / len(standard_error)
-    return float(log_likelihood.mean() - 2 * error.nan_to_num(nan=math.inf))
+def surest(found: Mapping[T, tuple[Tensor, Tensor]]) -> T:
+    """Of estimates of log p(x) with their standard errors, (N,) each, the one whose mean is surely the highest: two
+    standard errors below it, so that one that is only noisier does not win.
+
+    One whose error is not known wins only where none is known, by its mean; one that is not finite only where all are.
+    """
+
+    def rank(name: T) -> tuple[bool, bool, float]:
+        value, error = (each.double() for each in found[name])
+        mean, off = value.mean().item(), error.square().sum().sqrt().item() / len(error)
+        known = math.isfinite(off)
+        return math.isfinite(mean), known, mean - 2 * off if known else mean if math.isfinite(mean) else -math.inf
+
+    return max(found, key=rank)
