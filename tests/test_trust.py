@@ -9,6 +9,7 @@ from gaussian import chain
 
 from pyrovae import UsageError, log_likelihood
 from pyrovae.evaluation import pareto
+from pyrovae.evaluation.importance import doubled, growing, reached
 from pyrovae.evaluation.refit import refit
 from pyrovae.evaluation.trust import verdict
 from pyrovae.evaluation.weights import Weights
@@ -71,6 +72,22 @@ def test_weights_may_come_in_any_parts():
     torch.testing.assert_close(estimates.ess, w.sum(0).square() / w.square().sum(0))
     relative = w.std(0, correction=0) / w.mean(0) / math.sqrt(600)
     torch.testing.assert_close(estimates.standard_error, relative)
+
+
+def test_data_with_more_and_with_fewer_weights_are_estimated_as_if_alone():
+    weights = torch.randn(900, 3, dtype=torch.float64) * 2
+    counts = (900, 120, 20)
+    uneven = Weights(3, 10**5, weights)
+    for row, count in enumerate(counts):
+        uneven.add(torch.tensor([row]), weights[:count, row : row + 1])
+    found = uneven.estimates()
+    assert uneven.drawn.tolist() == list(counts)
+    for row, count in enumerate(counts):
+        alone = Weights(1, count, weights)
+        alone.add(torch.tensor([0]), weights[:count, row : row + 1])
+        for a, b in zip(found, alone.estimates(), strict=True):
+            torch.testing.assert_close(a[row], b[0], equal_nan=True)
+    assert found.pareto_k.isnan().tolist() == [False, False, True]
 
 
 def test_pareto_k_is_that_of_the_weights_of_a_narrow_guide():
@@ -142,6 +159,50 @@ def test_data_that_stop_early_are_not_scored_by_the_weights_that_stopped_them():
     summary = found.summary()
     assert max(summary["standard_error"], summary["bias"]) <= 0.00125
     assert abs((found.log_likelihood - narrow.log_p).mean().item()) < 5 * 0.00125
+
+
+class Errors:
+    """Weights whose squared errors fall as 1 / K."""
+
+    def __init__(self, squares, drawn=10):
+        self.drawn = torch.full((len(squares),), drawn)
+        self.squares = torch.tensor(squares, dtype=torch.float64) * drawn
+
+    def squared_error(self):
+        return self.squares / self.drawn
+
+
+def test_a_target_bounds_error_and_bias_of_the_mean():
+    assert reached(Errors([0.04] * 100), 0.021)
+    assert not reached(Errors([0.04] * 100), 0.019)
+    assert not reached(Errors([0.2] * 10000), 0.05)  # the error is 0.0045, the bias 0.1
+    assert not reached(Errors([0.04]), 0.1)  # the error is 0.2, the bias 0.02
+    assert reached(Errors([0.04, math.nan, math.inf]), 0.07)
+
+
+@pytest.mark.parametrize(("n", "square", "target"), [(4, 0.1, 0.1), (1, 0.3, 0.01), (500, 0.6, 0.05), (1000, 3.0, 0.2)])
+def test_growth_ends_at_the_target_with_few_draws_too_many(n, square, target):
+    found = Errors([square] * n + [1e-9] * n)
+    for rows, count in growing(found, target, 10**9):
+        assert (found.drawn[rows] == count).all()
+        found.drawn[rows] += count
+    assert reached(found, target)
+    assert (found.drawn[n:] == 10).all()
+    found.drawn[:n] //= 2
+    assert not reached(found, target)
+
+
+def test_growth_keeps_the_limit_and_takes_each_datum_once_a_round():
+    found = Errors([9.0, 4.0, 4.0])
+    found.drawn[1] = 20
+    seen = []
+    for rows, count in doubled(found, found.drawn > 0, 25):
+        seen.append((rows.tolist(), count))
+        found.drawn[rows] += count
+    assert seen == [([0, 2], 10), ([1], 5)]
+    for rows, count in growing(found, 1e-6, 25):
+        found.drawn[rows] += count
+    assert found.drawn.tolist() == [25, 25, 25]
 
 
 def test_data_that_are_not_finite_do_not_make_the_others_grow():

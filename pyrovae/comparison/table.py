@@ -63,7 +63,7 @@ class Comparison:
 def run_row(guide: str, seed: int, found: Mapping[str, Value]) -> dict[str, Any]:
     """One of `Comparison.runs`."""
     means = {name: value.mean().item() if isinstance(value, Tensor) else value for name, value in found.items()}
-    known = {name: None if mean is None or math.isnan(mean) else mean for name, mean in means.items()}
+    known = {name: None if mean is None or not math.isfinite(mean) else mean for name, mean in means.items()}
     return {"guide": guide, "seed": seed, **known}
 
 
