@@ -224,6 +224,39 @@ def test_families_that_draw_in_place(q, module):
     assert (found.elbo > found.before).all()
 
 
+def test_a_module_whose_distribution_is_not_that_of_the_site_is_not_taken_for_the_family():
+    class Tempered(Own):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                q = self.q(self.net(x)).base_dist
+                pyro.sample("z", dist.Normal(q.loc, 1.5 * q.scale).to_event(1))
+
+    exact = known(n=3)
+    guide = Tempered(lambda a, b: dist.Normal(a, nn.functional.softplus(b)).to_event(1))
+    found = refit(Pair(exact.pair.model, guide), [exact.x], **QUICK)
+    assert len(found.parameters) == 4  # those of the encoder, too
+    assert (exact.log_p - found.elbo).mean().item() == pytest.approx(exact.diagonal_gap, abs=0.06)
+
+
+def test_a_module_that_makes_one_of_two_sites_is_not_the_whole_guide():
+    class Half(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner, self.q1 = inner, Own(lambda a, b: dist.Normal(a, nn.functional.softplus(b)).to_event(1)).q
+
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z1 = pyro.sample("z1", self.q1(x[:, :4]))
+                both = torch.cat([z1, x.expand(*z1.shape[:-1], 5)], -1)
+                scale = self.inner.tril2.diagonal().abs()
+                pyro.sample("z2", dist.Normal(self.inner.second(both), scale).to_event(1))
+
+    exact = chain(n=2)
+    found = refit(Pair(exact.pair.model, Half(exact.pair.guide)), [exact.x], steps=3, rounds=1)
+    values, _ = found.draw(torch.arange(2), 4)
+    assert set(values) == {"z1", "z2"}
+
+
 def test_a_module_without_parameters_leaves_the_encoder_to_be_refitted():
     class Bare(nn.Module):
         def forward(self, h):

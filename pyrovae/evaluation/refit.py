@@ -59,7 +59,9 @@ class Refitted:
     def draw(self, rows: Tensor, K: int) -> tuple[dict[str, Tensor], Tensor]:
         """K draws of the latents of the data `rows`, (K, B, *event) each, and their log q, (K, B)."""
         rows = rows.to(self.elbo.device)
-        return draw_each(self.one, {name: value[rows] for name, value in self.parameters.items()}, self._of(rows), K)
+        own = {name: value[rows] for name, value in self.parameters.items()}
+        with unvalidated():  # which looks at values: vmap has none to show
+            return draw_each(self.one, own, self._of(rows), K)
 
     def _of(self, rows: Tensor) -> tuple[Tensor, ...]:
         return tuple(tensor[rows.to(tensor.device)] for tensor in self.inputs)
