@@ -1,5 +1,6 @@
 """The guide refitted for each datum against closed forms, and importance sampling from other proposals."""
 
+import dataclasses
 import math
 import sys
 
@@ -282,6 +283,23 @@ def test_a_datum_that_is_not_finite_spoils_no_other(monkeypatch):
     monkeypatch.setattr(refitting, "CPU_BYTES", 1)  # each datum by itself
     found = refit(exact.pair, [x], **QUICK)
     assert found.elbo.isfinite().tolist() == [True, False, True]
+
+
+def test_parts_are_told_as_one(monkeypatch):
+    """All must have converged; rounds are the most, the gain is the mean over the data."""
+    exact, whole = known(n=3), refitting._refit
+    told = iter([(True, 1, 0.1), (False, 4, 0.6), (True, 2, 0.2)])
+
+    def part(*args):
+        converged, rounds, gain = next(told)
+        return dataclasses.replace(whole(*args), converged=converged, rounds=rounds, gain=gain)
+
+    monkeypatch.setattr(refitting, "CPU_BYTES", 1)
+    monkeypatch.setattr(refitting, "_refit", part)
+    found = refit(exact.pair, [exact.x], steps=1, rounds=1)
+    assert (found.converged, found.rounds) == (False, 4)
+    assert found.gain == pytest.approx(0.3)
+    assert found.elbo.shape == (3,)
 
 
 def test_data_are_refitted_in_parts_that_fit_the_memory():
