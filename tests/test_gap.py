@@ -1,11 +1,14 @@
 """The inference gap taken apart, against closed forms."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import case
 from gaussian import chain, known
 
 from pyrovae import PyrovaeError, UsageError
+from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import share_log_p
 from pyrovae.evaluation import ais, elbo, gap
 from pyrovae.evaluation.gap import Gap, surest
@@ -83,6 +86,15 @@ def test_the_surest_estimate_is_neither_the_noisiest_nor_one_that_is_not_finite(
     assert surest({"lost": (nan, nan), "sure": sure}) == "sure"
     assert surest({"impossible": (-torch.inf * one, nan), "of one sample": (-5 * one, nan)}) == "of one sample"
     assert surest({"a": (-5 * one, nan), "b": (-3 * one, nan)}) == "b"
+
+
+def test_gaps_of_a_comparison_are_of_data_that_are_compared():
+    training = SimpleNamespace(score_limit=5)
+    run = SimpleNamespace(data=SimpleNamespace(size=lambda split: 101), recipe=SimpleNamespace(training=training))
+    scored = Scored(run, Gaps(3))
+    assert scored.rows.tolist() == [0, 25, 50, 75, 100]
+    assert scored.gap_rows.tolist() == [0, 50, 100]
+    assert Scored(run).gap_rows is None
 
 
 def test_one_model_has_one_log_p():
