@@ -45,7 +45,8 @@ def likelihood_line(scores: Mapping[str, Any]) -> str:
     error = scores["standard_error"]
     error = "unknown" if error is None or math.isnan(error) else f"{error:.2g}"
     elbo = f", their ELBO {scores['scored_elbo']:.3f}" if "scored_elbo" in scores else ""
+    some = "" if scores.get("samples_mean", scores["samples"]) == scores["samples"] else "at most "
     return (
         f"{scores['log_likelihood']:.3f} nats, standard error {error} "
-        f"({scores['samples']} samples a datum, {scores['num_data']} data{elbo})"
+        f"({some}{scores['samples']} samples a datum, {scores['num_data']} data{elbo})"
     )

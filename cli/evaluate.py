@@ -60,7 +60,7 @@ def command(
     rows = [
         ("ELBO", f"{scores['elbo']:.3f} nats"),
         ("distortion", f"{scores['distortion']:.3f} nats, -log p(x|z)"),
-        ("rate", f"{scores['rate']:.3f} nats, log q(z|x) - log p(z)"),
+        ("rate", f"{scores['rate']:.3f} nats, log q(z|x) - log p(z), by the draw of the ELBO"),
         ("log-likelihood", likelihood_line(scores)),
         ("", scores["verdict"]),
     ]
@@ -69,7 +69,12 @@ def command(
     sites = scores["sites"]
     for name, rate in sites["rate"].items():
         active, units = sites["active_units"][name], sites["units"][name]
-        rows.append((f"site {name}", f"rate {rate:.3f} nats, {active} of {units} units active"))
+        rows.append(
+            (
+                f"site {name}",
+                f"rate {rate:.3f} nats (in closed form where that is known), {active} of {units} units active",
+            )
+        )
         by_dim = sites["rate_by_dim"][name]
         if by_dim is not None:
             rows.append(("  by dimension", " ".join(f"{value:.2f}" for value in sorted(by_dim, reverse=True))))

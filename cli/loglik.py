@@ -45,13 +45,15 @@ Examples:
     help="Importance sampling; annealed importance sampling; bounds from both sides on data that the model simulates.",
 )
 @click.option("--samples", type=click.IntRange(min=1), help="is: K, samples a datum.  [default: 1000]")
-@click.option("--chunk", type=Chunk(), help="is: samples at once; auto: what fits the memory.  [default: auto]")
+@click.option(
+    "--chunk", type=Chunk(), help="is: samples at once (the draws follow); auto: what fits the memory.  [default: auto]"
+)
 @click.option(
     "--proposal",
     type=click.Choice(["guide", "widened", "refit"]),
     help="is: what is drawn from: the guide, with a wider scale, or refitted for each datum.  [default: guide]",
 )
-@click.option("--wider", type=click.FloatRange(min=1), help="is: how many times the scale.  [default: 1.5]")
+@click.option("--wider", type=click.FloatRange(min=1, max=100), help="is: how many times the scale.  [default: 1.5]")
 @click.option(
     "--target-se",
     type=click.FloatRange(min=0, min_open=True),
@@ -93,6 +95,8 @@ def command(
     given = {name: value for name, value in options.items() if value is not None}
     require_of(method, given)
     worst = given.pop("worst", None)
+    if out is not None and out.suffix == ".png" and not worst:
+        raise UsageError(f"--out {out}: a .png shows the data of --worst N: give both, or end the name in .npz")
     require_suffix(out, *((".npz", ".png") if worst else (".npz",)))
     from pyrovae import gallery
 
@@ -148,10 +152,14 @@ def require_of(method: str, given: Mapping[str, Any]) -> None:
 
 def importance_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     k, above = summary["pareto_k"], summary["pareto_k_above"]
-    tail = "unknown" if above is None else f"{k:.2f} (median), above its threshold for {100 * above:.1f} % of the data"
-    drawn = f"{summary['samples']}"
+    tail = (
+        "unknown"
+        if above is None or math.isnan(k)
+        else f"{k:.2f} (median), above its threshold for {100 * above:.1f} % of the data"
+    )
+    drawn = f"{summary['samples_mean']:.0f}"
     if summary["samples_mean"] < summary["samples"]:
-        drawn += f" ({summary['samples_mean']:.0f} on average)"
+        drawn += f" samples, at most {summary['samples']}"
     return [
         ("log-likelihood", likelihood_line(summary)),
         ("", summary["verdict"]),
@@ -187,11 +195,21 @@ def sandwich_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("data", f"{summary['num_data']} drawn from the model"),
         ("lower bound", f"{bound('lower')}, {setting(summary)}"),
         ("upper bound", f"{bound('upper')}, the same backwards from exact draws of the posterior"),
-        ("sandwich width", f"{bound('gap')}: AIS with these settings is off by about this or less on such data"),
+        ("sandwich width", f"{bound('gap')}: {width(summary)}"),
         ("effective chains", f"{summary['ess']:.1f} up, {summary['ess_reverse']:.1f} down, of {summary['chains']}"),
         ("acceptance", f"{summary['acceptance']:.2f} up, {summary['acceptance_reverse']:.2f} down"),
         seconds(summary),
     ]
+
+
+def width(summary: Mapping[str, Any]) -> str:
+    error = summary["gap_standard_error"]
+    if error is None:
+        return "of one datum this says little"
+    if summary["gap"] < 2 * error:
+        most = max(summary["gap"], 0) + 2 * error
+        return f"not to be told from 0, so AIS with these settings is off by less than about {most:.2g} on such data"
+    return "AIS with these settings is off by about this or less on such data"
 
 
 TABLES = {"is": importance_rows, "ais": annealed_rows, "bdmc": sandwich_rows}

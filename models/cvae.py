@@ -85,7 +85,7 @@ class Guide(nn.Module):
         self.encoder = nets.encoder(x, config)
         features = self.encoder.features + self.embed.features
         self.joint = nets.mlp([features, config.hidden[-1]], config.activation)
-        self.q = family(config.hidden[-1], config.latent_dim)
+        self.q = family(config.hidden[-1], config.latent_dim, site="z")
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):

@@ -69,7 +69,7 @@ class Guide(nn.Module):
             if len(x.shape) == 3
             else nets.encoder(x, config.dense())
         )
-        self.q = family(config.context, config.latent_dim)
+        self.q = family(config.context, config.latent_dim, site="z")
 
     def forward(self, x: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):

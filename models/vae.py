@@ -43,7 +43,7 @@ class Guide(nn.Module):
     def __init__(self, config: Config, x: Field, family: Family) -> None:
         super().__init__()
         self.encoder = nets.encoder(x, config)
-        self.q = family(self.encoder.features, config.latent_dim)
+        self.q = family(self.encoder.features, config.latent_dim, site="z")
 
     def forward(self, x: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):

@@ -7,6 +7,10 @@ from pyrovae._version import __version__
 
 if TYPE_CHECKING:
     from pyrovae import data as data
+    from pyrovae import evaluation as evaluation
+    from pyrovae import nets as nets
+    from pyrovae import plots as plots
+    from pyrovae import registry as registry
     from pyrovae.comparison import compare as compare
     from pyrovae.data.dataset import Dataset as Dataset
     from pyrovae.errors import PyrovaeError as PyrovaeError
@@ -38,12 +42,15 @@ _HOMES = {
     "pictures": "pyrovae.gallery",
 }
 
+_ROOMS = ("data", "evaluation", "nets", "plots", "registry")
+"""Modules that are reached as attributes, too."""
+
 __all__ = ["__version__", "data", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "data":
-        return importlib.import_module("pyrovae.data")
+    if name in _ROOMS:
+        return importlib.import_module(f"pyrovae.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'pyrovae' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)

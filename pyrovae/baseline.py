@@ -59,10 +59,10 @@ def require_comparable(run: Run, baseline: Run, split: Split, limit: int | None 
         )
 
 
-def difference(run: Run, baseline: Run, own: Tensor, other: Tensor) -> dict[str, Any]:
+def difference(run: Run, baseline: Run, own: Tensor, other: Tensor, used: bool = True) -> dict[str, Any]:
     """The mean of own - other, (N,) each, in nats a datum, with its standard error over the data, paired.
 
-    `verdict` is that in a sentence, which says whether z helps where only this run has latent sites.
+    `verdict` is that in a sentence, which says whether z helps where only this run has latent sites, and it is `used`.
     """
     delta = own.double() - other.double()
     mean = delta.mean().item()
@@ -73,11 +73,28 @@ def difference(run: Run, baseline: Run, own: Tensor, other: Tensor) -> dict[str,
         "difference": mean,
         "standard_error": error,
         "num_data": len(delta),
-        "verdict": verdict(mean, error, _name(baseline), _has_latents(run) and not _has_latents(baseline)),
+        "verdict": verdict(mean, error, _name(baseline), _has_latents(run) and not _has_latents(baseline), used)
+        + _measures(run, baseline),
     }
 
 
-def verdict(mean: float, error: float | None, name: str, only_z: bool) -> str:
+def _measures(run: Run, baseline: Run) -> str:
+    """A sentence where one run is told what the other is not."""
+    (ours, mine), (theirs, their) = (_conditions(each) for each in (run, baseline))
+    if mine == their:
+        return ""
+    return f" This run scores {ours}, {_name(baseline)} {theirs}: one of them is told more."
+
+
+def _conditions(run: Run) -> tuple[str, set[str]]:
+    """`log p(x | y)` and {"y"}."""
+    with seeded(0, device_of(run.pair)):
+        generated = structure(run.pair, run.split("test", 2)).generated
+    given = [name for name in run.pair.inputs if name not in generated]
+    return f"log p({', '.join(generated)}{' | ' + ', '.join(given) if given else ''})", set(given)
+
+
+def verdict(mean: float, error: float | None, name: str, only_z: bool, used: bool = True) -> str:
     """What a difference says, in a sentence.
 
     Args:
@@ -85,6 +102,7 @@ def verdict(mean: float, error: float | None, name: str, only_z: bool) -> str:
         error: its standard error over the data; None for one datum.
         name: the other run.
         only_z: whether the other has no latent site, and this run has.
+        used: whether this run uses its latents.
     """
     size = f"{abs(mean):.3f}" + ("" if error is None else f" +- {error:.3f}") + " nats a datum"
     more = "; its figure is a lower bound, which more --samples may raise" if only_z else ""
@@ -93,7 +111,8 @@ def verdict(mean: float, error: float | None, name: str, only_z: bool) -> str:
         helps = "so z is not seen to help" if only_z else "so neither is seen to be better"
         return f"This run and {name} differ by {size}, {why}, {helps}{more}."
     if mean > 0:
-        return f"This run explains the data better than {name}, by {size}{': z helps' if only_z else ''}."
+        helped = (": z helps" if used else ", but not by z, which it does not use") if only_z else ""
+        return f"This run explains the data better than {name}, by {size}{helped}."
     return f"{name} explains the data better than this run, by {size}{': z does not help' if only_z else ''}{more}."
 
 

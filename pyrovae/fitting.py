@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from pyrovae import data as data_package
 from pyrovae import devices, evaluation, files, freezing, gallery, registry, store
@@ -22,6 +24,7 @@ from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
 from pyrovae.seeding import seeded
+from pyrovae.svi import objective
 from pyrovae.svi.precision import tf32
 from pyrovae.training import Trained, epochs, train
 
@@ -65,43 +68,15 @@ def fit(
         UsageError: for a name, an option or a value that does not fit, or a run directory that exists.
         PyrovaeError: where the data or the pair cannot be trained on; nothing is written then.
     """
-    own = model if isinstance(model, Pair) else None
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
-    if source is not None:
-        recipe = freezing.recipe_of(source, model, guide, data, settings)
-        variant: registry.Variant | None = registry.variant(recipe.model)  # type: ignore[arg-type]
-    else:
-        if model is None:
-            raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
-        variant = None if own is not None else registry.variant(model)  # type: ignore[arg-type]
-        spec = data if isinstance(data, str | Path) else None
-        if data is None:
-            if variant is None:
-                raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
-            data = spec = variant.data
-        recipe = Recipe.of(variant, guide, None if spec is None else str(spec), settings)
+    recipe, variant = _recipe(model, data, guide, source, settings)
     device = devices.find(recipe.training.device)
     folder = None if out is None else Path(out)
     if folder is not None:
         store.require_free(folder, overwrite)
-
-    if source is not None:
-        dataset = freezing.data_of(source, data, recipe.data_options)
-    else:
-        dataset = data_package.load(data, recipe.data_options)
-        if variant is not None:
-            dataset = variant.prepare(recipe.options, dataset)
+    dataset = _dataset(data, recipe, variant, source)
     with seeded(recipe.training.seed, device):
-        if own is not None:
-            pair = own
-        else:
-            assert variant is not None
-            pair = recipe.build(variant, dataset.named_fields())
-        dataset.require(pair.inputs)
-        pair.to(device)
-        if source is not None:
-            few = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
-            recipe = dataclasses.replace(recipe, frozen=freezing.freeze(pair, source, few))
+        pair, recipe = _pair(model, recipe, variant, dataset, source, device)
         with _shown(show) as shown:
             for note in notes(dataset, recipe):
                 shown.line(f"note: {note}")
@@ -132,6 +107,64 @@ def fit(
                     run.save(folder)
                     gallery.pictures(run, folder)
     return run
+
+
+def rehearse(model: Any, guides: Sequence[str], data: Any, source: Run | None, settings: Mapping[str, Any]) -> None:
+    """Does all that fits of a model with these guides do before they train, and leaves everything as it was.
+
+    Raises:
+        UsageError, PyrovaeError: as `fit`.
+    """
+    dataset: Dataset | None = None
+    for guide in guides:
+        recipe, variant = _recipe(model, data, guide, source, settings)
+        device = devices.find(recipe.training.device)
+        dataset = dataset or _dataset(data, recipe, variant, source)
+        with seeded(recipe.training.seed, device):
+            pair, _ = _pair(model, recipe, variant, dataset, source, device)
+            batch = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
+            objective(pair, batch, recipe.training)
+
+
+def _recipe(
+    model: Any, data: Any, guide: str | None, source: Run | None, settings: Mapping[str, Any]
+) -> tuple[Recipe, registry.Variant | None]:
+    if source is not None:
+        recipe = freezing.recipe_of(source, model, guide, data, settings)
+        return recipe, registry.variant(recipe.model)  # type: ignore[arg-type]
+    if model is None:
+        raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
+    variant = None if isinstance(model, Pair) else registry.variant(model)
+    if data is None and variant is None:
+        raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
+    spec = variant.data if data is None and variant is not None else data
+    return Recipe.of(variant, guide, str(spec) if isinstance(spec, str | Path) else None, settings), variant
+
+
+def _dataset(data: Any, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
+    """The data as the pair reads them."""
+    if source is not None:
+        return freezing.data_of(source, data, recipe.data_options)
+    dataset = data_package.load(recipe.data if data is None else data, recipe.data_options)
+    return dataset if variant is None else variant.prepare(recipe.options, dataset)
+
+
+def _pair(
+    model: Any,
+    recipe: Recipe,
+    variant: registry.Variant | None,
+    dataset: Dataset,
+    source: Run | None,
+    device: torch.device,
+) -> tuple[Pair, Recipe]:
+    """The pair on its device, its model frozen where that is asked for; and the recipe that says so."""
+    pair = model if variant is None else recipe.build(variant, dataset.named_fields())
+    dataset.require(pair.inputs)
+    pair.to(device)
+    if source is not None:
+        few = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
+        recipe = dataclasses.replace(recipe, frozen=freezing.freeze(pair, source, few))
+    return pair, recipe
 
 
 def notes(data: Dataset, recipe: Recipe) -> list[str]:

@@ -195,13 +195,14 @@ class Run:
         scores["sites"] = found.summary()
         scores["active_units"] = sum(scores["sites"]["active_units"].values())
         scores["latents"] = usage.summary()
-        scores["diagnosis"] = evaluation.diagnosis(evaluation.Figures.of(found, usage), self.options())
+        figures = evaluation.Figures.of(found, usage, len(batch[0]))
+        scores["diagnosis"] = evaluation.diagnosis(figures, self.options())
         likelihood = self.log_likelihood(samples, split, limit, seed=seed, show=show)
         scores |= likelihood.summary()
         if baseline is not None:
             other = baseline.log_likelihood(samples, split, limit, seed=seed, show=show)
             own = likelihood.log_likelihood
-            scores["baseline"] = baselines.difference(self, baseline, own, other.log_likelihood)
+            scores["baseline"] = baselines.difference(self, baseline, own, other.log_likelihood, figures.used)
         if self.vocabulary is not None:
             words = int(batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum())
             scores["words"] = words  # <eos> counted, padding not

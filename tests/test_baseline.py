@@ -113,3 +113,14 @@ def test_the_command_says_whether_z_helps(tmp_path, monkeypatch):
     missing = run("evaluate", "z", "--baseline", "nowhere")
     assert missing.exit_code == 2
     assert "nowhere is not a run directory" in the_error(missing.stderr)
+
+
+def test_a_gain_that_is_not_by_z_is_not_called_one():
+    assert verdict(2.0, 0.1, "lm", True, used=False).endswith("nats a datum, but not by z, which it does not use.")
+    assert verdict(2.0, 0.1, "lm", True, used=True).endswith(": z helps.")
+
+
+def test_it_is_told_where_one_run_knows_the_label(gray):
+    told = fitted(gray, "cvae").evaluate(samples=2, baseline=fitted(gray))["baseline"]["verdict"]
+    assert told.endswith("This run scores log p(x | y), the baseline log p(x): one of them is told more.")
+    assert "told more" not in fitted(gray).evaluate(samples=2, baseline=fitted(gray))["baseline"]["verdict"]

@@ -19,6 +19,7 @@ from pyrovae.cli import COMMANDS
 LIKELIHOOD = {
     *("log_likelihood", "standard_error", "standard_error_data", "smoothed", "bias", "samples", "samples_mean"),
     *("num_data", "ess", "pareto_k", "pareto_k_above", "doubtful", "trusted", "verdict", "worst", "proposal"),
+    *("target_se", "target_reached"),
     *("seconds", "lowering_seconds"),
 }
 IMAGES = ("image", "label", "quadrants", "resnet")

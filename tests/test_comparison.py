@@ -434,6 +434,13 @@ def test_a_pair_with_a_global_latent_is_compared_by_what_it_has(x, tmp_path):
     assert (tmp_path / "out" / "compare.png").is_file()
 
 
+def test_every_guide_is_tried_before_the_first_is_trained(x, tmp_path):
+    """The flow has no KL in closed form: nothing is trained, nothing is written."""
+    with pytest.raises(UsageError, match="no closed-form KL for site 'z'"):
+        pyrovae.compare("vae", ("diagonal", "iaf"), data=x, out=tmp_path / "out", kl="analytic", epochs=1, **TINY)
+    assert not (tmp_path / "out").exists()
+
+
 def test_gaps_of_guides_on_one_model(x, tmp_path, monkeypatch):
     """log p(x) is one number for all guides, annealed once; the rest is each guide's own."""
     module = sys.modules["pyrovae.evaluation.gap"]

@@ -414,7 +414,7 @@ def test_figures_are_read_from_what_was_found():
     pair, x = Pair(TopDown(), Guide()), [torch.randn(300, 2)]
     found = diagnose(pair, x)
     used = usage(pair, x, sum(found.rate.values()))
-    figures = Figures.of(found, used)
+    figures = Figures.of(found, used, 300)
     assert (figures.units, figures.active, figures.asleep) == (4, 2, ("z2",))
     assert figures.rate == pytest.approx(sum(found.rate.values()))
     assert figures.information == used.information.nats
@@ -423,7 +423,7 @@ def test_figures_are_read_from_what_was_found():
     assert figures.worst == worst(used.aggregate)
     assert figures.worst[0].startswith("z1[")
     assert "z2 without an active unit" in diagnosis(figures)[0]
-    assert Figures.of(found, dataclasses.replace(used, information=None)) == Figures(units=0)
+    assert Figures.of(found, dataclasses.replace(used, information=None), 300) == Figures(units=0, data=300)
 
 
 def test_figures_that_are_none():
@@ -441,9 +441,9 @@ def test_worst_dimensions_are_the_worst_and_few():
 
 @pytest.mark.parametrize(("model", "kind"), [("vae", "images"), ("textvae", "text")])
 def test_a_run_that_has_collapsed_is_told_so(model, kind, tmp_path):
-    data = small(kind)[1]["x"].repeat(3, 1, 1, 1) if kind == "images" else tmp_path / "sentences.txt"
+    data = small(kind)[1]["x"].repeat(20, 1, 1, 1) if kind == "images" else tmp_path / "sentences.txt"
     if kind == "text":
-        data.write_text("the cat sat .\na dog ran\nthe mat\n" * 10)
+        data.write_text("the cat sat .\na dog ran\nthe mat\n" * 70)
     quick = {"epochs": 1, "score_samples": 2, "device": "cpu", "show": False}
     run = pyrovae.fit(model, data=data, **SMALL[model] | quick)
     with torch.no_grad():
@@ -457,3 +457,8 @@ def test_a_run_that_has_collapsed_is_told_so(model, kind, tmp_path):
     assert "rate is 0.00 nats" in found
     assert "--free-bits 0.1" in found
     assert ("--word-dropout 0.5" in found) == (model == "textvae")
+
+
+def test_few_data_cannot_be_diagnosed():
+    (found,) = diagnosis(Figures(units=3, active=0, rate=0.0, data=19))
+    assert found == "19 data are too few to say how z is used: score 20 or more."

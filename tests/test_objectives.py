@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import AffineTransform
 
 import pyrovae
-from pyrovae import ELBO, PyrovaeError, UsageError
+from pyrovae import ELBO, PyrovaeError, UsageError, registry
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
@@ -495,3 +495,13 @@ def test_a_factor_in_the_guide_is_in_the_loss_and_not_in_the_weights():
     found = IWAE(pair, 3)(exact.x)
     assert found.loss.item() == pytest.approx(-exact.log_p.sum().item() + 2 * 20 * -1)
     assert math.isclose(found.elbo.item(), exact.log_p.sum().item(), rel_tol=1e-9)
+
+
+def test_a_warm_up_that_nobody_asked_for_is_no_contradiction():
+    """textvae grows its KL weight by default, and a bound of K samples has none to grow."""
+    tried = case("textvae")
+    of_text = registry.variant("textvae").training
+    assert of_text().kl_warmup > 0
+    assert type(objective(tried.pair(), tried.batch, of_text(objective="iwae", particles=2))) is IWAE
+    with pytest.raises(UsageError, match="set --kl-warmup to 0"):
+        objective(tried.pair(), tried.batch, of_text(objective="iwae", particles=2, kl_warmup=3))

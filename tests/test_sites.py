@@ -161,3 +161,10 @@ def test_the_same_spec_in_python_on_the_command_line_and_in_toml(file, tmp_path)
 )
 def test_a_list_of_guides_is_split_at_the_commas_between_guides(text, guides):
     assert split_guides(text) == guides
+
+
+def test_pairs_that_come_with_pyrovae_name_their_site(tmp_path):
+    run = pyrovae.fit(
+        "vae", data=torch.randn(40, 5), guide="z=planar:steps=2", epochs=1, latent_dim=2, score_samples=2, show=False
+    )
+    assert type(run.pair.guide.q).__name__ == "Planar"

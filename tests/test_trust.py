@@ -218,6 +218,8 @@ def test_samples_stop_at_the_limit_and_the_estimate_says_what_it_reached():
     found = log_likelihood(narrow.pair, [narrow.x], 50, target_se=1e-4, max_samples=300)
     assert (found.drawn == 300).all()
     assert found.summary()["standard_error"] > 1e-4
+    assert found.summary()["target_reached"] is False
+    assert "as asked for, were not reached with 300 samples" in found.summary()["verdict"]
     assert found.summary()["samples"] == 300
 
 
@@ -249,6 +251,16 @@ def test_verdicts(k, error, ess, drawn, trusted, says):
     found = verdict(*filled, torch.tensor(k), torch.full((count,), drawn))
     assert found.trusted is trusted
     assert says in found.sentence
+
+
+@pytest.mark.parametrize("proposal", ["guide", "widened", "refit"])
+def test_a_verdict_advises_what_was_not_done_and_tells_a_target_that_was_missed(proposal):
+    filled = [torch.full((10,), value) for value in (0.01, 50.0, 0.9)]
+    found = verdict(*filled, torch.full((10,), 1000), proposal, missed=0.001).sentence
+    assert f"--proposal {proposal}" not in found
+    assert f" or {proposal}," not in found
+    assert "take --proposal" in found
+    assert found.endswith("(error and bias of 0.001 nats, as asked for, were not reached with 1000 samples)")
 
 
 def test_worst_data_come_first():
@@ -318,9 +330,9 @@ def test_refusals():
     with pytest.raises(UsageError, match="refitted for 3 data and is to score 20: refit it for the same data"):
         log_likelihood(exact.pair, [exact.x], 5, proposal=refitted)
     for wrong, says in (
-        ({"target_se": 0.0}, "target_se = 0 must be above 0"),
-        ({"target_se": 0.1, "max_samples": 5}, "from samples = 100 up to max_samples = 5"),
-        ({"target_se": 0.1, "samples": 1}, "give samples of 2 or more"),
+        ({"target_se": 0.0}, "target_se = 0 must be a finite number above 0"),
+        ({"target_se": 0.1, "max_samples": 5}, "from --samples 100 up to --max-samples 5"),
+        ({"target_se": 0.1, "samples": 1}, "give --samples of 2 or more"),
     ):
         with pytest.raises(UsageError, match=says):
             log_likelihood(exact.pair, [exact.x], **{"samples": 100, **wrong})

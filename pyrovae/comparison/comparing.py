@@ -19,7 +19,7 @@ from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
-from pyrovae.fitting import fit
+from pyrovae.fitting import fit, rehearse
 from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
@@ -96,6 +96,7 @@ def compare(
                 freezing.recipe_of(source, model, guide, data, given_here)
     if folder is not None:
         _require_free(folder, overwrite)
+    rehearse(model, guides, data, source, {**settings, "seed": seeds[0]})
     found: dict[tuple[str, int], dict[str, Value]] = {}
     errors: dict[tuple[str, int], Tensor] = {}
     drawn = Posteriors()

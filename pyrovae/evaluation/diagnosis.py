@@ -24,6 +24,10 @@ ERRORS = 2.0
 """Standard errors below which a loss is not told from none."""
 
 
+FEW = 20
+"""Data below which active units, information and moments say more of the data than of the model."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Figures:
     """What a diagnosis is made from, in nats a datum, over all latent sites.
@@ -41,6 +45,7 @@ class Figures:
         marginal_kl: lower and upper bound of KL(q(z) || p(z)); None where there is no one prior.
         gap: sum over the dimensions of the KL between normals of the moments of q(z) and p(z).
         worst: dimensions whose moments differ most, in words.
+        data: how many were scored.
     """
 
     units: int
@@ -55,12 +60,13 @@ class Figures:
     marginal_kl: tuple[float, float] | None = None
     gap: float = 0.0
     worst: tuple[str, ...] = ()
+    data: float = math.inf
 
     @classmethod
-    def of(cls, found: Diagnostics, usage: Usage) -> "Figures":
+    def of(cls, found: Diagnostics, usage: Usage, data: int) -> "Figures":
         """From what `diagnose` and `usage` have found for the same data."""
         if usage.information is None:
-            return cls(units=0)
+            return cls(units=0, data=data)
         lower, upper = usage.marginal_kl_lower, usage.marginal_kl
         awake = found.active_units.values()
         gaps = [gap for each in usage.aggregate.values() for gap in each.gap if math.isfinite(gap)]
@@ -77,7 +83,18 @@ class Figures:
             marginal_kl=None if upper is None else (lower or 0.0, upper),
             gap=sum(gaps),
             worst=worst(usage.aggregate),
+            data=data,
         )
+
+    @property
+    def unread(self) -> bool:
+        """Whether swapping z between data costs nothing."""
+        return self.swap is not None and self.swap < max(NOTHING, ERRORS * self.swap_error)
+
+    @property
+    def used(self) -> bool:
+        """Whether z tells the model something of the datum."""
+        return self.units > 0 and not self.unread and self.rate >= NOTHING
 
 
 def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> list[str]:
@@ -94,7 +111,9 @@ def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> lis
         return [
             f"The rate is {figures.rate} nats, so nothing can be said of z: train again with a lower learning rate."
         ]
-    unread = figures.swap is not None and figures.swap < max(NOTHING, ERRORS * figures.swap_error)
+    if figures.data < FEW:
+        return [f"{figures.data} data are too few to say how z is used: score {FEW} or more."]
+    unread = figures.unread
     costs = "" if figures.swap is None else f" and swapping z between data costs {_nats(figures.swap)}"
     if figures.rate < NOTHING and (unread or figures.swap is None):
         return [f"z is not used: the rate is {_nats(figures.rate)}{costs}; try {_use(options)}."]

@@ -44,6 +44,8 @@ class LogLikelihood:
         drawn: (N,) K of each datum.
         samples: the largest K.
         proposal: what was drawn from.
+        target_se: the error that was asked for, nats; None where none was.
+        target_reached: whether error and bias of the mean are at most that.
         seconds: how long it took.
         lowering_seconds: how much of that went to tracing and compiling the weights.
     """
@@ -56,12 +58,15 @@ class LogLikelihood:
     drawn: Tensor
     samples: int
     proposal: Proposal = "guide"
+    target_se: float | None = None
+    target_reached: bool | None = None
     seconds: float = 0.0
     lowering_seconds: float = 0.0
 
     def verdict(self) -> Verdict:
         """How far the mean may be trusted."""
-        return verdict(self.standard_error, self.ess, self.pareto_k, self.drawn)
+        missed = self.target_se if self.target_reached is False else None
+        return verdict(self.standard_error, self.ess, self.pareto_k, self.drawn, self.proposal, missed)
 
     def worst(self, count: int) -> Tensor:
         """The rows of the data whose estimates are least to be trusted, the worst first: those that are not finite,
@@ -94,6 +99,8 @@ class LogLikelihood:
             "verdict": found.sentence,
             "worst": self.worst(5).tolist(),
             "proposal": self.proposal,
+            "target_se": self.target_se,
+            "target_reached": self.target_reached,
             "seconds": self.seconds,
             "lowering_seconds": self.lowering_seconds,
         }
@@ -232,7 +239,8 @@ def log_likelihood(
         estimates = estimates._replace(standard_error=estimates.ess * torch.nan)
     drawn = collected.drawn.cpu()
     seconds = time.perf_counter() - started
-    return LogLikelihood(*estimates, drawn, int(drawn.max()), kind, seconds, engine.seconds)
+    met = None if target_se is None else reached(collected, target_se)
+    return LogLikelihood(*estimates, drawn, int(drawn.max()), kind, target_se, met, seconds, engine.seconds)
 
 
 def require_counts(samples: int, chunk: int | None, target_se: float | None, max_samples: int) -> None:
@@ -241,12 +249,12 @@ def require_counts(samples: int, chunk: int | None, target_se: float | None, max
         raise UsageError(f"samples = {samples} and chunk = {chunk} must be at least 1")
     if target_se is None:
         return
-    if not target_se > 0:
-        raise UsageError(f"target_se = {target_se:g} must be above 0: it is a standard error in nats")
+    if not (target_se > 0 and math.isfinite(target_se)):
+        raise UsageError(f"target_se = {target_se:g} must be a finite number above 0: it is a standard error in nats")
     if samples < 2 or max_samples < samples:
         raise UsageError(
-            f"K grows from samples = {samples} up to max_samples = {max_samples}: give samples of 2 or more, "
-            f"and max_samples of {samples} or more"
+            f"K grows from --samples {samples} up to --max-samples {max_samples}: give --samples of 2 or more, and "
+            f"--max-samples of at least as many"
         )
 
 

@@ -35,7 +35,22 @@ class Verdict(NamedTuple):
     bias: float | None
 
 
-def verdict(standard_error: Tensor, ess: Tensor, pareto_k: Tensor, drawn: Tensor) -> Verdict:
+OTHERS = {
+    "guide": "take --proposal widened or refit, more samples, or --method ais",
+    "widened": "take --proposal refit, another --wider, more samples, or --method ais",
+    "refit": "take --proposal widened, more samples, or --method ais",
+}
+"""What may do better than a proposal."""
+
+
+def verdict(
+    standard_error: Tensor,
+    ess: Tensor,
+    pareto_k: Tensor,
+    drawn: Tensor,
+    proposal: str = "guide",
+    missed: float | None = None,
+) -> Verdict:
     """Judges estimates by the tails of their weights.
 
     Args:
@@ -43,6 +58,8 @@ def verdict(standard_error: Tensor, ess: Tensor, pareto_k: Tensor, drawn: Tensor
         ess: (N,) effective number of its weights.
         pareto_k: (N,) shape of the tail of its weights, NaN where it is not known.
         drawn: (N,) number of its weights.
+        proposal: what was drawn from: others are advised.
+        missed: the error that was asked for and not reached, nats; None where it was, or none was asked for.
     """
     if not standard_error.any() and (drawn == 1).all():
         return Verdict(True, "exact: nothing is drawn", 0.0, 0.0, 0.0)
@@ -63,8 +80,7 @@ def verdict(standard_error: Tensor, ess: Tensor, pareto_k: Tensor, drawn: Tensor
     if few > SHARE * n:
         sentence = (
             f"is a lower bound and not a value: a few weights decide for {few} of {n} data (Pareto k above {limit}, "
-            f"fewer than {FEW} effective samples), so the standard error says too little; take --proposal refit, more "
-            f"samples, or --method ais"
+            f"fewer than {FEW} effective samples), so the standard error says too little; {OTHERS[proposal]}"
         )
     elif bias > BIAS:
         sentence = f"lies about {bias:.2g} nats too low, by the spread of the weights: take more samples (--target-se)"
@@ -76,4 +92,7 @@ def verdict(standard_error: Tensor, ess: Tensor, pareto_k: Tensor, drawn: Tensor
                 f"samples for {few} of them"
             )
         sentence = f"may be trusted: {tails}, and the mean lies about {bias:.2g} nats too low"
+    if missed is not None:
+        most = int(drawn.max())
+        sentence += f" (error and bias of {missed:g} nats, as asked for, were not reached with {most} samples)"
     return Verdict(trusted, sentence, above.double().mean().item(), doubtful.double().mean().item(), bias)

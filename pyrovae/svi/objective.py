@@ -62,7 +62,9 @@ def refuse(config: TrainConfig) -> None:
     if not of_the_elbo and config.particles < 2:
         raise UsageError(f"--objective {name} is a bound of K samples: give --particles 2 or more")
     for option, neutral in NEUTRAL.items():
-        if not of_the_elbo and getattr(config, option) != neutral:
+        # A default of the variant is no demand, and nothing here.
+        asked = option in config.model_fields_set and getattr(config, option) != neutral
+        if not of_the_elbo and asked:
             raise UsageError(
                 f"--objective {name} has no KL term to weigh: set --{option.replace('_', '-')} to "
                 f"{neutral if isinstance(neutral, str) else f'{neutral:g}'}"

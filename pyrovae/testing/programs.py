@@ -16,6 +16,8 @@ def _structure(case: Case) -> None:
     found, wrong = case.found, []
     if found.missing:
         wrong.append(f"latent sites {found.missing} stand in only one of model and guide: give both the same sites")
+    for name, (model, guide) in found.misshapen.items():
+        wrong.append(f"site '{name}' has event shape {model} in the model and {guide} in the guide: give both the same")
     if found.outside:
         wrong.append(f"sites {found.outside} stand outside of pyro.plate('data', len(x), dim=-1): move them into it")
     for name, shape in found.shapes.items():
