@@ -9,7 +9,7 @@ from gaussian import chain
 
 from pyrovae import UsageError, log_likelihood
 from pyrovae.evaluation import pareto
-from pyrovae.evaluation.importance import doubled, growing, reached
+from pyrovae.evaluation.growth import doubled, growing, reached
 from pyrovae.evaluation.refit import refit
 from pyrovae.evaluation.trust import verdict
 from pyrovae.evaluation.weights import Weights

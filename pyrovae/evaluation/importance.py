@@ -1,29 +1,25 @@
 """Importance-sampled log-likelihood, one estimate a datum (Burda, Grosse & Salakhutdinov 2016; Rezende et al. 2014)."""
 
 import dataclasses
-import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import Piece, bytes_of, device_of, pieces, precise
+from pyrovae.evaluation.chunks import device_of
+from pyrovae.evaluation.growth import grown, reached
 from pyrovae.evaluation.proposals import WIDER, Proposal, require_proposal, wide
 from pyrovae.evaluation.refit import Refitted, refit
+from pyrovae.evaluation.sampling import Sampler
 from pyrovae.evaluation.trust import Verdict, verdict
-from pyrovae.evaluation.weights import Weights
-from pyrovae.lowering import Engine, lower
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
-from pyrovae.traces import Program, evaluating, log_joint, log_weights, require_per_datum, unvalidated
-
-LOWERED_TOLERANCE = 1e-5
-"""Relative difference between compiled and eager weights, at most."""
+from pyrovae.traces import Program, evaluating, require_per_datum, unvalidated
 
 MOST = 100_000
 """Samples of a datum, at most, where an error was asked for."""
@@ -161,86 +157,31 @@ def log_likelihood(
         )
     started, device = time.perf_counter(), device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
-    longest = 0 if lengths is None else int(lengths.argmax())
-    with seeded(seed, device), torch.no_grad(), unvalidated(), evaluating(pair):
+    with seeded(seed, device), unvalidated(), evaluating(pair):
         found = require_per_datum(pair, [tensor[:2] for tensor in batch], "a log-likelihood")
-        if not found.latent:
-            samples, target_se, kind = 1, None, "guide"  # nothing is drawn: one weight is exact
-        one = [tensor[longest : longest + 1] for tensor in batch]
-        bytes_of_one = bytes_of(lambda: log_weights(pair, one, 1))
+    if not found.latent:
+        samples, target_se, kind = 1, None, "guide"  # nothing is drawn: one weight is exact
     if kind == "refit" and refitted is None:
         refitted = refit(pair, batch, seed=seed, show=show)
     program: Program = wide(pair.guide, wider) if kind == "widened" else pair.guide
-
-    def weights(K: int, *part: Tensor) -> Tensor:
-        return log_weights(pair, part, K, guide=program).to(precise(device))
-
-    def refitted_weights(of: Refitted, rows: Tensor, K: int, part: Sequence[Tensor]) -> Tensor:
-        values, log_q = of.draw(rows, K)
-        return (log_joint(pair.model, part, values, K) - log_q).to(precise(device))
-
-    most = samples if target_se is None else max_samples
-    collected = Weights(n, most, torch.zeros((), dtype=precise(device), device=device))
     shown = show or progress(False)
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), shown:
-        first = pieces(bytes_of_one, n, samples, device, lengths)
-        at_once = min(samples, chunk or first[0].samples)
-        call: Callable[..., Tensor] = functools.partial(weights, at_once)
-        if refitted is not None:
-            engine = Engine(call, "eager")
-        elif lengths is not None:
-            engine = Engine(call, "eager", "sentences differ in length from piece to piece" if compile else "")
-        else:
-            alike = [piece.rows for piece in first[:3] if len(piece.rows) == len(first[0].rows)]
-            examples = [[tensor[rows] for tensor in batch] for rows in alike]
-            calls = len(first) * math.ceil(samples / at_once)
-            engine = lower(pair, call, examples, calls, compile, shown, LOWERED_TOLERANCE)
-        if told := engine.note("the log-likelihood"):
-            shown.line(told)
-
-        def draw(cut: Sequence[Piece], count: int, name: str) -> None:
-            """`count` more weights of each datum."""
-            shown.start(name, total=sum(len(piece.rows) for piece in cut))
-            done, total, variance = 0, 0.0, 0.0
-            for rows, fits in cut:
-                part, k = [tensor[rows] for tensor in batch], min(count, chunk or fits)
-                for start in range(0, count, k):
-                    drawn = min(k, count - start)
-                    if refitted is not None:
-                        weight = refitted_weights(refitted, rows, drawn, part)
-                    else:
-                        weight = engine.call(*part) if drawn == at_once else weights(drawn, *part)
-                    collected.add(rows, weight)
-                done += len(rows)
-                total += collected.mean(rows).sum().item()
-                variance += collected.squared_error(rows).sum().item()
-                shown.advance(len(rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
-
-        draw(first, samples, "log-likelihood")
-
-        def draw_more(rows: Tensor, count: int) -> None:
-            theirs = None if lengths is None else lengths[rows.cpu()]
-            part = pieces(bytes_of_one, len(rows), count, device, theirs)
-            cut = [Piece(rows[piece.rows], piece.samples) for piece in part]
-            draw(cut, count, f"{int(collected.drawn[rows[0]]) + count} samples")
-
-        for rows, count in growing(collected, target_se, max_samples):
-            draw_more(rows, count)
-        if target_se is not None and collected.drawn.max() > samples:
-            needed, collected = collected.drawn, Weights(n, most, torch.zeros((), dtype=precise(device), device=device))
-            for count in needed.unique().tolist():
-                draw_more((needed == count).nonzero().flatten(), count)
-            # All alike: no datum is stopped by its own weights.
-            while not reached(collected, target_se) and (collected.drawn < max_samples).any():
-                for rows, count in doubled(collected, collected.drawn < max_samples, max_samples):
-                    draw_more(rows, count)
+    with torch.no_grad(), unvalidated(), evaluating(pair), shown:
+        with seeded(seed, device):
+            sampler = Sampler(pair, batch, refitted or program, lengths, chunk, shown)
+        with seeded(seed, device):
+            sampler.lower(samples, compile)
+            if target_se is None:
+                collected = sampler.collected(samples)
+                sampler.draw(collected, torch.arange(n), samples, "log-likelihood")
+            else:
+                collected = grown(sampler, samples, target_se, max_samples)
     estimates = collected.estimates()
     if samples == 1 and found.latent:
         estimates = estimates._replace(standard_error=estimates.ess * torch.nan)
     drawn = collected.drawn.cpu()
-    seconds = time.perf_counter() - started
     met = None if target_se is None else reached(collected, target_se)
-    return LogLikelihood(*estimates, drawn, int(drawn.max()), kind, target_se, met, seconds, engine.seconds)
+    seconds = time.perf_counter() - started
+    return LogLikelihood(*estimates, drawn, int(drawn.max()), kind, target_se, met, seconds, sampler.engine.seconds)
 
 
 def require_counts(samples: int, chunk: int | None, target_se: float | None, max_samples: int) -> None:
@@ -256,30 +197,3 @@ def require_counts(samples: int, chunk: int | None, target_se: float | None, max
             f"K grows from --samples {samples} up to --max-samples {max_samples}: give --samples of 2 or more, and "
             f"--max-samples of at least as many"
         )
-
-
-def growing(collected: Weights, target: float | None, most: int) -> Iterator[tuple[Tensor, int]]:
-    """The data that need more samples for a mean that is as certain as `target`, and how many; all at most `most`."""
-    if target is None:
-        return
-    n = len(collected.drawn)
-    while not reached(collected, target):
-        need = (collected.squared_error() > min(2 * target, n * target**2)) & (collected.drawn < most)
-        if not need.any():
-            return
-        yield from doubled(collected, need, most)
-
-
-def reached(collected: Weights, target: float) -> bool:
-    """Whether error and bias of the mean are at most `target`; data without a finite estimate have no say."""
-    square = collected.squared_error()
-    square = torch.where(square.isfinite(), square, 0.0)
-    # By the delta method a mean of n estimates has this error, and each lies half its variance too low.
-    return bool(square.sum().sqrt() / len(square) <= target and square.mean() / 2 <= target)
-
-
-def doubled(collected: Weights, which: Tensor, most: int) -> Iterator[tuple[Tensor, int]]:
-    """Rows of the same number of samples, and how many more make twice as many, or `most`."""
-    before = collected.drawn.clone()  # it grows between the yields
-    for count in before[which].unique().tolist():
-        yield (which & (before == count)).nonzero().flatten(), min(count, most - count)

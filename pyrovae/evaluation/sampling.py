@@ -1,0 +1,104 @@
+"""Importance weights of many data, in pieces that fit the memory."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pyrovae.evaluation.chunks import Piece, bytes_of, device_of, pieces, precise
+from pyrovae.evaluation.refit import Refitted
+from pyrovae.evaluation.weights import Weights
+from pyrovae.lowering import Engine, lower
+from pyrovae.pair import Pair, first_dim
+from pyrovae.progress import Progress
+from pyrovae.traces import Program, log_joint, log_weights
+
+LOWERED_TOLERANCE = 1e-5
+"""Relative difference between compiled and eager weights, at most."""
+
+
+class Sampler:
+    """Draws weights p(x, z) / q(z | x) of the data of a batch.
+
+    Args:
+        pair: p, on whose device the batch is.
+        batch: N data.
+        proposal: q, a program in the place of the guide, or the guide refitted for these data.
+        lengths: (N,) of sentences: those of similar length are scored together.
+        chunk: samples at once; None fits them to the memory.
+        show: where progress goes.
+
+    Attributes:
+        engine: how weights of the shape that most draws have are computed.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        batch: Sequence[Tensor],
+        proposal: Program | Refitted,
+        lengths: Tensor | None,
+        chunk: int | None,
+        show: Progress,
+    ) -> None:
+        self.pair, self.batch, self.proposal, self.lengths = pair, batch, proposal, lengths
+        self.chunk, self.show, self.device = chunk, show, device_of(pair)
+        longest = 0 if lengths is None else int(lengths.argmax())
+        one = [tensor[longest : longest + 1] for tensor in batch]
+        self.bytes_of_one = bytes_of(lambda: log_weights(pair, one, 1))
+        self.at_once = 0
+        self.engine = Engine(self._by_program, "eager")
+
+    def collected(self, most: int) -> Weights:
+        """Empty sums over at most so many weights of each datum."""
+        return Weights(first_dim(self.batch), most, torch.zeros((), dtype=precise(self.device), device=self.device))
+
+    def lower(self, samples: int, compile: bool | None) -> None:
+        """Computes weights in the fastest tier that is worth it for `samples` of each datum."""
+        cut = self._cut(torch.arange(first_dim(self.batch)), samples)
+        self.at_once = min(samples, self.chunk or cut[0].samples)
+        call = functools.partial(self._by_program, self.at_once)
+        self.engine = Engine(call, "eager")
+        if isinstance(self.proposal, Refitted):
+            return
+        if self.lengths is not None:
+            self.engine.reason = "sentences differ in length from piece to piece" if compile else ""
+        else:
+            alike = [piece.rows for piece in cut[:3] if len(piece.rows) == len(cut[0].rows)]
+            examples = [[tensor[rows] for tensor in self.batch] for rows in alike]
+            calls = len(cut) * math.ceil(samples / self.at_once)
+            self.engine = lower(self.pair, call, examples, calls, compile, self.show, LOWERED_TOLERANCE)
+        if told := self.engine.note("the log-likelihood"):
+            self.show.line(told)
+
+    def draw(self, into: Weights, rows: Tensor, count: int, name: str) -> None:
+        """`count` more weights of each of the data `rows`; `name` is shown."""
+        self.show.start(name, total=len(rows))
+        done, total, variance = 0, 0.0, 0.0
+        for piece in self._cut(rows, count):
+            part, k = [tensor[piece.rows] for tensor in self.batch], min(count, self.chunk or piece.samples)
+            for start in range(0, count, k):
+                into.add(piece.rows, self._weights(piece.rows, min(k, count - start), part))
+            done += len(piece.rows)
+            total += into.mean(piece.rows).sum().item()
+            variance += into.squared_error(piece.rows).sum().item()
+            self.show.advance(len(piece.rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
+
+    def _cut(self, rows: Tensor, count: int) -> list[Piece]:
+        lengths = None if self.lengths is None else self.lengths[rows.cpu()]
+        cut = pieces(self.bytes_of_one, len(rows), count, self.device, lengths)
+        return [Piece(rows[piece.rows], piece.samples) for piece in cut]
+
+    def _weights(self, rows: Tensor, K: int, part: Sequence[Tensor]) -> Tensor:
+        if isinstance(self.proposal, Refitted):
+            values, log_q = self.proposal.draw(rows, K)
+            return (log_joint(self.pair.model, part, values, K) - log_q).to(precise(self.device))
+        return self.engine.call(*part) if self.at_once == K else self._by_program(K, *part)
+
+    def _by_program(self, K: int, *part: Tensor) -> Tensor:
+        assert not isinstance(self.proposal, Refitted)
+        return log_weights(self.pair, part, K, guide=self.proposal).to(precise(self.device))
