@@ -154,7 +154,7 @@ def importance_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     k, above = summary["pareto_k"], summary["pareto_k_above"]
     tail = (
         "unknown"
-        if above is None or math.isnan(k)
+        if above is None or k is None
         else f"{k:.2f} (median), above its threshold for {100 * above:.1f} % of the data"
     )
     drawn = f"{summary['samples_mean']:.0f}"

@@ -76,7 +76,7 @@ class LogLikelihood:
         """The means, for print and JSON. `standard_error` is the Monte Carlo error of the mean over these data;
         `standard_error_data` is what other data of the same kind would move it (None for one datum); `bias` is how far
         the mean lies too low by the spread of the weights, to first order."""
-        n, found = len(self.log_likelihood), self.verdict()
+        n, found, k = len(self.log_likelihood), self.verdict(), self.pareto_k.median().item()
         spread = self.log_likelihood.std().item() / math.sqrt(n) if n > 1 else None
         return {
             "log_likelihood": self.log_likelihood.mean().item(),
@@ -88,7 +88,7 @@ class LogLikelihood:
             "samples_mean": self.drawn.double().mean().item(),
             "num_data": n,
             "ess": self.ess.mean().item(),
-            "pareto_k": self.pareto_k.median().item(),
+            "pareto_k": None if math.isnan(k) else k,
             "pareto_k_above": found.above,
             "doubtful": found.doubtful,
             "trusted": found.trusted,
