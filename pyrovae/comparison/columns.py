@@ -101,6 +101,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("best", "best ELBO", _of_gap("best"), paired=True, of_gaps=True),
     Column("approximation", "approximation gap", _of_gap("approximation"), ".3f", of_gaps=True),
     Column("amortization", "amortization gap", _of_gap("amortization"), ".3f", of_gaps=True),
+    Column("gain", "last round gained", _of_gap("gain"), ".3f", of_gaps=True),
     Column("step_seconds", "s a step", _step_seconds, ".2g"),
     Column("seconds", "training s", lambda scored: scored.run.results["train_seconds"], ".1f", shown=False),
     Column("guide_parameters", "guide parameters", lambda scored: _count(scored.run.pair.guide), ",.0f"),
