@@ -10,8 +10,9 @@ from pyrovae.evaluation.pareto import threshold
 SHARE = 0.05
 """Of the data: so many may be in doubt."""
 
-FEW = 100
-"""Effective samples: where there are fewer and the Pareto k is above its threshold, a few weights decide."""
+FEW, SMALL = 100, 0.1
+"""Effective samples, and their share in all: where both are less and the Pareto k is above its threshold, a few weights
+decide."""
 
 BIAS = 0.1
 """Nats: the mean may lie so much too low."""
@@ -24,7 +25,7 @@ class Verdict(NamedTuple):
         trusted: None where there are too few samples to say.
         sentence: why.
         above: share of the data whose Pareto k is above its threshold.
-        doubtful: share of the data that have fewer than `FEW` effective samples, besides.
+        doubtful: share of the data that have few effective samples, besides.
         bias: nats by which the mean lies too low, estimated to first order: half the mean squared error.
     """
 
@@ -72,15 +73,15 @@ def verdict(
         sentence = f"is not to be trusted: {lost} of {n} data have weights that are not finite"
         return Verdict(False, sentence, None, None, None)
     limits = torch.tensor([threshold(int(count)) for count in drawn], dtype=pareto_k.dtype)
-    above, doubtful = pareto_k > limits, (pareto_k > limits) & (ess < FEW)
+    above, doubtful = pareto_k > limits, (pareto_k > limits) & (ess < (SMALL * drawn).clamp_max(FEW))
     bias = standard_error.square().mean().item() / 2
     # Where data have different numbers of weights they have different thresholds.
     limit = f"{limits.min():.2f}" if limits.min() == limits.max() else f"{limits.min():.2f} to {limits.max():.2f}"
     few, trusted = int(doubtful.sum()), False
     if few > SHARE * n:
         sentence = (
-            f"is a lower bound and not a value: a few weights decide for {few} of {n} data (Pareto k above {limit}, "
-            f"fewer than {FEW} effective samples), so the standard error says too little; {OTHERS[proposal]}"
+            f"is a lower bound and not a value: a few weights decide for {few} of {n} data (Pareto k above {limit} and "
+            f"few effective samples), so the standard error says too little; {OTHERS[proposal]}"
         )
     elif bias > BIAS:
         sentence = f"lies about {bias:.2g} nats too low, by the spread of the weights: take more samples (--target-se)"
@@ -88,8 +89,8 @@ def verdict(
         trusted, tails = True, f"the Pareto k of all {n} data is at most {limits.max():.2f}"
         if above.any():
             tails = (
-                f"the Pareto k of {int(above.sum())} of {n} data is above {limit}, with fewer than {FEW} effective "
-                f"samples for {few} of them"
+                f"the Pareto k of {int(above.sum())} of {n} data is above {limit}, with few effective samples for "
+                f"{few} of them"
             )
         sentence = f"may be trusted: {tails}, and the mean lies about {bias:.2g} nats too low"
     if missed is not None:
