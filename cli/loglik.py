@@ -98,11 +98,11 @@ def command(
     if out is not None and out.suffix == ".png" and not worst:
         raise UsageError(f"--out {out}: a .png shows the data of --worst N: give both, or end the name in .npz")
     require_suffix(out, *((".npz", ".png") if worst else (".npz",)))
-    from pyrovae import gallery
-
     pictures = out is not None and out.suffix == ".png"
     if pictures:
-        gallery.require_image(run)
+        from pyrovae.gallery import require_image
+
+        require_image(run)
     if given.get("chunk") == 0:
         del given["chunk"]
 
@@ -117,6 +117,8 @@ def command(
     if worst is not None:
         summary["worst"] = found.worst(worst).tolist()
     if out is not None and pictures:
+        from pyrovae import gallery
+
         gallery.worst(run, out, found, summary["worst"], split)  # type: ignore[arg-type]
     elif out is not None:
         write_arrays(out, {name: getattr(found, name).numpy() for name in ARRAYS[method]})

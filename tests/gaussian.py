@@ -5,10 +5,10 @@ import dataclasses
 import pyro
 import pyro.distributions as dist
 import torch
-from conftest import LinearModel
 from torch import Tensor, nn
 
 from pyrovae import Pair, registry
+from pyrovae.testing.gaussian import LinearGaussian
 
 SIGMA = 0.7
 
@@ -51,11 +51,8 @@ def known(guide: str = "diagonal", n: int = 6) -> Known:
     b = torch.randn(5, generator=draw, dtype=torch.float64)
     x = 0.5 * torch.randn(n, 2, generator=draw, dtype=torch.float64) @ W.T + b
     x = x + SIGMA * torch.randn(n, 5, generator=draw, dtype=torch.float64)
-    marginal = torch.distributions.MultivariateNormal(b, W @ W.T + SIGMA**2 * torch.eye(5, dtype=torch.float64))
-    precision = torch.eye(2, dtype=torch.float64) + W.T @ W / SIGMA**2
-    # The best diagonal Gaussian has the posterior's mean and the inverse of the diagonal of its precision.
-    gap = (precision.diagonal().log().sum() - torch.logdet(precision)) / 2
-    return Known(Pair(LinearModel(W, b, SIGMA), Family(guide)), x, marginal.log_prob(x), gap.item())
+    model = LinearGaussian(W, b, SIGMA)
+    return Known(Pair(model, Family(guide)), x, model.log_p(x), model.diagonal_gap())
 
 
 class ChainModel(nn.Module):

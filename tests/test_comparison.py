@@ -476,3 +476,13 @@ def test_gaps_of_guides_on_one_model(x, tmp_path, monkeypatch):
     assert own.setting["gaps"] == {"data": 3, "samples": 30, "ais_steps": 3, "chains": 2}
     with pytest.raises(pyrovae.UsageError, match="gaps = 0: give the number of test data, at least 1"):
         pyrovae.compare("vae", guides, data=x, gaps=0, epochs=1, **TINY)
+
+
+def test_a_gap_that_cannot_be_had_is_told(x, monkeypatch, capsys):
+    def refused(*args, **options):
+        raise PyrovaeError("the guide has no parameters")
+
+    monkeypatch.setattr(evaluation, "gap", refused)
+    found = pyrovae.compare("vae", ("diagonal",), data=x, gaps=2, epochs=1, **TINY | {"show": True})
+    assert found.table[0]["best"]["mean"] is None
+    assert "note: no gap: the guide has no parameters" in capsys.readouterr().err

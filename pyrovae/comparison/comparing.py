@@ -60,7 +60,7 @@ def compare(
             in ELBO is one in KL(q(z | x) || p(z | x)); see `pyrovae.fit`.
         baseline: the guide to which the others are compared; None is the first.
         gaps: of how many test data the gap between ELBO and log p(x) is taken apart (`pyrovae.evaluation.gap`), or how;
-            None of none. With one frozen model log p(x) is one number for all guides: the highest that any has found.
+            None of none. With one frozen model log p(x) is one number for all guides: the surest that any has found.
         trust: run the user's own Python file where the run of `freeze_model` names one.
         settings: as in `pyrovae.fit`.
 

@@ -108,5 +108,7 @@ class Scored:
                 lengths=None if lengths is None else lengths[chosen],
                 annealed=self.annealed,
             )
-        except PyrovaeError:
+        except PyrovaeError as error:
+            if self.show is not None:
+                self.show.line(f"note: no gap: {error}")
             return None

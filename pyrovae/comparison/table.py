@@ -29,7 +29,7 @@ class Comparison:
         runs: a row a guide and seed: `guide`, `seed` and the figures of `COLUMNS` by name: `elbo`, `log_likelihood`,
             `gap` (log-likelihood - ELBO), `rate`, `ess` (effective importance samples), `pareto_k`, means over the
             data;
-            where gaps are taken apart, of the data `gap_rows`: `log_p`, the highest estimate of log p(x); `ais`, by
+            where gaps are taken apart, of the data `gap_rows`: `log_p`, the surest estimate of log p(x); `ais`, by
             annealed importance sampling; `best`, the ELBO of the best member of the family; `approximation`,
             `amortization`; `gain`, nats that the last round of refitting gained (`pyrovae.evaluation.refit`);
             `active_units`, `step_seconds`, `seconds` (of training), `guide_parameters`, `parameters`. None where a

@@ -119,7 +119,7 @@ def gap(
     """Takes the inference gap apart: log p(x) - ELBO = approximation gap + amortization gap.
 
     The best member of the family is the guide refitted for each datum (`pyrovae.evaluation.refit`). log p(x) is the
-    highest of three lower bounds: importance sampling from the guide, from the refitted guide, and annealed importance
+    `surest` of three lower bounds: importance sampling from the guide, from the refitted guide, and annealed importance
     sampling. What all of them miss is missing in the approximation gap.
 
     Chris Cremer, Xuechen Li, David Duvenaud: Inference Suboptimality in Variational Autoencoders. ICML 2018.
