@@ -1,12 +1,14 @@
-"""One torch optimizer over all parameters, with global-norm clipping and a guard against non-finite gradients."""
+"""One torch optimizer over all parameters, with global-norm clipping and a guard against what is not finite."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from pyrovae.errors import PyrovaeError
 
 Name = Literal["adam", "adamw", "adamax"]
 
@@ -17,7 +19,7 @@ class Guarded(NamedTuple):
     Attributes:
         gradients: one for each parameter.
         scale: what they are divided by, at least 1.
-        bad: 1 where one of them is not finite, which skips the step; else 0.
+        bad: 1 where one of them, or the loss, is not finite, which skips the step; else 0.
     """
 
     gradients: tuple[Tensor, ...]
@@ -41,7 +43,9 @@ class Optimizer:
         clip: largest global norm of the gradients; 0 does not clip.
 
     Attributes:
-        skipped: steps left out because a gradient was not finite, a float tensor on the device.
+        skipped: steps left out because loss or gradient was not finite, a float tensor on the device.
+        streak: how many of them in a row, up to the last step; the same.
+        longest: the longest streak since this was last set to 0; the same.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class Optimizer:
         self.parameters = list(parameters)
         self.clip = clip
         device = self.parameters[0].device
-        self.skipped = torch.zeros((), device=device)
+        self.skipped, self.streak, self.longest = (torch.zeros((), device=device) for _ in range(3))
         options: dict[str, Any] = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
         self.optimizer: torch.optim.Optimizer | None = None
         self.fused: list[_Fused] = []
@@ -68,26 +72,66 @@ class Optimizer:
         else:
             kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}[name]
             self.optimizer = kind(self.parameters, **options)
+            second = "exp_inf" if name == "adamax" else "exp_avg_sq"
+            for parameter in self.parameters:  # which torch does at the first step
+                moments = {moment: torch.zeros_like(parameter) for moment in ("exp_avg", second)}
+                self.optimizer.state[parameter] = {"step": torch.zeros(()), **moments}
 
     def state(self) -> dict[str, Tensor]:
-        """The moments and counts behind the next step, by name."""
+        """The moments and counts behind the next step, and the counts of skipped steps, by name: the tensors
+        themselves. Parameters of one dtype may share one count."""
         if self.optimizer is not None:
-            found = self.optimizer.state_dict()["state"]
-            return {f"{i}.{name}": value for i, values in found.items() for name, value in values.items()}
-        return {f"{i}.{name}": value for group in self.fused for i, values in group.state() for name, value in values}
+            moved = self.optimizer.state_dict()["state"].items()
+            found = {f"{i}.{name}": value for i, values in moved for name, value in values.items()}
+        else:
+            groups = (values for group in self.fused for values in group.state())
+            found = {f"{i}.{name}": value for i, values in groups for name, value in values}
+        return found | {"skipped": self.skipped, "streak": self.streak, "longest": self.longest}
 
-    def guard(self, gradients: Sequence[Tensor]) -> Guarded:
-        """By how much gradients are scaled down, and whether they are finite; a function of tensors alone."""
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copies what `state` gave, of the same optimizer on the same parameters, into the tensors that are there.
+
+        Raises:
+            PyrovaeError: where names, shapes or dtypes differ; nothing is changed then.
+        """
+        own = self.state()
+        if odd := sorted(set(own) ^ set(state)):
+            raise PyrovaeError(
+                f"a state of the optimizer with {len(state)} tensors does not fit this one with {len(own)} (the first "
+                f"that differs is '{odd[0]}'): take the same model, guide and --optimizer"
+            )
+        for name, tensor in own.items():
+            theirs = state[name]
+            if (theirs.shape, theirs.dtype) != (tensor.shape, tensor.dtype):
+                raise PyrovaeError(
+                    f"'{name}' of the optimizer's state is {tuple(theirs.shape)} {theirs.dtype}, here it is "
+                    f"{tuple(tensor.shape)} {tensor.dtype}: take the same model, guide and sizes"
+                )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(state[name])
+
+    def guard(self, gradients: Sequence[Tensor], finite: Tensor | None = None) -> Guarded:
+        """By how much gradients are scaled down, and whether they, and what `finite` says, are finite; a function of
+        tensors alone.
+
+        Args:
+            gradients: one for each parameter.
+            finite: whether the loss is, a boolean tensor of no dims; None where nobody asks.
+        """
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
-        bad = (~torch.isfinite(norm)).float()
+        good = torch.isfinite(norm) if finite is None else torch.isfinite(norm) & finite
+        bad = (~good).float()
         scale = (norm / self.clip).clamp_min(1.0).nan_to_num(1.0) if self.clip else torch.ones_like(norm)
         return Guarded(tuple(gradients), scale.float(), bad)  # float32 is what the kernel reads
 
     def update(self, guarded: Guarded, lr: Tensor) -> None:
-        """One step along the gradients; none where they are not finite. `lr` stands on the device."""
+        """One step along the gradients; none where `bad`. `lr` stands on the device."""
         gradients, scale, bad = guarded
         with torch.no_grad():
             self.skipped += bad
+            self.streak.add_(bad).mul_(bad)
+            torch.maximum(self.longest, self.streak, out=self.longest)
             for group in self.fused:
                 group.update(gradients, scale, bad, lr)
             if self.optimizer is not None and not bad.item():

@@ -96,7 +96,7 @@ class Step:
         started = time.perf_counter()
         rows, kl_weight, fraction = example
         state = [tensor for owner, key in slots(self.objective).values() if (tensor := owner[key]) is not None]
-        state += [*self.optimizer.state().values(), self.optimizer.skipped]
+        state += self.optimizer.state().values()
         state = list({id(tensor): tensor for tensor in state}.values())
         try:
             self.captured = Captured(self.once, state, (rows, kl_weight / 1000, kl_weight, fraction), **options)
@@ -118,7 +118,9 @@ class Step:
                 materialize_grads=True,
             )
             # Of a step that is skipped there is nothing to sum.
-            finite = terms.elbo.isfinite()
+            summed = terms.elbo.isfinite()
             sums = (terms.elbo, terms.rate, terms.distortion, torch.full_like(terms.elbo, first_dim(batch)))
-            figures = Figures(*(torch.where(finite, each.detach(), 0.0) for each in sums))
-        return figures, self.optimizer.guard(gradients)
+            figures = Figures(*(torch.where(summed, each.detach(), 0.0) for each in sums))
+            # A loss may be infinite and its gradient not: one far outlier, or a constant that overflows.
+            finite = terms.loss.detach().isfinite()
+        return figures, self.optimizer.guard(gradients, finite)

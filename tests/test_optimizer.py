@@ -1,0 +1,155 @@
+"""What the optimizer keeps between two steps: counts of skipped steps, and a state that can be put back."""
+
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from conftest import case
+from torch import nn
+
+from pyrovae import Pair
+from pyrovae.errors import PyrovaeError
+from pyrovae.svi import ELBO, Optimizer, Step
+
+ONE = torch.ones(())
+RATE = torch.tensor(0.1)
+NAMES = ["adam", "adamw", "adamax"]
+
+
+def parameters(*shapes):
+    return [nn.Parameter(torch.ones(shape)) for shape in shapes or [(3,), (2, 4), ()]]
+
+
+def moved(optimizer, *, bad=False):
+    gradients = [torch.randn_like(parameter) for parameter in optimizer.parameters]
+    if bad:
+        gradients[0] = gradients[0] * math.nan
+    optimizer.update(optimizer.guard(gradients), RATE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_steps_in_a_row_are_counted_without_a_host_sync(name):
+    optimizer = Optimizer(parameters(), name)
+    tensors, seen = (optimizer.skipped, optimizer.streak, optimizer.longest), []
+    for bad in (0, 1, 1, 0, 1, 0):
+        moved(optimizer, bad=bool(bad))
+        seen.append([tensor.item() for tensor in tensors])
+    assert seen == [[0, 0, 0], [1, 1, 1], [2, 2, 2], [2, 0, 2], [3, 1, 2], [3, 0, 2]]
+    optimizer.longest.zero_()
+    moved(optimizer, bad=True)
+    assert [tensor.item() for tensor in tensors] == [4, 1, 1]
+
+
+class Constant(nn.Module):
+    """p(x | z) with a term of its own that no parameter moves."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(2))
+        self.register_buffer("term", torch.zeros(()))
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z + self.shift, 1.0).to_event(1), obs=x)
+            pyro.factor("term", self.term.expand(len(x)))
+
+
+class Amortized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(2, 2)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(self.net(x), 1.0).to_event(1))
+
+
+@pytest.mark.parametrize("lowered", [False, True])
+@pytest.mark.parametrize("term", [math.inf, -math.inf, math.nan])
+def test_a_loss_that_is_not_finite_skips_the_step_though_its_gradient_is(term, lowered):
+    pair, x = Pair(Constant(), Amortized()), torch.randn(7, 2)
+    step = Step(ELBO(pair), Optimizer(list(pair.parameters())))
+    if lowered:
+        step.lower([(x.roll(i, 0),) for i in range(3)], calls=3000)
+        assert step.engine.tier == "traced"
+    step((x,), RATE, ONE, ONE)
+    before = {name: tensor.clone() for name, tensor in step.optimizer.state().items()}
+    weights = [parameter.detach().clone() for parameter in pair.parameters()]
+    pair.model.term.fill_(term)
+    _, guarded = step.engine.call((x,), ONE, ONE)
+    assert all(gradient.isfinite().all() for gradient in guarded.gradients)
+    figures = step((x,), RATE, ONE, ONE)
+    assert all(torch.equal(a, b) for a, b in zip(pair.parameters(), weights, strict=True))
+    after = step.optimizer.state()
+    assert [after.pop(name).item() for name in ("skipped", "streak", "longest")] == [1, 1, 1]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+    assert [figure.item() for figure in figures] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("dtypes", [(torch.float32,), (torch.float32, torch.float64)])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_that_is_put_back_goes_on_bit_for_bit(name, dtypes):
+    def fresh():
+        return [nn.Parameter(torch.ones(3, 2, dtype=dtypes[i % len(dtypes)])) for i in range(3)]
+
+    whole, first = (Optimizer(fresh(), name, clip=1.0) for _ in range(2))
+    for optimizer in (whole, first):
+        torch.manual_seed(1)
+        for bad in (0, 0, 1):
+            moved(optimizer, bad=bool(bad))
+    saved = {key: value.clone() for key, value in first.state().items()}
+    second = Optimizer([nn.Parameter(parameter.detach().clone()) for parameter in first.parameters], name, clip=1.0)
+    tensors = {key: id(value) for key, value in second.state().items()}
+    second.load_state(saved)
+    assert {key: id(value) for key, value in second.state().items()} == tensors  # a CUDA graph holds them
+    for optimizer in (whole, second):
+        torch.manual_seed(2)
+        for bad in (1, 0, 0):
+            moved(optimizer, bad=bool(bad))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters, second.parameters, strict=True))
+    ours, theirs = second.state(), whole.state()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert (second.skipped, second.streak, second.longest) == (2, 0, 2)
+    assert saved.keys() == ours.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_before_the_first_step_has_all_its_names(name):
+    a, b = Optimizer(parameters(), name), Optimizer(parameters(), name)
+    names = set(a.state())
+    moved(a)
+    assert set(a.state()) == names
+    a.load_state(b.state())
+    assert all(tensor.abs().sum() == 0 for tensor in a.state().values())
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"), [("adamax", [(3,), (2,)]), ("adam", [(3,)]), ("adam", [(3,), (4,)]), ("adam", [(3,), (2, 1)])]
+)
+def test_a_state_of_something_else_is_refused_and_changes_nothing(name, shapes):
+    optimizer, other = Optimizer(parameters((3,), (2,))), Optimizer(parameters(*shapes), name)
+    moved(optimizer)
+    moved(other)
+    before = {key: value.clone() for key, value in optimizer.state().items()}
+    with pytest.raises(PyrovaeError, match="take the same model, guide"):
+        optimizer.load_state(other.state())
+    assert all(torch.equal(value, before[key]) for key, value in optimizer.state().items())
+    doubled = {key: value.double() for key, value in before.items()}
+    with pytest.raises(PyrovaeError, match="float64"):
+        optimizer.load_state(doubled)
+
+
+def test_a_variant_trains_as_before_with_the_loss_in_the_guard():
+    """A loss that is finite changes nothing in the guard."""
+    tried = case("vae")
+    pair = tried.pair().train()
+    step = Step(ELBO(pair), Optimizer(list(pair.parameters())))
+    torch.manual_seed(3)
+    guarded = step.gradients(tried.batch, ONE, ONE)[1]
+    alone = step.optimizer.guard(guarded.gradients)
+    assert torch.equal(guarded.bad, alone.bad) and torch.equal(guarded.scale, alone.scale)
+    assert guarded.bad == 0
