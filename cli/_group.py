@@ -12,23 +12,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from pyrovae.errors import PyrovaeError, did_you_mean
+from pyrovae.errors import PyrovaeError, did_you_mean, system
 
 DEBUG = "pyrovae.debug"
 
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the full traceback where an error arises."
 )
-
-# What the system says of a failed write or read, in words that name the cure.
-REASONS = {
-    errno.ENOSPC: "the disk is full: free some space or write elsewhere",
-    errno.EDQUOT: "the disk quota is used up: free some space or write elsewhere",
-    errno.EROFS: "the file system is read-only: write elsewhere",
-    errno.EACCES: "permission denied: use another place, or change its permissions",
-    errno.EPERM: "permission denied: use another place, or change its permissions",
-}
-
 
 NO_MEMORY = "there is not enough memory: lower the sizes of the networks, --batch-size or the number of samples"
 
@@ -115,7 +105,7 @@ def one_sentence(debug: bool) -> Iterator[None]:
         if error.errno == errno.EPIPE:
             raise  # the reader has gone, as in `pyrovae models | head`: click ends quietly
         _forget_stdout()
-        raise _exit(error, f"Error: {_system(error)}", 1, debug) from error
+        raise _exit(error, f"Error: {_line(system(error))}", 1, debug) from error
     except Exception as error:
         if _out_of_memory(error):
             raise _exit(error, f"Error: {NO_MEMORY}", 1, debug) from error
@@ -137,11 +127,6 @@ def _out_of_memory(error: Exception) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
     )
-
-
-def _system(error: OSError) -> str:
-    reason = REASONS.get(error.errno or 0) or _line(error.strerror or str(error) or type(error).__name__)
-    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _line(text: str) -> str:

@@ -1,6 +1,7 @@
 """Errors a user can mend: one sentence that names the thing, both values and the cure."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -21,3 +22,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f": did you mean '{close[0]}'?" if close else f" (there is: {', '.join(known) or 'nothing'})"
+
+
+REASONS = {
+    errno.ENOSPC: "the disk is full: free some space or write elsewhere",
+    errno.EDQUOT: "the disk quota is used up: free some space or write elsewhere",
+    errno.EROFS: "the file system is read-only: write elsewhere",
+    errno.EACCES: "permission denied: use another place, or change its permissions",
+    errno.EPERM: "permission denied: use another place, or change its permissions",
+}
+"""What the system says of a failed write or read, in words that name the cure."""
+
+
+def system(error: OSError) -> str:
+    """What the system says, with the name of the file."""
+    reason = REASONS.get(error.errno or 0) or " ".join((error.strerror or str(error) or type(error).__name__).split())
+    return f"{error.filename}: {reason}" if error.filename else reason

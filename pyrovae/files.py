@@ -26,6 +26,7 @@ def aside(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -40,17 +41,24 @@ def remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
-def write_together(contents: Mapping[Path, bytes], clear: Iterable[Path] = ()) -> None:
-    """Writes files, all or none: each aside and synced; then `clear` is removed and they take their places, the first
-    one last."""
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Writes files, all or none: each aside and synced; then they take their places, the first one last."""
     with contextlib.ExitStack() as stack:
         for path, content in contents.items():
             with open(stack.enter_context(aside(path)), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        for path in clear:
-            path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Lets the names in a folder outlive a loss of power, where the system can open a folder."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

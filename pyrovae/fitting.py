@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pyrovae import data as data_package
-from pyrovae import devices, evaluation, files, freezing, gallery, registry, store
+from pyrovae import devices, directory, evaluation, freezing, gallery, registry, resuming, store
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.chunks import evenly
-from pyrovae.jsonable import finite
+from pyrovae.journal import Journal
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
-from pyrovae.run import Run
+from pyrovae.resuming import Plan
+from pyrovae.run import Run, header
 from pyrovae.seeding import seeded
 from pyrovae.svi import objective
 from pyrovae.svi.precision import tf32
@@ -38,6 +38,7 @@ def fit(
     show: Progress | bool | None = None,
     freeze_model: str | Path | Run | None = None,
     trust: bool = False,
+    resume: str | Path | None = None,
     **settings: Any,
 ) -> Run:
     """Trains a pair by stochastic variational inference and scores it on the test split.
@@ -45,6 +46,7 @@ def fit(
     run = pyrovae.fit("cvae", data="digits", guide="iaf", epochs=20, latent_dim=10)
     run = pyrovae.fit(pyrovae.Pair(Model(), Guide()), data=x, batch_size=100)
     better = pyrovae.fit(guide="iaf", freeze_model="runs/cvae-digits")      # the model of that run, another guide
+    run = pyrovae.fit(resume="runs/cvae-digits")                            # a fit that was stopped goes on
 
     Args:
         model: the name of a variant (`pyrovae models`), your own `my_model.py:MyVAE`, a function that gives a Pair,
@@ -57,7 +59,11 @@ def fit(
         freeze_model: a run, or its directory: its model keeps its weights and stays in eval mode, and only the guide
             is trained. Model, data and their options are those of that run and need not be given; the guide and the
             options of training are, where they are not given.
-        trust: run the user's own Python file where the run of `freeze_model` names one.
+        trust: run the user's own Python file where the run of `freeze_model` or `resume` names one.
+        resume: a run directory whose fit was stopped, by Ctrl-C, a signal or a crash: it goes on from its last
+            checkpoint, on a CPU with as many threads to the same bits as if it had never stopped. Only `epochs` (more
+            than before), `device`, `data_root`, `workers` and `checkpoint_every` may be given with it; and the pair and
+            the tensors, where those were handed over in Python.
         settings: options of the variant, of the data (`pyrovae.data.DataConfig`) and of training
             (`pyrovae.options.TrainConfig`), by name.
 
@@ -66,46 +72,74 @@ def fit(
 
     Raises:
         UsageError: for a name, an option or a value that does not fit, or a run directory that exists.
-        PyrovaeError: where the data or the pair cannot be trained on; nothing is written then.
+        PyrovaeError: where the data or the pair cannot be trained on; nothing is written then. Where the directory
+            cannot be written any more; the last checkpoint is whole then.
     """
-    source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
-    recipe, variant = _recipe(model, data, guide, source, settings)
-    device = devices.find(recipe.training.device)
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        store.require_free(folder, overwrite)
-    dataset = _dataset(data, recipe, variant, source)
-    with seeded(recipe.training.seed, device):
-        pair, recipe = _pair(model, recipe, variant, dataset, source, device)
+    if resume is not None:
+        given = {"guide": guide, "out": out, "freeze_model": freeze_model, "overwrite": overwrite or None}
+        if foreign := [name for name, value in given.items() if value is not None]:
+            raise UsageError(f"{foreign[0]} is as it was in the run that is resumed: leave it out")
+        plan = resuming.plan(resume, model, data, trust, settings)
+    else:
+        source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
+        recipe, variant = _recipe(model, data, guide, source, settings)
+        folder = None if out is None else Path(out)
+        if folder is not None:
+            directory.require_free(folder, overwrite)
+        own = model if isinstance(model, Pair) else None
+        plan = Plan(recipe, variant, _dataset(data, recipe, variant, source), folder, own, source)
+    device = devices.find(plan.recipe.training.device)
+    with contextlib.nullcontext() if plan.folder is None else directory.locked(plan.folder):
+        return _fit(plan, device, overwrite, show)
+
+
+def _fit(plan: Plan, device: torch.device, overwrite: bool, show: Progress | bool | None) -> Run:
+    """What a plan says, in a directory that is locked."""
+    config, folder, dataset = plan.recipe.training, plan.folder, plan.dataset
+    with seeded(config.seed, device):
+        pair, recipe = _pair(plan, device)
         with _shown(show) as shown:
-            for note in notes(dataset, recipe):
+            for note in [*notes(dataset, recipe), *plan.notes]:
                 shown.line(f"note: {note}")
-            # A run that is to be replaced stays as it is until the new one is trained.
-            live = None if folder is None or store.is_run(folder) else folder
-            with _metrics_file(live) as on_epoch:
-                with tf32(recipe.training.precision):
-                    trained = train(pair, dataset, recipe.training, device, shown, on_epoch, source is not None)
-                store.set_weights(pair, trained.best)
-                pair.eval()
-                run = Run(
+            journal = None
+            if folder is not None:
+                head = header(recipe, pair.inputs, dataset.fields, dataset.description, "training", None)
+                journal = Journal(folder, head, dataset.vocabulary, plan.start)
+            with contextlib.nullcontext() if journal is None else journal.open(), tf32(config.precision):
+                trained = train(
                     pair,
-                    recipe,
-                    dataset.fields,
-                    dataset.description,
-                    trained.metrics,
-                    _outcome(trained, pair),
-                    data=dataset,
-                    vocabulary=dataset.vocabulary,
-                    last=trained.last,
-                    path=live if trained.metrics else None,  # without an epoch the folder is still as it was
+                    dataset,
+                    config,
+                    device,
+                    shown,
+                    (lambda metrics: None) if journal is None else journal.epoch,
+                    recipe.frozen is not None,
+                    None if journal is None else journal.checkpoint,
+                    plan.start,
                 )
-                if folder is not None:
-                    run.save(folder, overwrite)  # before the scores: what was trained is not lost to what comes after
+            store.set_weights(pair, trained.best)
+            pair.eval()
+            run = Run(
+                pair,
+                recipe,
+                dataset.fields,
+                dataset.description,
+                trained.metrics,
+                _outcome(trained, pair),
+                data=dataset,
+                vocabulary=dataset.vocabulary,
+                path=None if journal is None or journal.replaces else folder,
+                status="training" if trained.stopped == "interrupted" else "trained",
+                last=trained.last,
+            )
+            if folder is not None:
+                run.save(folder, overwrite)  # before the scores: what was trained is not lost to what comes after
             if trained.stopped != "interrupted":
-                run.results |= scores(run, recipe.training, shown)
+                run.results |= scores(run, config, shown)
+                run.status = "done"
                 if folder is not None:
-                    run.save(folder)
                     gallery.pictures(run, folder)
+                    run.save(folder)
     return run
 
 
@@ -121,7 +155,8 @@ def rehearse(model: Any, guides: Sequence[str], data: Any, source: Run | None, s
         device = devices.find(recipe.training.device)
         dataset = dataset or _dataset(data, recipe, variant, source)
         with seeded(recipe.training.seed, device):
-            pair, _ = _pair(model, recipe, variant, dataset, source, device)
+            own = model if isinstance(model, Pair) else None
+            pair, _ = _pair(Plan(recipe, variant, dataset, None, own, source), device)
             batch = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
             objective(pair, batch, recipe.training)
 
@@ -149,21 +184,17 @@ def _dataset(data: Any, recipe: Recipe, variant: registry.Variant | None, source
     return dataset if variant is None else variant.prepare(recipe.options, dataset)
 
 
-def _pair(
-    model: Any,
-    recipe: Recipe,
-    variant: registry.Variant | None,
-    dataset: Dataset,
-    source: Run | None,
-    device: torch.device,
-) -> tuple[Pair, Recipe]:
+def _pair(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
     """The pair on its device, its model frozen where that is asked for; and the recipe that says so."""
-    pair = model if variant is None else recipe.build(variant, dataset.named_fields())
+    recipe, dataset, pair = plan.recipe, plan.dataset, plan.pair
+    if pair is None:
+        assert plan.variant is not None
+        pair = recipe.build(plan.variant, dataset.named_fields())
     dataset.require(pair.inputs)
     pair.to(device)
-    if source is not None:
+    if plan.source is not None:
         few = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
-        recipe = dataclasses.replace(recipe, frozen=freezing.freeze(pair, source, few))
+        recipe = dataclasses.replace(recipe, frozen=freezing.freeze(pair, plan.source, few))
     return pair, recipe
 
 
@@ -219,6 +250,7 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
 def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
     return {
         "stopped": trained.stopped,
+        "why": trained.why or None,
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.metrics),
         "skipped_steps": trained.skipped,
@@ -228,28 +260,6 @@ def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
         "cuda_graph": trained.engine.cuda_graph,
         "lowering_seconds": trained.engine.seconds,
     }
-
-
-@contextlib.contextmanager
-def _metrics_file(folder: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Appends the metrics of each epoch to a new run directory, made at the first; takes it away where a fit fails."""
-    made = [] if folder is None else [each for each in (folder, *folder.parents) if not each.exists()]
-
-    def append(metrics: dict[str, Any]) -> None:
-        if folder is None:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / store.METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(finite(metrics)) + "\n")
-
-    try:
-        yield append
-    except BaseException:
-        if folder is not None:
-            with contextlib.suppress(OSError):
-                (folder / store.METRICS).unlink(missing_ok=True)
-            files.remove_empty(made)
-        raise
 
 
 def _shown(show: Progress | bool | None) -> Progress:

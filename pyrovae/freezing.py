@@ -17,14 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae import registry, store
-from pyrovae.config import Config, parse
 from pyrovae.data import DataConfig
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.loading import load
 from pyrovae.pair import Pair
-from pyrovae.recipe import Recipe
+from pyrovae.recipe import Recipe, require_repeated
 from pyrovae.run import Run, found_at
 from pyrovae.seeding import seeded
 from pyrovae.traces import draw, evaluating, sites, unvalidated
@@ -78,23 +77,11 @@ def recipe_of(
         raise UsageError(f"{_named(source)} is a run of model {was.model}, not of {other}: leave the model out")
     assert was.model is not None and was.options is not None
     variant, data_options = registry.variant(was.model), source.data_options()
-    _require_repeated(source, given, was.options, variant.config)
-    _require_repeated(source, given, data_options, DataConfig, ELSEWHERE)
+    require_repeated(_named(source), given, was.options)
+    require_repeated(_named(source), given, data_options, ELSEWHERE)
     inherited = {**was.options.model_dump(), **data_options.model_dump(), **was.training.model_dump()}
     spec = str(data) if isinstance(data, str | Path) else was.data if data is None else None
     return Recipe.of(variant, guide or was.guide, spec, inherited | given)
-
-
-def _require_repeated(
-    source: Run, given: Mapping[str, Any], was: Config, config: type[Config], free: Sequence[str] = ()
-) -> None:
-    """Raises UsageError for the first option that is given and is not as it was."""
-    mine = {key: value for key, value in given.items() if key in config.model_fields and key not in free}
-    asked = parse(config, was.model_dump() | mine, _named(source))
-    for key in mine:
-        before, now = getattr(was, key), getattr(asked, key)
-        if now != before:
-            raise UsageError(f"{key} = {now!r} contradicts {_named(source)}, which has {before!r}: leave it out")
 
 
 def data_of(source: Run, data: Any, options: DataConfig) -> Dataset:

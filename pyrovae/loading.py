@@ -2,20 +2,66 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyrovae import devices, registry, store
+from pyrovae import devices, directory, registry, store
+from pyrovae.checkpoint import Checkpoint
 from pyrovae.data import Field
-from pyrovae.data import load as load_data
-from pyrovae.data.dataset import Dataset
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe
-from pyrovae.run import FORMAT, Run
+from pyrovae.run import Run
 from pyrovae.seeding import seeded
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A run directory that was read, and of which nothing was built.
+
+    Attributes:
+        path: the directory.
+        content: run.json.
+        recipe: what was fitted to what, and how.
+        variant: by which its pair is built; None for a pair that was handed over in Python.
+        fields: what a batch holds.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    recipe: Recipe
+    variant: registry.Variant | None
+    fields: dict[str, Field]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Of the data."""
+        return self.content["data"]
+
+    def build(self) -> Pair:
+        """The pair, with weights that are still to be replaced; the caller's generator stays as it is.
+
+        Raises:
+            UsageError: where the pair was handed over in Python.
+            PyrovaeError: where it cannot be built.
+        """
+        if self.variant is None:
+            raise UsageError(
+                f"{self.path} holds a pair that was handed over in Python: give one again, pyrovae.load(run, pair=...)"
+            )
+        try:
+            with seeded(0):
+                return self.recipe.build(self.variant, self.fields)
+        except PyrovaeError:
+            raise
+        except Exception as error:
+            raise PyrovaeError(
+                f"{self.path}: {self.recipe.model} cannot be built as run.json says ({type(error).__name__}: {error}): "
+                f"the file is damaged, or the model has changed"
+            ) from error
 
 
 def load(
@@ -34,9 +80,31 @@ def load(
         UsageError: where `path` is no run directory, or needs `pair` or `trust`.
         PyrovaeError: where a file of the run is damaged or does not fit.
     """
+    where, found = devices.find(device), opened(path, pair, trust)
+    pair = found.build() if pair is None else pair
+    store.set_weights(pair, weights_of(found.path, found.content), f"the weights in {found.path}")
+    pair.to(where).eval()
+    run = Run(
+        pair,
+        found.recipe,
+        found.fields,
+        found.description,
+        metrics_of(found.path, found.content),
+        found.content["results"],
+        vocabulary=_vocabulary(found.path, found.content, found.fields),
+        path=found.path,
+        status=found.content["status"],
+    )
+    if data is not None:
+        run.give(data)
+    return run
+
+
+def opened(path: str | Path, pair: Pair | None = None, trust: bool = False) -> Opened:
+    """Reads the run.json of a directory; see `load`."""
     path = Path(path)
-    if not (path / store.RUN).is_file():
-        unfinished = (path / store.METRICS).is_file()
+    if not (path / directory.RUN).is_file():
+        unfinished = (path / directory.METRICS).is_file()
         why = (
             "its fit did not finish"
             if unfinished
@@ -47,12 +115,11 @@ def load(
             else "no such folder"
         )
         raise UsageError(f"{path} is not a run directory ({why}): give the folder that `pyrovae fit` printed")
-    content = store.read_json(path / store.RUN)
-    where = devices.find(device)
+    file, content = path / directory.RUN, store.read_json(path / directory.RUN)
     try:
-        if content["format"] != FORMAT:
+        if content["format"] != directory.FORMAT:
             raise PyrovaeError(
-                f"{path / store.RUN} has format {content['format']!r}, this pyrovae reads {FORMAT}: update pyrovae"
+                f"{file} has format {content['format']!r}, this pyrovae reads {directory.FORMAT}: update pyrovae"
             )
         name = content["recipe"]["model"]
         fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
@@ -68,49 +135,39 @@ def load(
                 else Recipe.from_json(content["recipe"] | {"model": None}, None)
             )
         except UsageError as error:
-            raise PyrovaeError(f"{path / store.RUN} is damaged, or of another version of the model: {error}") from None
-        description, results = dict(content["data"]), dict(content["results"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise PyrovaeError(f"{path / store.RUN} is damaged ({type(error).__name__}: {error})") from None
-    if pair is None:
-        if variant is None:
-            raise UsageError(
-                f"{path} holds a pair that was handed over in Python: give one again, pyrovae.load(run, pair=...)"
-            )
-        try:
-            with seeded(0):  # weights that are replaced below; the caller's generator stays as it is
-                pair = recipe.build(variant, fields)
-        except PyrovaeError:
+            raise PyrovaeError(f"{file} is damaged, or of another version of the model: {error}") from None
+        dict(content["data"]), dict(content["results"]), dict(content["files"]), str(content["status"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, UsageError):
             raise
-        except Exception as error:
-            raise PyrovaeError(
-                f"{path}: {recipe.model} cannot be built as run.json says ({type(error).__name__}: {error}): "
-                f"the file is damaged, or the model has changed"
-            ) from error
-    store.set_weights(pair, store.read_tensors(path / store.WEIGHTS), str(path / store.WEIGHTS))
-    pair.to(where).eval()
-    run = Run(
-        pair,
-        recipe,
-        fields,
-        description,
-        store.read_metrics(path / store.METRICS),
-        results,
-        vocabulary=_vocabulary(path / store.VOCABULARY, fields),
-        path=path,
-    )
-    if data is not None:
-        # A Dataset is made already, and its fingerprint says whether it is the right one.
-        run._data = run.checked(data if isinstance(data, Dataset) else load_data(data, run.data_options()))
-    return run
+        raise PyrovaeError(f"{file} is damaged ({type(error).__name__}: {error})") from None
+    return Opened(path, content, recipe, variant, fields)
 
 
-def _vocabulary(path: Path, fields: Mapping[str, Field]) -> Vocabulary | None:
+def metrics_of(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One object an epoch; none before the first checkpoint."""
+    if "metrics" not in content["files"]:
+        return []
+    return store.metrics_of(directory.read(path, content, "metrics"), str(path / directory.METRICS))
+
+
+def weights_of(path: Path, content: Mapping[str, Any]) -> store.State:
+    """The weights of the best held-out ELBO: those that were saved, or those of the checkpoint of a fit that was
+    stopped."""
+    if "weights" in content["files"]:
+        return store.tensors_of(directory.read(path, content, "weights"), str(path / directory.PATHS["weights"]))
+    if "checkpoint" not in content["files"]:
+        raise PyrovaeError(f"the fit of {path} was stopped before its first checkpoint: pyrovae fit --resume {path}")
+    return Checkpoint.read(path, content).best_weights()
+
+
+def _vocabulary(path: Path, content: Mapping[str, Any], fields: Mapping[str, Field]) -> Vocabulary | None:
     """The words of a run on text; raises PyrovaeError where the file is missing, damaged or of other text."""
     sizes = [field.size for field in fields.values() if field.kind == "tokens"]
     if not sizes:
         return None
-    found = store.read_vocabulary(path)
+    name = str(path / directory.PATHS["vocabulary"])
+    found = store.vocabulary_of(directory.read(path, content, "vocabulary"), name)
     if len(found) != sizes[0]:
-        raise PyrovaeError(f"{path} holds {len(found)} words, and the run has {sizes[0]}: the file is of another run")
+        raise PyrovaeError(f"{name} holds {len(found)} words, and the run has {sizes[0]}: the file is of another run")
     return found

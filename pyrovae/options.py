@@ -53,5 +53,13 @@ class TrainConfig(Config):
     score_limit: int = Option(
         1000, ge=1, description="test data of the log-likelihood at the end, at most, evenly spaced"
     )
+    max_skipped: int = Option(
+        50, ge=1, description="stop after so many steps in a row whose loss or gradients are not finite"
+    )
+    checkpoint_every: str = Option(
+        "60s",
+        pattern=r"^\d{1,9}s?$",
+        description="steps between checkpoints, or seconds with an s; 0: only where training stops",
+    )
     seed: int = Option(0, ge=0, lt=2**31, description="of the weights, the shuffling and the noise")
     device: str = Option("auto", description="auto, cpu, cuda, cuda:1 or mps; auto: a GPU when there is one")

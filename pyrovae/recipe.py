@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyrovae import registry
 from pyrovae.config import Config, parse, refuse_unknown
@@ -110,3 +110,21 @@ class Recipe:
             training=parse(TrainConfig, values["training"], "training"),
             frozen=values.get("frozen"),
         )
+
+
+C = TypeVar("C", bound=Config)
+
+
+def require_repeated(what: str, given: Mapping[str, Any], was: C, free: Collection[str] = ()) -> C:
+    """The options `was`, with those of `given` that are `free` to change; the others may only be repeated.
+
+    Raises:
+        UsageError: for the first option that is given and is not as it was; `what` names where that was.
+    """
+    config = type(was)
+    asked = parse(config, was.model_dump() | {key: given[key] for key in given if key in config.model_fields}, what)
+    for key in config.model_fields:
+        before, now = getattr(was, key), getattr(asked, key)
+        if key in given and key not in free and now != before:
+            raise UsageError(f"{key} = {now!r} contradicts {what}, which has {before!r}: leave it out")
+    return asked

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyrovae import baseline as baselines
-from pyrovae import evaluation, files, generate, registry, store
+from pyrovae import directory, evaluation, generate, registry, store
 from pyrovae._version import __version__
 from pyrovae.data import DataConfig, Field, sources
 from pyrovae.data import load as load_data
@@ -22,14 +21,13 @@ from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly
-from pyrovae.jsonable import finite
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.recipe import Recipe
 from pyrovae.seeding import seeded
 
-FORMAT = 1
-"""Of run.json; raised when an older pyrovae could not read it."""
+Status = Literal["training", "trained", "done"]
+"""How far a fit is: its steps, then its scores, are still to be done; or nothing is."""
 
 
 class Run:
@@ -42,6 +40,8 @@ class Run:
         description: of the data: source, counts, binarization, fingerprint.
         metrics: one object an epoch.
         results: of the test split, once, at the end of the fit; nats.
+        last: weights at the end of training; None for a run that was loaded.
+        status: `training` where the fit was stopped before its last step, `trained` where it has no scores, `done`.
         path: the run directory; None for a run that was never saved.
         scored: the log-likelihood of each datum that `fit` has scored, `score_limit` test data; None once it was saved
             and loaded.
@@ -57,8 +57,9 @@ class Run:
         results: dict[str, Any],
         data: Dataset | None = None,
         vocabulary: Vocabulary | None = None,
-        last: store.State | None = None,
         path: Path | None = None,
+        status: Status = "done",
+        last: store.State | None = None,
     ) -> None:
         self.pair = pair
         self.recipe = recipe
@@ -67,8 +68,9 @@ class Run:
         self.metrics = metrics
         self.results = results
         self.vocabulary = vocabulary
-        self.last = last
         self.path = path
+        self.status = status
+        self.last = last
         self.scored: LogLikelihood | None = None
         self._data = data
 
@@ -84,34 +86,20 @@ class Run:
             PyrovaeError: where the data are gone, or are other data than those the run was trained on.
         """
         if self._data is None:
-            if self.recipe.data is None:
-                raise PyrovaeError(
-                    "this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)"
-                )
-            options = self.data_options()
-            self._data = self.checked(load_data(found_at(self.recipe.data, options.data_root), options))
+            self._data = data_of(self.recipe, self.description)
         return self._data
 
     def data_options(self) -> DataConfig:
-        """Those of the recipe, by which the same data are loaded again.
-
-        Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was.
-        """
-        options = self.recipe.data_options
-        if options.stream is not None or str(self.recipe.data).endswith(".npy"):
-            return options
-        return options.model_copy(update={"stream": bool(self.description.get("streamed"))})
+        """Those of the recipe, by which the same data are loaded again; see `data_options`."""
+        return data_options(self.recipe, self.description)
 
     def checked(self, data: Dataset) -> Dataset:
         """The data as the pair reads them; raises PyrovaeError where they are not those of the run."""
-        data = prepared(self.recipe, data)
-        ours, theirs = self.description.get("fingerprint"), data.description.get("fingerprint")
-        if ours != theirs:
-            raise PyrovaeError(
-                f"data '{data.name}' are not those of this run (fingerprint {str(theirs)[:12]}, the run has "
-                f"{str(ours)[:12]}): give the same files and the same data options"
-            )
-        return data
+        return checked(self.recipe, self.description, data)
+
+    def give(self, data: Any) -> None:
+        """Takes data that were handed over in Python; raises PyrovaeError where they are not those of the run."""
+        self._data = data_of(self.recipe, self.description, data)
 
     def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
         """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
@@ -278,36 +266,96 @@ class Run:
         return self.vocabulary.decode(value) if self.vocabulary is not None else value
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
-        """Writes the run directory, all of it or none; raises UsageError where there is one already, without
-        `overwrite`."""
+        """Writes the run directory, all of it or nothing; in its own one it keeps the checkpoint and the pictures.
+
+        Raises:
+            UsageError: where there is another run already, without `overwrite`.
+        """
         path = Path(path)
         new = self.path is None or path.resolve() != self.path.resolve()
         if new:
-            store.require_free(path, overwrite)
-        content = {
-            "format": FORMAT,
-            "recipe": self.recipe.to_json(),
-            "inputs": list(self.pair.inputs),
-            "fields": {name: field.to_json() for name, field in self.fields.items()},
-            "data": self.description,
-            "results": self.results,
-            "environment": environment(),
-        }
-        metrics = "".join(json.dumps(finite(epoch)) + "\n" for epoch in self.metrics)
+            directory.require_free(path, overwrite)
+        progress = None if new else directory.present(path).get("progress")
         contents = {
-            store.RUN: files.to_json(content).encode(),
-            store.WEIGHTS: store.to_bytes(store.weights(self.pair)),
-            store.METRICS: metrics.encode(),
+            "weights": store.to_bytes(store.weights(self.pair)),
+            "metrics": store.to_lines(self.metrics).encode(),
         }
-        if self.last is not None:
-            contents[store.LAST] = store.to_bytes(self.last)
         if self.vocabulary is not None:
-            contents[store.VOCABULARY] = self.vocabulary.to_json().encode()
-        # All or none, run.json last: what was there is gone only when the new run is on the disk.
-        files.write_together(
-            {path / name: data for name, data in contents.items()}, clear=store.files_of(path) if new else ()
-        )
+            contents["vocabulary"] = self.vocabulary.to_json().encode()
+        if not new:
+            drawn = {name: path / directory.PATHS[name] for name in directory.PICTURES}
+            contents |= {name: picture.read_bytes() for name, picture in drawn.items() if picture.is_file()}
+        content = header(self.recipe, self.pair.inputs, self.fields, self.description, self.status, progress)
+        directory.commit(path, content | {"results": self.results}, contents, () if new else ("checkpoint",))
         self.path = path
+
+
+def header(
+    recipe: Recipe,
+    inputs: Sequence[str],
+    fields: Mapping[str, Field],
+    description: Mapping[str, Any],
+    status: Status,
+    progress: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What run.json says, without the results and the files.
+
+    `progress` is where the checkpoint stands (`pyrovae.checkpoint.Position`).
+    """
+    return {
+        "status": status,
+        "recipe": recipe.to_json(),
+        "inputs": list(inputs),
+        "fields": {name: field.to_json() for name, field in fields.items()},
+        "data": dict(description),
+        "progress": progress,
+        "environment": environment(),
+    }
+
+
+def data_of(recipe: Recipe, description: Mapping[str, Any], given: Any = None) -> Dataset:
+    """The data of a run, as its pair reads them.
+
+    Args:
+        recipe: of the run.
+        description: of the data, as the run has it.
+        given: tensors or a Dataset in the place of what the recipe names.
+
+    Raises:
+        PyrovaeError: where the data are gone, or are other data than those of the run.
+    """
+    options = data_options(recipe, description)
+    if isinstance(given, Dataset):
+        return checked(recipe, description, given)  # made already, and its fingerprint says whether it is the right one
+    if given is None and recipe.data is None:
+        raise PyrovaeError("this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)")
+    if given is None:
+        assert recipe.data is not None
+        given = found_at(recipe.data, options.data_root)
+    return checked(recipe, description, load_data(given, options))
+
+
+def data_options(recipe: Recipe, description: Mapping[str, Any]) -> DataConfig:
+    """The options of the data of a run.
+
+    Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was.
+    """
+    options = recipe.data_options
+    if options.stream is not None or str(recipe.data).endswith(".npy"):
+        return options
+    return options.model_copy(update={"stream": bool(description.get("streamed"))})
+
+
+def checked(recipe: Recipe, description: Mapping[str, Any], data: Dataset) -> Dataset:
+    """The data as the pair reads them; raises PyrovaeError where they are not those that `description` is of."""
+    data = prepared(recipe, data)
+    ours, theirs = description.get("fingerprint"), data.description.get("fingerprint")
+    if ours != theirs:
+        raise PyrovaeError(
+            f"data '{data.name}' are not those of this run (fingerprint {str(theirs)[:12]}, the run has "
+            f"{str(ours)[:12]}): give the same files and the same data options"
+        )
+    return data
 
 
 def found_at(data: str, root: Path | None) -> str:

@@ -1,29 +1,21 @@
-"""The files of a run directory: JSON and safetensors, written aside, synced and renamed; nothing is ever unpickled."""
+"""Tensors and JSON as the files of a run hold them: nothing is ever unpickled."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError
+from pyrovae.jsonable import finite
 
 State = dict[str, Tensor]
-
-RUN, WEIGHTS, LAST, METRICS, VOCABULARY = (
-    "run.json",
-    "weights.safetensors",
-    "state/last.safetensors",
-    "metrics.jsonl",
-    "vocabulary.json",
-)
-PICTURES = ("samples.png", "reconstructions.png", "latents.png", "curves.png")
 
 
 def weights(module: nn.Module) -> State:
@@ -67,55 +59,30 @@ def read_json(path: Path) -> Any:
         raise PyrovaeError(f"{path} is no JSON ({error}): the file is damaged") from None
 
 
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Reads a vocabulary; raises PyrovaeError where the file is missing or damaged."""
-    if not path.is_file():
-        raise PyrovaeError(f"there is no {path}: the run was not finished, or the file was removed")
+def vocabulary_of(data: bytes, what: str) -> Vocabulary:
+    """A vocabulary from the bytes of a file; raises PyrovaeError where it is none. `what` names it in the error."""
     try:
-        return Vocabulary.from_json(path.read_text(encoding="utf-8"))
+        return Vocabulary.from_json(data.decode("utf-8"))
     except (PyrovaeError, UnicodeDecodeError) as error:
-        raise PyrovaeError(f"{path} cannot be read ({error}): the file is damaged") from None
+        raise PyrovaeError(f"{what} cannot be read ({error}): the file is damaged") from None
 
 
-def read_tensors(path: Path) -> State:
-    """Reads safetensors; raises PyrovaeError where the file is missing or damaged."""
-    if not path.is_file():
-        raise PyrovaeError(f"there is no {path}: the run was not finished, or the file was removed")
+def tensors_of(data: bytes, what: str) -> State:
+    """Tensors from the bytes of a safetensors file; raises PyrovaeError where it is none."""
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise PyrovaeError(f"{path} cannot be read ({error}): the file is damaged") from None
+        return load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise PyrovaeError(f"{what} cannot be read ({error}): the file is damaged") from None
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The objects of a metrics.jsonl, one a line; none where there is no file."""
-    if not path.is_file():
-        return []
+def metrics_of(data: bytes, what: str) -> list[dict[str, Any]]:
+    """The objects of a metrics.jsonl, one a line."""
     try:
-        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [dict(json.loads(line)) for line in data.decode("utf-8").splitlines() if line.strip()]
     except (ValueError, TypeError) as error:
-        raise PyrovaeError(f"{path} is damaged ({error})") from None
+        raise PyrovaeError(f"{what} is damaged ({error})") from None
 
 
-def require_free(path: Path, overwrite: bool) -> None:
-    """Raises UsageError where a run directory may not be made: it exists, or it is something else."""
-    if not path.exists() and not path.is_symlink():
-        return
-    if not path.is_dir():
-        raise UsageError(f"{path} is a file: give a folder for the run")
-    if not any(path.iterdir()):
-        return
-    if not is_run(path):
-        raise UsageError(f"{path} is a folder with other things in it: give a new folder for the run")
-    if not overwrite:
-        raise UsageError(f"there is a run in {path} already: take another --out, or --overwrite")
-
-
-def files_of(path: Path) -> list[Path]:
-    """Where the files of a run directory are, or would be."""
-    return [path / name for name in (RUN, WEIGHTS, LAST, METRICS, VOCABULARY, *PICTURES)]
-
-
-def is_run(path: Path) -> bool:
-    """Whether there is a run directory, finished or not."""
-    return (path / RUN).is_file() or (path / METRICS).is_file()
+def to_lines(metrics: Iterable[Mapping[str, Any]]) -> str:
+    """The inverse of `metrics_of`; a number that is not finite becomes null."""
+    return "".join(json.dumps(finite(dict(each))) + "\n" for each in metrics)

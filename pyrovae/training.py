@@ -6,12 +6,14 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyrovae import store
+from pyrovae.checkpoint import Checkpoint, Position, generators, set_generators
 from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError, UsageError
@@ -20,8 +22,10 @@ from pyrovae.lowering import Engine
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
+from pyrovae.stopping import Stop, stoppable
 from pyrovae.store import State, weights
 from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, objective
+from pyrovae.svi.culprit import culprit
 from pyrovae.svi.precision import note, require_precision
 from pyrovae.svi.step import Batch
 
@@ -45,9 +49,10 @@ class Trained:
         metrics: one object an epoch.
         best_epoch: which epoch `best` is from; 0 before the first.
         stopped: `done`, `patience`, `interrupted` or `diverged`.
-        skipped: steps left out because a gradient was not finite.
+        skipped: steps left out because loss or gradients were not finite.
         seconds: training and held-out scoring.
         engine: how the steps ran.
+        why: what was not finite where training `diverged`, in words.
     """
 
     best: State
@@ -58,6 +63,7 @@ class Trained:
     skipped: int
     seconds: float
     engine: Engine
+    why: str = ""
 
 
 def batch_size(data: Dataset, config: TrainConfig) -> int:
@@ -75,33 +81,25 @@ def epochs(data: Dataset, config: TrainConfig) -> int:
 
 
 def shuffled(
-    columns: stream.Placed,
-    size: int,
-    device: torch.device,
-    lengths: Tensor | None = None,
-    generator: torch.Generator | None = None,
-) -> Iterator[Columns]:
-    """The rows in a fresh order, in pieces of `size`, one of them short.
+    n: int, size: int, lengths: Tensor | None = None, generator: torch.Generator | None = None
+) -> list[Tensor]:
+    """The rows 0..n-1 in a fresh order, in pieces of `size`, one of them short; on the CPU.
 
     With `lengths`, each piece holds rows of similar length: the order is cut into pools of `POOL` pieces, each pool is
     sorted, and its pieces come in a fresh order.
 
     Args:
-        columns: as `stream.place` gives them.
+        n: how many rows there are.
         size: rows a piece.
-        device: where the columns are.
         lengths: of each row, (N,), on the CPU.
         generator: of the order, on the CPU; None is torch's own.
     """
-    n = min(len(column) for column in columns.values())
     order = torch.randperm(n, generator=generator)
-    sizes = [len(piece) for piece in order.split(size)]
-    if lengths is not None:
-        pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(size * POOL)]
-        pieces = [piece for pool in pools for piece in pool.split(size)]
-        pieces = [pieces[i] for i in torch.randperm(len(pieces), generator=generator).tolist()]
-        order, sizes = torch.cat(pieces), [len(piece) for piece in pieces]
-    yield from stream.batches(columns, order.to(device).split(sizes))
+    if lengths is None:
+        return list(order.split(size))
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(size * POOL)]
+    pieces = [piece for pool in pools for piece in pool.split(size)]
+    return [pieces[i] for i in torch.randperm(len(pieces), generator=generator).tolist()]
 
 
 def order_of(seed: int) -> torch.Generator:
@@ -118,11 +116,13 @@ def train(
     show: Progress,
     on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
     frozen_model: bool = False,
+    save: Callable[[Checkpoint], None] | None = None,
+    start: Checkpoint | None = None,
 ) -> Trained:
     """Trains a pair, which must stand on `device`; it ends with the last weights.
 
     Noise is drawn from torch's generators. The rows of each batch follow from `config.seed`, the size of the data and
-    that of a batch alone.
+    that of a batch alone. Ctrl-C and SIGTERM wait for the end of a step.
 
     Args:
         pair: model and guide.
@@ -133,120 +133,257 @@ def train(
         on_epoch: called with the metrics of each epoch.
         frozen_model: the model stays in eval mode: without dropout, and with the moments that its norms have kept, it
             is the p(x, z) by which guides are scored.
+        save: called with a checkpoint, as often as `config.checkpoint_every` says and where training ends.
+        start: a checkpoint from which training goes on; on a CPU with as many threads, bit for bit.
 
     Raises:
-        PyrovaeError: where the pair cannot be trained by the ELBO, or every gradient of the first epoch is not finite.
+        PyrovaeError: where the pair cannot be trained by the ELBO, or never gets a finite held-out ELBO.
         UsageError: where the batch is larger than the data.
     """
-    size, total_epochs, n = batch_size(data, config), epochs(data, config), data.size("train")
-    steps = math.ceil(n / size)
-    cycle = math.ceil(steps * total_epochs / config.kl_cycles)
-    read = data.read_by(pair.inputs)
-    stored = {name: column for name, column in data.columns["train"].items() if name in read}
-    columns = stream.place(stored, device, data.workers)
-    lengths, order = data.lengths("train"), order_of(config.seed)
-    first = data.batch(stream.take(columns, torch.arange(min(2, n), device=device)), pair.inputs)
-    require_precision(config.precision, device)
-    aim = objective(pair, first, config)
-    valid = tuple(tensor.to(device) for tensor in data.split("valid", pair.inputs))
-    at_once = data_at_once(pair, valid)
-    parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise PyrovaeError("the pair has no parameter that requires a gradient: there is nothing to train")
-    optimizer = Optimizer(parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip)
+    with stoppable() as stop:
+        return _Training(pair, data, config, device, show, frozen_model, start).run(on_epoch, save, stop)
 
-    def batch_of(rows: Columns) -> Batch:
-        return data.batch(rows, pair.inputs)
 
-    step = Step(aim, optimizer, batch_of, config.precision)
-    run = Trained(snapshot(pair), {}, [], 0, "done", 0, 0.0, step.engine)
-    best, started, done = -math.inf, time.perf_counter(), 0
-    if told := note(config.precision, device):
-        show.line(f"note: {told}")
-    pair.train()
-    if frozen_model:
-        pair.model.eval()
-    try:
-        if lengths is None:
-            run.engine = step.lower(examples(columns, size), steps * total_epochs, config.compile, show)
-        else:
-            run.engine = Engine(step.gradients, "eager", "sentences differ in length from batch to batch")
-        if told := run.engine.note("training"):
-            show.line(told)
-        show.start("epoch", total=total_epochs)
-        for epoch in range(1, total_epochs + 1):
-            begun, skipped = time.perf_counter(), run.skipped
-            plan = [
-                (
-                    learning_rate(i, steps * total_epochs, config.lr, config.schedule),
-                    kl_weight(i, round(config.kl_warmup * steps), config.beta, cycle),
-                )
-                for i in range(done, done + steps)
-            ]
-            batches = shuffled(columns, size, device, lengths, order)
-            train_elbo, mean_rate, distortion = one_pass(step, batches, plan, n)
-            seconds, run.skipped, done = time.perf_counter() - begun, int(optimizer.skipped.item()), done + steps
-            held_out = elbo(pair, valid, at_once, config.seed)["elbo"]
-            metrics = {
-                "epoch": epoch,
-                "step": done,
-                "train_elbo": train_elbo,
-                "valid_elbo": held_out,
-                "rate": mean_rate,
-                "distortion": distortion,
-                "lr": plan[-1][0],
-                "kl_weight": plan[-1][1],
-                "train_seconds": seconds,
-                "steps": steps,
-            }
-            run.metrics.append(metrics)
-            if held_out > best:
-                best, run.best, run.best_epoch = held_out, snapshot(pair), epoch
-            on_epoch(metrics)
-            show.advance(ELBO=train_elbo, held_out=held_out, best=best, lr=plan[-1][0])
-            if run.skipped - skipped == steps:
-                run.stopped = "diverged"
-                break
-            if config.patience and epoch - run.best_epoch >= config.patience:
-                run.stopped = "patience"
-                break
-    except KeyboardInterrupt:
-        run.stopped = "interrupted"
-    finally:
-        show.close()
-        stream.close(columns)
-    if not run.best_epoch and run.metrics and run.stopped != "interrupted":
-        raise PyrovaeError(
-            f"training never reached a finite held-out ELBO ({run.skipped} of {done} steps had gradients that are not "
-            f"finite and were skipped): look at the data, or lower --lr"
+class _Training:
+    """A fit between its first and its last step."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        data: Dataset,
+        config: TrainConfig,
+        device: torch.device,
+        show: Progress,
+        frozen_model: bool,
+        start: Checkpoint | None,
+    ) -> None:
+        self.pair, self.data, self.config, self.device, self.show = pair, data, config, device, show
+        self.frozen_model, self.start = frozen_model, start
+        self.size, self.epochs, self.n = batch_size(data, config), epochs(data, config), data.size("train")
+        self.steps = math.ceil(self.n / self.size)
+        read = data.read_by(pair.inputs)
+        stored = {name: column for name, column in data.columns["train"].items() if name in read}
+        self.columns = stream.place(stored, device, data.workers)
+        self.lengths, self.order = data.lengths("train"), order_of(config.seed)
+        first = data.batch(stream.take(self.columns, torch.arange(min(2, self.n), device=device)), pair.inputs)
+        require_precision(config.precision, device)
+        aim = objective(pair, first, config)
+        self.valid = tuple(tensor.to(device) for tensor in data.split("valid", pair.inputs))
+        self.at_once = data_at_once(pair, self.valid)
+        parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise PyrovaeError("the pair has no parameter that requires a gradient: there is nothing to train")
+        self.optimizer = Optimizer(
+            parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip
         )
-    run.last, run.seconds = snapshot(pair), time.perf_counter() - started
-    if run.stopped == "interrupted" and not run.best_epoch:
-        run.best = copy.copy(run.last)
-    return run
+        self.step = Step(aim, self.optimizer, self._batch_of, config.precision)
+        self.position, self.plan = Position(of=self.epochs), list[tuple[float, float]]()
+        self.sums = [torch.zeros((), device=device) for _ in range(4)]
+        self.metrics: list[dict[str, Any]] = []
+        self.best = snapshot(pair)
+        self.torn = False  # inside a step, where no checkpoint can be taken
+        self.began = time.perf_counter()
+        self.every = Every.parse(config.checkpoint_every)
+
+    def _batch_of(self, rows: Columns) -> Batch:
+        return self.data.batch(rows, self.pair.inputs)
+
+    def run(
+        self, on_epoch: Callable[[dict[str, Any]], None], save: Callable[[Checkpoint], None] | None, stop: Stop
+    ) -> Trained:
+        self.pair.train()
+        if self.frozen_model:
+            self.pair.model.eval()
+        if told := note(self.config.precision, self.device):
+            self.show.line(f"note: {told}")
+        try:
+            self._restore()
+            if not (stopped := self._ended()):
+                self._lower()
+            self.show.start("epoch", total=self.epochs)
+            if self.position.epoch:
+                self.show.advance(self.position.epoch)
+            while not stopped:
+                begun = time.perf_counter()
+                if self._pass(save, stop):
+                    seconds = time.perf_counter() - begun
+                    held_out = elbo(self.pair, self.valid, self.at_once, self.config.seed)["elbo"]
+                    with stop.holding():
+                        self._close_epoch(held_out, seconds, on_epoch)
+                stopped = self._ended()
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        finally:
+            self.show.close()
+            stream.close(self.columns)
+        skipped, at = int(self.optimizer.skipped.item()), self.position
+        never = not at.best_epoch and (self.metrics or skipped == at.step)
+        if never and stopped != "interrupted":
+            raise PyrovaeError(
+                f"training never reached a finite held-out ELBO ({skipped} of {at.step} steps were skipped, because "
+                f"loss or gradients were not finite): {self.culprit()}"
+            )
+        if save is not None and not self.torn and at.step:
+            save(self.checkpoint())
+        last = snapshot(self.pair)
+        best = self.best if at.best_epoch else copy.copy(last)
+        why = self.culprit() if stopped == "diverged" else ""
+        seconds = self._seconds()
+        return Trained(best, last, self.metrics, at.best_epoch, stopped, skipped, seconds, self.step.engine, why)
+
+    def _ended(self) -> str:
+        """Why training ends here; empty where it goes on."""
+        at, config = self.position, self.config
+        if self.optimizer.longest.item() >= config.max_skipped:
+            return "diverged"
+        if config.patience and at.epoch - at.best_epoch >= config.patience:
+            return "patience"
+        return "done" if at.epoch >= self.epochs else ""
+
+    def culprit(self) -> str:
+        """What is not finite, in words."""
+
+        def pieces() -> Iterator[Columns]:
+            for rows in torch.arange(self.n, device=self.device).split(self.size):
+                yield stream.take(self.columns, rows)
+
+        return culprit(self.pair, pieces, self.step)
+
+    def _lower(self) -> None:
+        if self.lengths is None:
+            examples_of = examples(self.columns, self.size)
+            engine = self.step.lower(examples_of, self.steps * self.epochs, self.config.compile, self.show)
+        else:
+            engine = Engine(self.step.gradients, "eager", "sentences differ in length from batch to batch")
+        if told := engine.note("training"):
+            self.show.line(told)
+
+    def _restore(self) -> None:
+        """Puts everything where it stood at the checkpoint."""
+        if self.start is None:
+            return
+        start, at = self.start, self.start.position
+        store.set_weights(self.pair, start.weights, "the weights of the checkpoint")
+        self.optimizer.load_state(start.optimizer)
+        self.order.set_state(start.generators["order"])
+        set_generators(start.generators, self.device)
+        self.sums = [each.to(self.device, copy=True) for each in start.sums.unbind()]
+        self.metrics, self.position = list(start.metrics), dataclasses.replace(at, of=self.epochs)
+        if start.best:
+            self.best = dict(start.best)
+
+    def _pass(self, save: Callable[[Checkpoint], None] | None, stop: Stop) -> bool:
+        """The steps of an epoch that are still to be done; whether all were, or too many in a row were skipped."""
+        done, total, config = self.position.epoch * self.steps, self.steps * self.epochs, self.config
+        self.plan = [
+            (
+                learning_rate(i, total, config.lr, config.schedule),
+                kl_weight(
+                    i,
+                    round(config.kl_warmup * self.steps),
+                    config.beta,
+                    math.ceil(total / config.kl_cycles),
+                ),
+            )
+            for i in range(done, done + self.steps)
+        ]
+        self.order_state, skip = self.order.get_state(), self.position.step - done
+        pieces = shuffled(self.n, self.size, self.lengths, self.order)[skip:]
+        if not pieces:
+            return True
+        shares = {len(piece): torch.full((), len(piece) / self.n, device=self.device) for piece in pieces}
+        rows_of = torch.cat(pieces).to(self.device).split([len(piece) for piece in pieces])
+        batches = stream.batches(self.columns, rows_of)
+        # The one copy of an epoch to the device.
+        rates, weights = torch.tensor(self.plan, device=self.device)[skip:].unbind(1)
+        with stop.holding():
+            for rows, piece, rate, weight in zip(batches, rows_of, rates, weights, strict=True):
+                self.torn = True
+                torch._foreach_add_(self.sums, list(self.step(rows, rate, weight, shares[len(piece)])))
+                self.torn = False
+                self.position.step += 1
+                if save is not None and self.every.is_due(self.position.step):
+                    save(self.checkpoint())
+                stop.pause()
+                if self.position.step % config.max_skipped == 0 and self._ended() == "diverged":
+                    return False
+        return True
+
+    def _close_epoch(self, held_out: float, seconds: float, on_epoch: Callable[[dict[str, Any]], None]) -> None:
+        """Keeps what an epoch has given."""
+        train_elbo, rate, distortion = (torch.stack(self.sums[:3]) / self.sums[3]).tolist()
+        for total in self.sums:
+            total.zero_()
+        at, lr = self.position, self.plan[-1][0]
+        metrics = {
+            "epoch": at.epoch + 1,
+            "step": at.step,
+            "train_elbo": train_elbo,
+            "valid_elbo": held_out,
+            "rate": rate,
+            "distortion": distortion,
+            "lr": lr,
+            "kl_weight": self.plan[-1][1],
+            "train_seconds": seconds,
+            "steps": self.steps,
+        }
+        self.metrics.append(metrics)
+        at.epoch += 1
+        if held_out > at.best:
+            at.best, at.best_epoch, self.best = held_out, at.epoch, snapshot(self.pair)
+        on_epoch(metrics)
+        self.show.advance(ELBO=train_elbo, held_out=held_out, best=at.best, lr=lr)
+
+    def checkpoint(self) -> Checkpoint:
+        """What the next step depends on, copied to the CPU."""
+        position = dataclasses.replace(
+            self.position,
+            seconds=self._seconds(),
+            tier=self.step.engine.tier,
+            device=self.device.type,
+            threads=torch.get_num_threads(),
+        )
+        order = self.order_state if self.position.step > self.position.epoch * self.steps else self.order.get_state()
+        return Checkpoint(
+            position=position,
+            weights=snapshot(self.pair),
+            best=self.best if self.position.best_epoch else {},
+            optimizer={name: tensor.to("cpu", copy=True) for name, tensor in self.optimizer.state().items()},
+            generators=generators(self.device) | {"order": order},
+            sums=torch.stack(self.sums).cpu(),
+            metrics=list(self.metrics),
+        )
+
+    def _seconds(self) -> float:
+        before = 0.0 if self.start is None else self.start.position.seconds
+        return before + time.perf_counter() - self.began
 
 
-def one_pass(
-    step: Step, batches: Iterable[Columns], plan: Sequence[tuple[float, float]], n: int
-) -> tuple[float, float, float]:
-    """One step on each batch; mean ELBO, rate and distortion, nats a datum. Only the end of it waits for the device.
+class Every:
+    """How often something is done: every so many steps, or seconds.
 
     Args:
-        step: what is done with a batch.
-        batches: stored rows.
-        plan: learning rate and KL weight of each step.
-        n: how many data there are in all.
+        steps: 0 where seconds count.
+        seconds: 0 where steps count.
     """
-    device = step.optimizer.skipped.device
-    sums, shares = [torch.zeros((), device=device) for _ in range(4)], dict[int, Tensor]()
-    rates, weights = torch.tensor(plan, device=device).unbind(1)  # the one copy of an epoch to the device
-    for rows, rate, weight in zip(batches, rates, weights, strict=True):
-        B = len(next(iter(rows.values())))
-        if B not in shares:
-            shares[B] = torch.full((), B / n, device=device)
-        torch._foreach_add_(sums, list(step(rows, rate, weight, shares[B])))
-    found = (torch.stack(sums[:3]) / sums[3]).tolist()
-    return found[0], found[1], found[2]
+
+    def __init__(self, steps: int, seconds: float) -> None:
+        self.steps, self.seconds = steps, seconds
+        self.since = time.monotonic()
+
+    @classmethod
+    def parse(cls, text: str) -> Every:
+        """`500` are steps, `30s` are seconds, `0` is never."""
+        return cls(0, float(text[:-1])) if text.endswith("s") else cls(int(text), 0.0)
+
+    def is_due(self, step: int) -> bool:
+        """Whether it is time, after this step."""
+        if self.steps:
+            return step % self.steps == 0
+        if not self.seconds or time.monotonic() - self.since < self.seconds:
+            return False
+        self.since = time.monotonic()
+        return True
 
 
 def examples(columns: stream.Placed, size: int, count: int = 3) -> list[Columns]:

@@ -476,7 +476,7 @@ def test_ctrl_c_during_fit_saves_the_last_weights(tmp_path, monkeypatch, epochs)
     results = json.loads((out / "run.json").read_text())["results"]
     assert results["stopped"] == "interrupted"
     assert results["epochs"] == len((out / "metrics.jsonl").read_text().splitlines()) == epochs
-    assert (out / "state/last.safetensors").is_file()
+    assert (out / "state/checkpoint.safetensors").is_file()
     done("loglik", out, "--samples", 2)
 
 

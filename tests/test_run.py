@@ -1,5 +1,6 @@
 """A run directory: loaded in another process it gives the same numbers, and what is damaged or foreign is told."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from conftest import SMALL, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, files, gallery, generate, store
+from pyrovae import Pair, PyrovaeError, UsageError, directory, files, gallery, generate, store
 from pyrovae.data import DataConfig, Field
 from pyrovae.traces import draw, log_weights, sites
 
@@ -111,7 +112,7 @@ def test_no_file_of_a_run_is_a_pickle(saved):
         if path.is_file():
             assert path.suffix in (".json", ".jsonl", ".safetensors", ".png")
             assert not path.read_bytes()[:2].startswith((b"\x80", b"PK"))
-    assert json.loads((saved / "vae" / "run.json").read_text())["format"] == 1
+    assert json.loads((saved / "vae" / "run.json").read_text())["format"] == 2
 
 
 def test_weights_can_be_read_without_pyrovae(saved):
@@ -157,6 +158,14 @@ def edited(path, change):
     path.write_text(json.dumps(content))
 
 
+def sealed(path, data):
+    """Writes a file of a run, and its size and checksum into run.json."""
+    path.write_bytes(data)
+    (role,) = [role for role, name in directory.PATHS.items() if name == path.name]
+    found = {"path": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    edited(path.parent / "run.json", lambda content: content["files"].update({role: found}))
+
+
 @pytest.mark.parametrize(
     ("file", "damage", "says"),
     [
@@ -179,15 +188,18 @@ def edited(path, change):
             "have no tensor 'guide.q.below",
         ),
         ("run.json", lambda path: edited(path, lambda c: c["recipe"].update(model="vea")), "did you mean 'vae'"),
-        ("weights.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-10]), "cannot be read"),
-        ("weights.safetensors", lambda path: path.write_bytes(b""), "cannot be read"),
+        ("weights.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-10]), "its checksum differs"),
+        ("weights.safetensors", lambda path: path.write_bytes(b""), "its checksum differs"),
         ("weights.safetensors", lambda path: path.unlink(), "there is no .*weights.safetensors"),
         (
             "weights.safetensors",
-            lambda path: path.write_bytes(store.to_bytes({"extra": torch.ones(1)})),
+            lambda path: sealed(path, store.to_bytes({"extra": torch.ones(1)})),
             "have no tensor",
         ),
-        ("metrics.jsonl", lambda path: path.write_text('{"epoch": 1'), "is damaged"),
+        ("weights.safetensors", lambda path: sealed(path, path.read_bytes()[:-10]), "cannot be read"),
+        ("weights.safetensors", lambda path: sealed(path, b""), "cannot be read"),
+        ("metrics.jsonl", lambda path: path.write_text('{"epoch": 1'), "its checksum differs"),
+        ("metrics.jsonl", lambda path: sealed(path, b'{"epoch": 1'), "is damaged"),
     ],
 )
 def test_damage_is_told_in_one_sentence(copy, file, damage, says):
@@ -199,8 +211,9 @@ def test_damage_is_told_in_one_sentence(copy, file, damage, says):
 
 
 def test_foreign_tensors_are_told(copy):
-    tensors = store.read_tensors(copy / store.WEIGHTS)
-    (copy / store.WEIGHTS).write_bytes(store.to_bytes(tensors | {"more": torch.ones(1)}))
+    weights = copy / "weights.safetensors"
+    tensors = store.tensors_of(weights.read_bytes(), "weights")
+    sealed(weights, store.to_bytes(tensors | {"more": torch.ones(1)}))
     with pytest.raises(PyrovaeError, match="have a tensor 'more' that the pair lacks"):
         pyrovae.load(copy, device="cpu")
 
@@ -266,7 +279,7 @@ def test_shared_and_overlapping_tensors_are_saved(tmp_path):
     (tmp_path / "file").write_bytes(store.to_bytes(state))
     other = Tied()
     other.left.zero_()
-    store.set_weights(other, store.read_tensors(tmp_path / "file"))
+    store.set_weights(other, store.tensors_of((tmp_path / "file").read_bytes(), "file"))
     assert other.second.weight is other.first.weight
     for name, tensor in tied.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor)

@@ -200,7 +200,7 @@ def test_order_and_generator_are_those_of_resident_data(folder, workers):
         found = []
         for each in (held.columns["train"], columns):
             torch.manual_seed(7)
-            found.append([list(shuffled(each, 14, CPU)) for _ in range(3)])
+            found.append([list(stream.batches(each, shuffled(len(each["x"]), 14))) for _ in range(3)])
             found[-1].append([{"state": torch.get_rng_state()}])
     finally:
         stream.close(columns)

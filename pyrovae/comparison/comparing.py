@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyrovae import files, freezing, plots, registry, store
+from pyrovae import directory, files, freezing, plots, registry
 from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.pictures import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
@@ -149,7 +149,7 @@ def _require_free(folder: Path, overwrite: bool) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file: give a folder for the comparison")
-    if not (folder / "compare.json").is_file() and not all(store.is_run(each) for each in folder.iterdir()):
+    if not (folder / "compare.json").is_file() and not all(directory.is_run(each) for each in folder.iterdir()):
         raise UsageError(f"{folder} exists and holds no comparison: give a new folder")
     if not overwrite:
         raise UsageError(f"there is a comparison in {folder} already: take another --out, or --overwrite")

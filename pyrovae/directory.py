@@ -1,0 +1,193 @@
+"""A run directory: `run.json` names every file that belongs to the run, with its size and checksum.
+
+`run.json` is renamed last, so it is the one point at which a state of the directory becomes the next. A file that the
+present `run.json` names is never overwritten with anything else: what is new goes under a free name, and what is no
+longer named is removed afterwards. A process that is killed between any two writes leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pyrovae import files
+from pyrovae.errors import PyrovaeError, UsageError
+
+FORMAT = 2
+"""Of run.json; raised when an older pyrovae could not read it."""
+
+RUN, LOCK = "run.json", ".lock"
+
+PATHS = {
+    "weights": "weights.safetensors",
+    "metrics": "metrics.jsonl",
+    "vocabulary": "vocabulary.json",
+    "checkpoint": "state/checkpoint.safetensors",
+    "curves": "curves.png",
+    "samples": "samples.png",
+    "reconstructions": "reconstructions.png",
+    "latents": "latents.png",
+}
+"""Where a file lies whose name is free, by its role."""
+
+PICTURES = ("curves", "samples", "reconstructions", "latents")
+
+METRICS = PATHS["metrics"]
+
+
+def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, bytes], keep: Collection[str] = ()) -> None:
+    """Makes a state of the run directory the next one, all of it or nothing.
+
+    Args:
+        folder: the run directory.
+        content: what run.json says, without `format` and `files`.
+        contents: role -> content. A `metrics` that the file on the disk continues is left as it is.
+        keep: roles of the present run.json that stay as they are.
+
+    Raises:
+        OSError: where something cannot be written; the present state stays.
+    """
+    before = entries(folder)
+    named: dict[str, dict[str, Any]] = {role: before[role] for role in keep if role in before}
+    new: dict[Path, bytes] = {}
+    for role, data in contents.items():
+        digest, path = hashlib.sha256(data).hexdigest(), PurePosixPath(PATHS[role])
+        taken = next((each for each in before.values() if each["path"] == str(path)), None)
+        grows = role == "metrics" and _continues(folder / path, data)
+        if taken is not None and taken["sha256"] != digest and role != "metrics":
+            path = path.with_stem(f"{path.stem}-{digest[:8]}")
+        named[role] = {"path": str(path), "bytes": len(data), "sha256": digest}
+        if not grows and not (taken is not None and taken["sha256"] == digest and (folder / path).is_file()):
+            new[folder / path] = data
+    text = files.to_json({"format": FORMAT, **content, "files": named}).encode()
+    fresh = [each for each in new if not each.exists()]
+    try:
+        files.write_together({folder / RUN: text, **new})
+    except OSError:
+        for each in fresh:
+            each.unlink(missing_ok=True)
+        raise
+    clear(folder, {each["path"] for each in named.values()})
+
+
+def _continues(path: Path, data: bytes) -> bool:
+    """Whether a file begins with `data`, which is then on the disk."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        if file.read(len(data)) != data:
+            return False
+        os.fsync(file.fileno())
+    return True
+
+
+def present(folder: Path) -> dict[str, Any]:
+    """The present run.json, as far as it can be read: for writing, not for belief."""
+    try:
+        found = json.loads((folder / RUN).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """The files that the present run.json names, by role."""
+    named = present(folder).get("files")
+    if not isinstance(named, dict):
+        return {}
+    return {role: each for role, each in named.items() if role in PATHS and {"path", "sha256"} <= set(each)}
+
+
+def read(folder: Path, content: Mapping[str, Any], role: str) -> bytes:
+    """The content of a file that run.json names.
+
+    Raises:
+        PyrovaeError: where it is missing, or is not what run.json says.
+    """
+    try:
+        entry = content["files"][role]
+        path, size, digest = folder / entry["path"], int(entry["bytes"]), str(entry["sha256"])
+    except (KeyError, TypeError, ValueError):
+        raise PyrovaeError(f"{folder / RUN} names no file of {role}: the file is damaged") from None
+    if not path.is_file():
+        raise PyrovaeError(f"there is no {path}, which {RUN} names: the file was removed")
+    with open(path, "rb") as file:
+        data = file.read(size + 1)
+    grown = data[:size] if role == "metrics" else data  # epochs after the checkpoint
+    if hashlib.sha256(grown).hexdigest() != digest:
+        raise PyrovaeError(f"{path} is not the file that {RUN} names (its checksum differs): the file is damaged")
+    return grown
+
+
+def clear(folder: Path, keep: Collection[str]) -> None:
+    """Removes what a run may have left: files of ours that run.json does not name, and unfinished ones."""
+    for place in (folder, folder / "state"):
+        for path in place.glob("*") if place.is_dir() else ():
+            name = path.relative_to(folder).as_posix()
+            if OURS.fullmatch(name) and name not in keep:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+    with contextlib.suppress(OSError):
+        (folder / "state").rmdir()  # where it is empty
+
+
+_STEMS = "|".join(re.escape(path.rpartition(".")[0]) for path in PATHS.values())
+_ENDS = "|".join(sorted({path.rpartition(".")[2] for path in PATHS.values()}))
+OURS = re.compile(rf"(?:{_STEMS}|state/last)(?:-[0-9a-f]{{8}})?\.(?:{_ENDS})|(?:state/)?\.[0-9a-f]{{8}}\.[\w.-]+")
+"""Names that only a run has: those above, and those of files on their way to them."""
+
+
+def append_metrics(folder: Path, line: str) -> None:
+    """Adds a line that the next `commit` will name."""
+    with open(folder / METRICS, "a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def is_run(path: Path) -> bool:
+    """Whether there is a run directory, finished or not."""
+    return (path / RUN).is_file() or (path / METRICS).is_file()
+
+
+def require_free(path: Path, overwrite: bool) -> None:
+    """Raises UsageError where a run directory may not be made: it exists, or it is something else."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if not path.is_dir():
+        raise UsageError(f"{path} is a file: give a folder for the run")
+    if all(each.name == LOCK for each in path.iterdir()):
+        return
+    if not is_run(path):
+        raise UsageError(f"{path} is a folder with other things in it: give a new folder for the run")
+    if not overwrite:
+        raise UsageError(f"there is a run in {path} already: take another --out, --overwrite, or --resume {path}")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """No other process fits in this directory meanwhile; a killed process holds nothing.
+
+    The directory is made, and taken away again where nothing was written in it.
+
+    Raises:
+        PyrovaeError: where another process fits in it.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            try:
+                yield
+            finally:
+                if all(each.name == LOCK for each in folder.iterdir()):
+                    (folder / LOCK).unlink(missing_ok=True)
+                    files.remove_empty(made)
+    except Timeout:
+        raise PyrovaeError(f"another fit runs in {folder}: wait for its end, or take another --out") from None

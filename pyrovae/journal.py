@@ -1,0 +1,90 @@
+"""What a fit writes while it trains: run.json at its start, a line an epoch, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pyrovae import directory, files, store
+from pyrovae.checkpoint import Checkpoint
+from pyrovae.data.vocabulary import Vocabulary
+from pyrovae.errors import PyrovaeError, system
+
+
+class Journal:
+    """The run directory of a fit that is running.
+
+    A run that is to be replaced stays as it is until the first checkpoint of the new one.
+
+    Args:
+        folder: the run directory.
+        header: what run.json says of the fit (`pyrovae.run.header`).
+        vocabulary: of text.
+        start: the checkpoint from which the fit goes on.
+    """
+
+    def __init__(
+        self, folder: Path, header: Mapping[str, Any], vocabulary: Vocabulary | None, start: Checkpoint | None = None
+    ) -> None:
+        self.folder = folder
+        self.header = dict(header)
+        self.vocabulary = {} if vocabulary is None else {"vocabulary": vocabulary.to_json().encode()}
+        self.start = start
+        self.step = None if start is None else start.position.step
+        self.replaces = start is None and directory.is_run(folder)
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Writes the start; where the fit fails before a checkpoint, nothing of it stays."""
+        if self.start is not None:  # without the epochs after the checkpoint, which come again
+            files.write_text(self.folder / directory.METRICS, store.to_lines(self.start.metrics))
+        if not self.replaces:
+            self._commit(self.start)
+        try:
+            yield
+        except Exception:
+            if self.step is None and not self.replaces:
+                (self.folder / directory.RUN).unlink(missing_ok=True)
+                directory.clear(self.folder, ())
+            raise
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        """Adds a line to metrics.jsonl."""
+        if not self.replaces:
+            with self._told():
+                directory.append_metrics(self.folder, store.to_lines([metrics]))
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Makes this the state from which the fit goes on.
+
+        Raises:
+            PyrovaeError: where it cannot be written; the checkpoint before stays.
+        """
+        self._commit(checkpoint)
+        self.step, self.replaces = checkpoint.position.step, False
+
+    def _commit(self, checkpoint: Checkpoint | None) -> None:
+        contents, progress = dict(self.vocabulary), None
+        if checkpoint is not None:
+            progress = checkpoint.position.to_json()
+            contents |= {
+                "checkpoint": checkpoint.to_bytes(),
+                "metrics": store.to_lines(checkpoint.metrics).encode(),
+            }
+        content = self.header | {"status": "training", "progress": progress, "results": {}}
+        with self._told():
+            directory.commit(self.folder, content, contents)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            kept = (
+                "nothing of this fit is kept"
+                if self.step is None
+                else f"the checkpoint of step {self.step} is whole, and --resume {self.folder} goes on from it"
+            )
+            raise PyrovaeError(f"{system(error)}; {kept}") from error

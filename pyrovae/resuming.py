@@ -1,0 +1,138 @@
+"""From a run directory to the fit that goes on in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyrovae import devices, freezing, registry
+from pyrovae.checkpoint import Checkpoint
+from pyrovae.data.dataset import Dataset
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.loading import Opened, opened
+from pyrovae.pair import Pair
+from pyrovae.recipe import Recipe, require_repeated
+from pyrovae.run import Run, data_of, environment
+from pyrovae.training import epochs
+
+FREE = ("epochs", "device", "data_root", "workers", "checkpoint_every")
+"""Options that may be others than before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `fit` is to do.
+
+    Attributes:
+        recipe: what is fitted to what, and how.
+        variant: by which the pair is built; None for a pair that was handed over.
+        dataset: the data as the pair reads them.
+        folder: the run directory; None writes nothing.
+        pair: that was handed over.
+        source: the run whose model is frozen.
+        start: the checkpoint from which training goes on.
+        notes: what a person should know before.
+    """
+
+    recipe: Recipe
+    variant: registry.Variant | None
+    dataset: Dataset
+    folder: Path | None
+    pair: Pair | None = None
+    source: Run | None = None
+    start: Checkpoint | None = None
+    notes: tuple[str, ...] = ()
+
+
+def plan(path: str | Path, model: Any, data: Any, trust: bool, settings: Mapping[str, Any]) -> Plan:
+    """The plan of a fit that goes on.
+
+    Args:
+        path: the run directory.
+        model: the pair, where the run was made with one that was handed over in Python; else None.
+        data: the tensors, where the run was made with tensors; else None.
+        trust: run the user's own Python file where the run names one.
+        settings: options that differ from those of the run.
+
+    Raises:
+        UsageError: where there is nothing to go on with, or an option contradicts the run.
+        PyrovaeError: where the directory is damaged, or the data are others.
+    """
+    path = Path(path)
+    pair = model if isinstance(model, Pair) else None
+    if model is not None and pair is None:
+        raise UsageError(f"the model is as it was in {path}, which is resumed: leave it out")
+    found = opened(path, pair, trust)
+    recipe = _changed(found.recipe, path, settings)
+    start = Checkpoint.read(path, found.content) if "checkpoint" in found.content["files"] else None
+
+    dataset = data_of(recipe, found.description, data)
+    _require_more(path, found, epochs(dataset, recipe.training))
+    source = None
+    if recipe.frozen is not None:
+        if recipe.frozen["run"] is None:
+            raise UsageError(f"the model of {path} was frozen from a run that was not saved: it cannot be resumed")
+        source = freezing.source_of(recipe.frozen["run"], trust)
+        if freezing.checksum(source.pair.model) != recipe.frozen["weights"]:
+            raise PyrovaeError(
+                f"{recipe.frozen['run']} is not the run whose model was frozen in {path}: it has changed"
+            )
+    notes = [] if start is None else _differences(start, found, recipe)
+    return Plan(recipe, found.variant, dataset, path, pair, source, start, tuple(notes))
+
+
+def _changed(recipe: Recipe, path: Path, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with what may be changed."""
+    groups: dict[str, Any] = {
+        name: getattr(recipe, name) for name in ("options", "data_options", "training") if getattr(recipe, name)
+    }
+    for key in settings:
+        if not any(key in type(group).model_fields for group in groups.values()):
+            raise UsageError(f"--resume {path}: there is no option '{key}'")
+    for name, group in groups.items():
+        groups[name] = require_repeated(f"--resume {path}", settings, group, FREE)
+    before, now = recipe.training.epochs, groups["training"].epochs
+    if before is not None and now is not None and now < before:
+        raise UsageError(f"--epochs {now} is less than the {before} of {path}: give {before} or more")
+    return dataclasses.replace(recipe, **groups)
+
+
+def _require_more(path: Path, found: Opened, total: int) -> None:
+    """Raises UsageError where nothing is left to do."""
+    progress, results = found.content["progress"], found.content["results"]
+    if found.content["status"] != "done":
+        return
+    if progress is None:
+        raise UsageError(f"{path} holds no checkpoint to go on from: fit again, with another --out")
+    if results.get("stopped") in ("patience", "diverged"):
+        raise UsageError(f"the fit of {path} has ended ({results['stopped']}): more epochs would change nothing")
+    if total <= progress["epoch"]:
+        raise UsageError(f"all {progress['epoch']} epochs of {path} are trained: give more, --epochs N")
+
+
+def _differences(start: Checkpoint, found: Opened, recipe: Recipe) -> list[str]:
+    """Why the bits may be others than those of a fit that was not stopped."""
+    at, was = start.position, found.content["environment"]
+    device, now = devices.find(recipe.training.device).type, environment()
+    changed = []
+    if device != at.device:
+        changed.append(f"on {device} and not on {at.device}")
+    elif device == "cpu" and torch.get_num_threads() != at.threads:
+        changed.append(f"with {torch.get_num_threads()} threads and not {at.threads}")
+    changed += [
+        f"with {name} {now[name]} and not {was[name]}" for name in ("pyrovae", "torch") if now[name] != was[name]
+    ]
+    notes = []
+    if changed:
+        notes.append(f"training goes on {' and '.join(changed)}: the bits may be others than without the stop")
+    total = recipe.training.epochs
+    if total is not None and total != at.of and recipe.training.schedule != "constant":
+        notes.append(
+            f"the {recipe.training.schedule} schedule is now one of {total} epochs and not of {at.of}: the learning "
+            f"rate goes up where training goes on"
+        )
+    return notes
