@@ -1,7 +1,8 @@
 """`pyrovae fit`: train a model with a guide and save the run."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,7 +10,10 @@ from pyrovae import registry
 from pyrovae.cli._fits import configs, fits, frozen, next_free, refuse_foreign, settings_of
 from pyrovae.cli._options import ModelCommand
 from pyrovae.cli._output import likelihood_line, print_json, print_table
-from pyrovae.errors import UsageError
+from pyrovae.errors import PyrovaeError, UsageError
+
+if TYPE_CHECKING:
+    from pyrovae.run import Run
 
 
 @click.command(
@@ -19,6 +23,7 @@ from pyrovae.errors import UsageError
 Examples:
   pyrovae fit --model cvae
   pyrovae fit --model vae --guide iaf:steps=4 --data mnist --data-root DIR --epochs 10
+  pyrovae fit --resume runs/cvae-digits
 
 `pyrovae fit --model NAME --help` lists the options of that model.""",
 )
@@ -30,10 +35,18 @@ Examples:
         metavar="SPEC",
         help="A guide family (`pyrovae guides`), with options: iaf:steps=4; or one a site: z1=iaf,z2=full.",
     ),
+    click.option(
+        "--resume",
+        metavar="RUN",
+        type=click.Path(path_type=Path),
+        help="Go on with the fit of this run from its last checkpoint; beside it only --epochs (more than before), "
+        "--device, --data-root, --workers and --checkpoint-every.",
+    ),
 )
 def command(
     model: str | None,
     guide: str | None,
+    resume: Path | None,
     data: str | None,
     out: Path | None,
     overwrite: bool,
@@ -47,6 +60,8 @@ def command(
     """Train a model with a guide by stochastic variational inference; save the run."""
     named = {"model": model, "guide": guide, "data": data, "out": out, "freeze_model": freeze_model}
     settings = settings_of(config, options | named)
+    if resume is not None:
+        return _report(_resumed(resume, settings, overwrite, trust, quiet), resume, as_json)
     source, model = frozen(settings, trust), settings.pop("model", None)
     if model is None and source is None:
         raise UsageError(f"which model? --model {'|'.join(registry.describe('models'))}, or your own my_model.py:MyVAE")
@@ -59,18 +74,47 @@ def command(
     from pyrovae.fitting import fit
 
     run = fit(model, data, guide, out, overwrite, False if quiet else None, source, **settings)
+    return _report(run, out, as_json)
+
+
+def _resumed(resume: Path, settings: dict[str, Any], overwrite: bool, trust: bool, quiet: bool) -> "Run":
+    named = [name for name in ("model", "guide", "data", "out", "freeze_model") if settings.get(name) is not None]
+    for name in [*named, *(["overwrite"] if overwrite else [])]:
+        option = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{option} is as it was in {resume}, which is resumed: leave it out")
+
+    from pyrovae.fitting import fit
+
+    return fit(show=False if quiet else None, trust=trust, resume=resume, **settings)
+
+
+def _report(run: "Run", out: Path, as_json: bool) -> None:
     results = {"run": str(out), **run.results, "pictures": sorted(path.name for path in out.glob("*.png"))}
     if run.results["stopped"] == "interrupted":
-        click.echo(f"stopped by Ctrl-C after {run.results['epochs']} epochs; the weights are in {out}", err=True)
+        click.echo(
+            f"stopped by Ctrl-C after {run.results['epochs']} epochs; the weights are in {out}, and "
+            f"`pyrovae fit --resume {out}` goes on",
+            err=True,
+        )
         raise click.exceptions.Exit(130)
     if as_json:
-        return print_json(results)
-    stopped = {"patience": " (early stopping)", "diverged": " (stopped: gradients were not finite)"}
+        print_json(results)
+    else:
+        print_table(("", ""), _rows(results, out))
+    if results["stopped"] == "diverged":
+        raise PyrovaeError(
+            f"training was stopped after {results['steps']} steps, of which {results['skipped_steps']} were skipped; "
+            f"the weights in {out} are the last good ones. What is not finite: {results['why']}"
+        )
+
+
+def _rows(results: Mapping[str, Any], out: Path) -> list[tuple[str, object]]:
+    stopped = {"patience": " (early stopping)", "diverged": " (stopped: numbers were not finite)"}
     parts = f"rate {results['test_rate']:.2f}, distortion {results['test_distortion']:.2f}"
     ran = results["engine"] + (", CUDA graph" if results["cuda_graph"] else "")
     lowering = f", {results['lowering_seconds']:.1f} of them before the first step" if ran != "eager" else ""
     seconds = f"{results['train_seconds']:.1f} training ({ran}{lowering}), {results['score_seconds']:.1f} scoring"
-    rows = [
+    rows: list[tuple[str, object]] = [
         ("run directory", out),
         ("test ELBO", f"{results['test_elbo']:.3f} nats ({parts})"),
         ("log-likelihood", likelihood_line(results)),
@@ -80,5 +124,5 @@ def command(
         ("pictures", ", ".join(results["pictures"]) or "none"),
     ]
     if results["skipped_steps"]:
-        rows.append(("skipped steps", f"{results['skipped_steps']}: their gradients were not finite"))
-    return print_table(("", ""), rows)
+        rows.append(("skipped steps", f"{results['skipped_steps']}: their loss or gradients were not finite"))
+    return rows

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyrovae import directory, store
 from pyrovae.errors import PyrovaeError
+from pyrovae.lowering.engine import Tier
 from pyrovae.store import State
 
 
@@ -40,7 +41,7 @@ class Position:
     best: float = -math.inf
     best_epoch: int = 0
     seconds: float = 0.0
-    tier: str = "eager"
+    tier: Tier = "eager"
     device: str = "cpu"
     threads: int = 1
     ranks: int = 1

@@ -13,6 +13,7 @@ import torch
 
 from pyrovae import data as data_package
 from pyrovae import devices, directory, evaluation, freezing, gallery, registry, resuming, store
+from pyrovae.concerns import concerns
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.chunks import evenly
@@ -26,6 +27,7 @@ from pyrovae.run import Run, header
 from pyrovae.seeding import seeded
 from pyrovae.svi import objective
 from pyrovae.svi.precision import tf32
+from pyrovae.traces import structure
 from pyrovae.training import Trained, epochs, train
 
 
@@ -136,6 +138,10 @@ def _fit(plan: Plan, device: torch.device, overwrite: bool, show: Progress | boo
                 run.save(folder, overwrite)  # before the scores: what was trained is not lost to what comes after
             if trained.stopped != "interrupted":
                 run.results |= scores(run, config, shown)
+                latent = structure(run.pair, run.split("test", 2)).latent
+                run.results["warnings"] = concerns(run.metrics, run.results, config, latent)
+                for warning in run.results["warnings"]:
+                    shown.line(f"warning: {warning}")
                 run.status = "done"
                 if folder is not None:
                     gallery.pictures(run, folder)
@@ -251,8 +257,10 @@ def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
     return {
         "stopped": trained.stopped,
         "why": trained.why or None,
+        "warnings": [],
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.metrics),
+        "steps": trained.steps,
         "skipped_steps": trained.skipped,
         "parameters": sum(parameter.numel() for parameter in pair.parameters()),
         "train_seconds": trained.seconds,

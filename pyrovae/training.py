@@ -49,6 +49,7 @@ class Trained:
         metrics: one object an epoch.
         best_epoch: which epoch `best` is from; 0 before the first.
         stopped: `done`, `patience`, `interrupted` or `diverged`.
+        steps: how many there were.
         skipped: steps left out because loss or gradients were not finite.
         seconds: training and held-out scoring.
         engine: how the steps ran.
@@ -60,6 +61,7 @@ class Trained:
     metrics: list[dict[str, Any]]
     best_epoch: int
     stopped: str
+    steps: int
     skipped: int
     seconds: float
     engine: Engine
@@ -200,6 +202,8 @@ class _Training:
             self._restore()
             if not (stopped := self._ended()):
                 self._lower()
+            else:
+                self.step.engine.tier = self.position.tier
             self.show.start("epoch", total=self.epochs)
             if self.position.epoch:
                 self.show.advance(self.position.epoch)
@@ -229,7 +233,9 @@ class _Training:
         best = self.best if at.best_epoch else copy.copy(last)
         why = self.culprit() if stopped == "diverged" else ""
         seconds = self._seconds()
-        return Trained(best, last, self.metrics, at.best_epoch, stopped, skipped, seconds, self.step.engine, why)
+        return Trained(
+            best, last, self.metrics, at.best_epoch, stopped, at.step, skipped, seconds, self.step.engine, why
+        )
 
     def _ended(self) -> str:
         """Why training ends here; empty where it goes on."""
