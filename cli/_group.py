@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from pyrovae.errors import PyrovaeError, did_you_mean, system
+from pyrovae.errors import PyrovaeError, did_you_mean, is_out_of_memory, system
 
 DEBUG = "pyrovae.debug"
 
@@ -107,7 +107,7 @@ def one_sentence(debug: bool) -> Iterator[None]:
         _forget_stdout()
         raise _exit(error, f"Error: {_line(system(error))}", 1, debug) from error
     except Exception as error:
-        if _out_of_memory(error):
+        if is_out_of_memory(error):
             raise _exit(error, f"Error: {NO_MEMORY}", 1, debug) from error
         line = f"Error: {type(error).__name__}: {_line(str(error))}".removesuffix(": ")
         raise _exit(error, line if debug else f"{line} (run again with --debug to see where)", 1, debug) from error
@@ -118,15 +118,6 @@ def _exit(error: BaseException, line: str, exit_code: int, debug: bool) -> click
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     click.echo(line, err=True)
     return click.exceptions.Exit(exit_code)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether Python, torch on a GPU (a class that is not imported here) or torch on a CPU (words) had no memory."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
-    )
 
 
 def _line(text: str) -> str:

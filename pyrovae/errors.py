@@ -38,3 +38,16 @@ def system(error: OSError) -> str:
     """What the system says, with the name of the file."""
     reason = REASONS.get(error.errno or 0) or " ".join((error.strerror or str(error) or type(error).__name__).split())
     return f"{error.filename}: {reason}" if error.filename else reason
+
+
+NO_MEMORY = ("DefaultCPUAllocator", "STATUS_ALLOC_FAILED", "out of memory", "bad_alloc")
+"""What a RuntimeError of torch says where there is no memory: on a CPU, and of the libraries behind CUDA and MPS."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch had no memory; without an import of torch, whose own class has a name."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY))
+    )

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae import memory
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.diagnostics import moments, posterior_moments
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.information import drawn, spread
 from pyrovae.pair import Pair, first_dim
+from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
-from pyrovae.traces import draw, evaluating, particles, require_per_datum, rows, sites, unvalidated
+from pyrovae.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
 
 PRIOR_DRAWS = 2000
 """Draws of the prior where one site depends on another or on conditions: its mean is known to 2 % of its scale."""
@@ -57,8 +59,9 @@ class Aggregate:
         return dataclasses.asdict(self)
 
 
-def aggregate(pair: Pair, batch: Sequence[Tensor], seed: int = 0) -> dict[str, Aggregate]:
-    """Each latent site's aggregate posterior and prior; leaves weights, modes and generators as they were.
+def aggregate(pair: Pair, batch: Sequence[Tensor], seed: int = 0, show: Progress | None = None) -> dict[str, Aggregate]:
+    """Each latent site's aggregate posterior and prior; leaves weights, modes and generators as they were. `show` is
+    told where memory runs out and smaller pieces are taken.
 
     Raises:
         PyrovaeError: where a site stands outside the plate "data".
@@ -66,8 +69,8 @@ def aggregate(pair: Pair, batch: Sequence[Tensor], seed: int = 0) -> dict[str, A
     device = device_of(pair)
     with seeded(seed, device):
         require_per_datum(pair, [tensor[:2].to(device) for tensor in batch], "an aggregate posterior")
-    found, prior = {}, prior_moments(pair, batch, seed)
-    for name, (means, scales, noise) in posterior_moments(pair, batch, seed=seed).items():
+    found, prior = {}, prior_moments(pair, batch, seed, show)
+    for name, (means, scales, noise) in posterior_moments(pair, batch, seed=seed, show=show).items():
         means, scales, noise = (tensor.to(precise(means.device)).flatten(1) for tensor in (means, scales, noise))
         # The mean of a few draws varies by its own noise, too: take that off.
         variance = (means.var(0, correction=0) - noise.mean(0)).clamp_min(0) + scales.square().mean(0)
@@ -91,7 +94,9 @@ def worst(found: Mapping[str, Aggregate]) -> tuple[str, ...]:
     return tuple(text for _, text in sorted(apart, key=lambda pair: -pair[0])[:NAMED])
 
 
-def prior_moments(pair: Pair, batch: Sequence[Tensor], seed: int = 0) -> dict[str, tuple[Tensor, Tensor]]:
+def prior_moments(
+    pair: Pair, batch: Sequence[Tensor], seed: int = 0, show: Progress | None = None
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Mean and deviation of p(z) for each latent site, (*event), on the CPU.
 
     Over `PRIOR_DRAWS` draws of the model at least, under the conditions of at most so many of the data; exact where a
@@ -103,13 +108,19 @@ def prior_moments(pair: Pair, batch: Sequence[Tensor], seed: int = 0) -> dict[st
     sums: dict[str, Tensor] = {}
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
         some = [tensor[chosen].to(device) for tensor in batch]
-        for part in rows(some, max(1, data_at_once(pair, some) // K)):
+
+        def work(rows: slice) -> dict[str, Tensor]:
+            part, found = [tensor[rows] for tensor in some], {}
             for name, site in sites(draw(particles(pair.model, K), part), observed=False).items():
                 mean, scale, _ = moments(site) or (site["value"], torch.zeros_like(site["value"]), None)
                 every = (K, first_dim(part), *site["fn"].event_shape)
                 mean, scale = (tensor.to(precise(device)).expand(every) for tensor in (mean, scale))
-                here = torch.stack([(scale.square() + mean.square()).sum((0, 1)), mean.sum((0, 1))])
-                sums[name] = sums.get(name, 0) + here
+                found[name] = torch.stack([(scale.square() + mean.square()).sum((0, 1)), mean.sum((0, 1))])
+            return found
+
+        for _, here in memory.halved(n, max(1, data_at_once(pair, some) // K), work, device, show):
+            for name, each in here.items():
+                sums[name] = sums.get(name, 0) + each
     found = {}
     for name, total in sums.items():
         square, mean = (total / (K * n)).cpu()

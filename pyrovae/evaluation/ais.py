@@ -117,9 +117,8 @@ def ais(
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
         run = Annealing(pair, batch, steps, chains, leapfrog, start, 1, shown, lengths, compile, "AIS")
         done, total = 0, 0.0
-        for piece, part in run:
-            sizes = run.pilot(piece, part)
-            weights[:, piece.rows], accepted[piece.rows] = run.forward(piece, part, sizes)
+        for piece, found in run.over(lambda piece, part: run.forward(piece, part, run.pilot(piece, part))):
+            weights[:, piece.rows], accepted[piece.rows] = found
             done += len(piece.rows)
             total += log_mean(weights[:, piece.rows]).sum().item()
             shown.advance(log_likelihood=total / done)

@@ -1,15 +1,17 @@
 """Chains that are annealed along the path from the prior or the guide to the posterior."""
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, interpolate
 
+from pyrovae import memory
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
 from pyrovae.evaluation.bridge import Bridge, Start, temperatures
 from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, device_of, even, pieces, precise
@@ -19,6 +21,8 @@ from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
 from pyrovae.traces import Structure, require_per_datum
+
+T = TypeVar("T")
 
 ACCEPTANCE = 0.65
 """What step sizes are adapted to."""
@@ -108,10 +112,27 @@ class Annealing:
         """How many chains go at once, until all have."""
         return [min(piece.samples, self.chains - start) for start in range(0, self.chains, piece.samples)]
 
-    def __iter__(self) -> Iterator[tuple[Piece, list[Tensor]]]:
-        """The pieces, each with its data."""
-        for piece in self.cut:
-            yield piece, [tensor[piece.rows] for tensor in self.batch]
+    def over(self, work: Callable[[Piece, list[Tensor]], T]) -> Iterator[tuple[Piece, T]]:
+        """The pieces, each with what `work` gives of it and its data; where memory runs out they get smaller, first in
+        their data, then in the chains that go at once."""
+        todo, most, k, told = list(reversed(self.cut)), len(self.batch[0]), self.chains, False
+        while todo:
+            rows, samples = todo.pop()
+            if len(rows) > most:
+                todo.append(Piece(rows[most:], samples))
+            piece = Piece(rows[:most], min(samples, k))
+            part = [tensor[piece.rows] for tensor in self.batch]
+            try:
+                found = memory.tried(functools.partial(work, piece, part), self.device)
+            except memory.NoMemoryError as error:
+                told = told or memory.tell(self.show, len(piece.rows) * piece.samples, "chains")
+                if len(piece.rows) > 1:
+                    most = memory.half(len(piece.rows), error)
+                else:
+                    k = memory.half(piece.samples, error, "chain of one datum")
+                todo.append(piece)
+                continue
+            yield piece, found
 
     def forward(self, piece: Piece, part: Sequence[Tensor], sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Log weights (chains, B) of chains from temperature 0 to 1, whose mean of exp is p(x) in expectation, and

@@ -9,15 +9,16 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae import memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.ais import effective, log_mean, over_data
 from pyrovae.evaluation.annealing import Annealing, require_annealable
 from pyrovae.evaluation.bridge import Start
-from pyrovae.evaluation.chunks import MOST_DATA, device_of, precise
-from pyrovae.pair import Pair
+from pyrovae.evaluation.chunks import MOST_DATA, Piece, device_of, precise
+from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
-from pyrovae.traces import Structure, draw, evaluating, rows, sites, unvalidated
+from pyrovae.traces import Structure, draw, evaluating, sites, unvalidated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,19 +131,23 @@ def bdmc(
             f"by field: give each site the name of its field"
         )
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
-        data, latents = simulate(pair, batch, found)
+        data, latents = simulate(pair, batch, found, shown)
         run = Annealing(
             pair, data, steps, chains, leapfrog, start, 2, shown, lengths and lengths(data), compile, "BDMC"
         )
         weights = torch.empty(2, chains, len(data[0]), dtype=precise(device), device=device)
         accepted = torch.empty(2, len(data[0]), dtype=precise(device), device=device)
         done, sums = 0, [0.0, 0.0]
-        for piece, part in run:
-            at = piece.rows
+
+        def both(piece: Piece, part: list[Tensor]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
             sizes = run.pilot(piece, part)
-            exact = {name: value[at] for name, value in latents.items()}
-            weights[0][:, at], accepted[0, at] = run.forward(piece, part, sizes)
-            weights[1][:, at], accepted[1, at] = run.reverse(piece, part, sizes, exact)
+            exact = {name: value[piece.rows] for name, value in latents.items()}
+            return run.forward(piece, part, sizes), run.reverse(piece, part, sizes, exact)
+
+        for piece, (up, down) in run.over(both):
+            at = piece.rows
+            weights[0][:, at], accepted[0, at] = up
+            weights[1][:, at], accepted[1, at] = down
             done += len(at)
             sums = [old + log_mean(each[:, at]).sum().item() for old, each in zip(sums, weights, strict=True)]
             shown.advance(lower=sums[0] / done, upper=-sums[1] / done)
@@ -164,18 +169,24 @@ def bdmc(
     )
 
 
-def simulate(pair: Pair, batch: Sequence[Tensor], found: Structure) -> tuple[list[Tensor], dict[str, Tensor]]:
+def simulate(
+    pair: Pair, batch: Sequence[Tensor], found: Structure, show: Progress | None = None
+) -> tuple[list[Tensor], dict[str, Tensor]]:
     """Draws (z, x) from the model, under the conditions of a batch: the batch with x in it, and z by site."""
-    simulated, latents = [], list[dict[str, Tensor]]()
-    for part in rows(batch, MOST_DATA):
+    simulated, latents = list[list[Tensor]](), list[dict[str, Tensor]]()
+
+    def work(rows: slice) -> tuple[list[Tensor], dict[str, Tensor]]:
+        part = [tensor[rows] for tensor in batch]
         drawn = sites(draw(poutine.uncondition(pair.model), part))
-        simulated.append(
-            [
-                drawn[name]["value"].to(tensor.dtype).reshape(tensor.shape) if name in found.generated else tensor
-                for name, tensor in zip(pair.inputs, part, strict=True)
-            ]
-        )
-        latents.append({name: drawn[name]["value"] for name in found.latent})
+        fields = [
+            drawn[name]["value"].to(tensor.dtype).reshape(tensor.shape) if name in found.generated else tensor
+            for name, tensor in zip(pair.inputs, part, strict=True)
+        ]
+        return fields, {name: drawn[name]["value"] for name in found.latent}
+
+    for _, (fields, values) in memory.halved(first_dim(batch), MOST_DATA, work, device_of(pair), show):
+        simulated.append(fields)
+        latents.append(values)
     return (
         [torch.cat(columns) for columns in zip(*simulated, strict=True)],
         {name: torch.cat([each[name] for each in latents]) for name in found.latent},

@@ -1,13 +1,19 @@
 """How much of a computation goes at once."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from pyrovae import memory
+from pyrovae.progress import Progress
+
+T = TypeVar("T")
 
 CPU_BYTES = 16 * 2**20
 """Memory of one chunk on a CPU: its largest tensor then stays in the cache (CONTRIBUTING.md)."""
@@ -32,11 +38,15 @@ def precise(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def budget(device: torch.device, sequences: bool = False) -> int:
-    """Bytes that one chunk may take: a quarter of the free memory of a GPU, a fixed piece on a CPU."""
+def budget(device: torch.device, sequences: bool = False, most: int = CPU_BYTES) -> int:
+    """Bytes that one chunk may take: a quarter of the free memory of a GPU, on a CPU `most`, or a fixed piece of
+    sequences; less where `pyrovae.memory.limited` says so."""
+    limit = memory.limit()
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 4
-    return CPU_BYTES_OF_SEQUENCES if sequences else CPU_BYTES
+        free = torch.cuda.mem_get_info(device)[0]
+        return (free if limit is None else max(0, min(free, limit - torch.cuda.memory_allocated(device)))) // 4
+    piece = CPU_BYTES_OF_SEQUENCES if sequences else most
+    return piece if limit is None else min(piece, limit)
 
 
 class Largest(TorchDispatchMode):
@@ -95,6 +105,66 @@ def pieces(
         found.append(Piece(rows, even(samples, max(1, fit // len(rows)))))
         start += len(rows)
     return found
+
+
+class Shrinking:
+    """Pieces that get smaller where memory runs out: first in their samples, then in their data.
+
+    What was done stays, and what failed is done again from where the generators stood before it, so the result is that
+    of a run in which the pieces had these sizes from the start.
+
+    Args:
+        device: where.
+        show: where it is said, once.
+
+    Attributes:
+        most: samples of all data of a piece together that go at once, at most.
+    """
+
+    def __init__(self, device: torch.device, show: Progress | None = None) -> None:
+        self.device, self.show, self.most, self.told = device, show, sys.maxsize, False
+
+    def fit(self, piece: Piece, left: int) -> Piece:
+        """As much of a piece as goes at once, of whose data so many samples are left."""
+        rows = piece.rows[: self.most]
+        return Piece(rows, min(piece.samples, left, self.most // len(rows)))
+
+    def over(
+        self, cut: Sequence[Piece], samples: int, work: Callable[[Tensor, int], T]
+    ) -> Iterator[tuple[Tensor, int, T]]:
+        """Works on so many samples of each datum.
+
+        Args:
+            cut: the data in pieces, and how many samples at once.
+            samples: of each datum.
+            work: of rows and a number of samples; it must change nothing before it is done.
+
+        Yields:
+            Rows, how many samples of each are still to come, and what `work` gave.
+
+        Raises:
+            PyrovaeError: where there is not enough memory for one sample of one datum.
+        """
+        todo = [(piece, samples) for piece in reversed(cut)]
+        while todo:
+            piece, left = todo.pop()
+            rows, K = self.fit(piece, left)
+            if len(rows) < len(piece.rows):
+                todo.append((Piece(piece.rows[len(rows) :], piece.samples), left))
+            try:
+                found = memory.tried(lambda rows=rows, K=K: work(rows, K), self.device)  # type: ignore[misc]
+            except memory.NoMemoryError as error:
+                self.smaller(len(rows) * K, error)
+                todo.append((Piece(rows, piece.samples), left))
+                continue
+            if left > K:
+                todo.append((Piece(rows, piece.samples), left - K))
+            yield rows, left - K, found
+
+    def smaller(self, size: int, error: memory.NoMemoryError) -> None:
+        """Memory ran out at so many samples."""
+        self.most = memory.half(size, error, "sample of one datum")
+        self.told = self.told or memory.tell(self.show, size, "samples")
 
 
 def even(samples: int, most: int) -> int:

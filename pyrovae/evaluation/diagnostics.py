@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyrovae import memory
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pair import Pair, first_dim
+from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
 from pyrovae.svi.terms import closed_form, rate, rate_by_dim
-from pyrovae.traces import Site, draw, evaluating, particles, require_per_datum, rows, sites, traces, unvalidated
+from pyrovae.traces import Site, draw, evaluating, particles, require_per_datum, sites, traces, unvalidated
 
 ACTIVE = 0.01
 """A unit is active where Var over data of E_q[z | x] exceeds this (Burda, Grosse & Salakhutdinov 2016)."""
@@ -42,8 +44,16 @@ class Diagnostics:
         return dataclasses.asdict(self)
 
 
-def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, seed: int = 0) -> Diagnostics:
+def diagnose(
+    pair: Pair,
+    batch: Sequence[Tensor],
+    batch_size: int | None = None,
+    seed: int = 0,
+    show: Progress | None = None,
+) -> Diagnostics:
     """Rates and active units of a pair on a batch; leaves weights, modes and random generators as they were.
+
+    `batch_size` None is what fits the memory; where it does not, smaller pieces are taken, and `show` says so.
 
     Raises:
         PyrovaeError: where a latent site stands outside the plate "data".
@@ -54,17 +64,24 @@ def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None,
     size = batch_size or data_at_once(pair, batch)
     totals: dict[str, Tensor] = {}
     by_dim: dict[str, Tensor | None] = {}
+
+    def work(rows: slice) -> dict[str, tuple[Tensor, Tensor | None]]:
+        p, q = traces(pair, [tensor[rows].to(device) for tensor in batch])
+        latent, prior, closed, found = sites(q, observed=False), sites(p), closed_form(p, q), {}
+        for name, site in latent.items():
+            whole = rate(site, prior[name], name in closed).to(precise(device)).sum()
+            dims = rate_by_dim(site, prior[name], name in closed)
+            found[name] = whole, None if dims is None else dims.to(precise(device)).sum(0)
+        return found
+
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
-        for part in rows([tensor.to(device) for tensor in batch], size):
-            p, q = traces(pair, part)
-            latent, prior, closed = sites(q, observed=False), sites(p), closed_form(p, q)
-            for name, site in latent.items():
-                totals[name] = totals.get(name, 0) + rate(site, prior[name], name in closed).to(precise(device)).sum()
-                dims = rate_by_dim(site, prior[name], name in closed)
+        for _, found in memory.halved(n, size, work, device, show):
+            for name, (whole, dims) in found.items():
+                totals[name] = totals.get(name, 0) + whole
                 before = by_dim.get(name, 0)
-                by_dim[name] = None if dims is None or before is None else before + dims.to(precise(device)).sum(0)
+                by_dim[name] = None if dims is None or before is None else before + dims
     active, units = {}, {}
-    for name, (mean, scale, noise) in posterior_moments(pair, batch, size, seed).items():
+    for name, (mean, scale, noise) in posterior_moments(pair, batch, size, seed, show).items():
         # The mean of a few draws varies by its own noise, too: take that off.
         variance = mean.var(0, correction=0) - noise.mean(0) if n > 1 else torch.zeros(mean.shape[1:])
         active[name], units[name] = int((variance > ACTIVE).sum()), scale.shape[1:].numel()
@@ -77,7 +94,11 @@ def diagnose(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None,
 
 
 def posterior_moments(
-    pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, seed: int = 0
+    pair: Pair,
+    batch: Sequence[Tensor],
+    batch_size: int | None = None,
+    seed: int = 0,
+    show: Progress | None = None,
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For each latent site: mean and scale of q for each datum, and the variance of that mean as an estimate.
 
@@ -85,16 +106,21 @@ def posterior_moments(
     last is 0; else they are taken over `DRAWS` draws of the latents.
     """
     device, found = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
+
+    def work(rows: slice) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+        part = [tensor[rows].to(device) for tensor in batch]
+        latent = sites(draw(pair.guide, part), observed=False)
+        known = {name: moments(site) for name, site in latent.items()}
+        if len(latent) > 1 or None in known.values():
+            latent = sites(draw(particles(pair.guide, DRAWS), part), observed=False)
+            known = {name: _over_draws(site) for name, site in latent.items()}
+        return {name: tuple(moment.cpu() for moment in these or ()) for name, these in known.items()}  # type: ignore[misc]
+
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
-        for part in rows([tensor.to(device) for tensor in batch], batch_size or data_at_once(pair, batch)):
-            latent = sites(draw(pair.guide, part), observed=False)
-            known = {name: moments(site) for name, site in latent.items()}
-            if len(latent) > 1 or None in known.values():
-                latent = sites(draw(particles(pair.guide, DRAWS), part), observed=False)
-                known = {name: _over_draws(site) for name, site in latent.items()}
+        size = batch_size or data_at_once(pair, batch)
+        for _, known in memory.halved(first_dim(batch), size, work, device, show):
             for name, these in known.items():
-                assert these is not None
-                found.setdefault(name, []).append(tuple(moment.cpu() for moment in these))  # type: ignore[arg-type]
+                found.setdefault(name, []).append(these)
     return {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in found.items()}  # type: ignore[misc]
 
 

@@ -5,19 +5,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pyrovae import memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
 from pyrovae.pair import Pair, first_dim
+from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
 from pyrovae.svi.elbo import ELBO
-from pyrovae.traces import evaluating, rows, unvalidated
+from pyrovae.traces import evaluating, unvalidated
 
 
-def elbo(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, seed: int = 0) -> dict[str, float]:
+def elbo(
+    pair: Pair,
+    batch: Sequence[Tensor],
+    batch_size: int | None = None,
+    seed: int = 0,
+    show: Progress | None = None,
+) -> dict[str, float]:
     """Single-sample estimates of ELBO, rate and distortion, mean nats a datum.
 
     The noise starts from `seed`, so two weights are compared on the same draws; weights, buffers, modes and random
-    generators are left as they were. `batch_size` None is what fits the memory (`data_at_once`).
+    generators are left as they were. `batch_size` None is what fits the memory (`data_at_once`); where it does not,
+    smaller pieces are taken, and `show` says so.
 
     Raises:
         PyrovaeError: on an empty batch.
@@ -27,11 +36,15 @@ def elbo(pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, see
     size = batch_size or data_at_once(pair, batch)
     device, objective = device_of(pair), ELBO(pair)
     total = torch.zeros(3, dtype=precise(device), device=device)
+
+    def work(rows: slice) -> Tensor:
+        part = [tensor[rows].to(device) for tensor in batch]
+        terms = objective(*part, fraction=first_dim(part) / first_dim(batch))
+        return torch.stack([terms.elbo, terms.rate, terms.distortion])
+
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
-        for part in rows(batch, size):
-            share = first_dim(part) / first_dim(batch)
-            terms = objective(*(tensor.to(device) for tensor in part), fraction=share)
-            total += torch.stack([terms.elbo, terms.rate, terms.distortion])
+        for _, terms in memory.halved(first_dim(batch), size, work, device, show):
+            total += terms
     values = (total / first_dim(batch)).tolist()
     return dict(zip(("elbo", "rate", "distortion"), values, strict=True))
 

@@ -11,12 +11,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from pyrovae import memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import LIVE, MOST_DATA, budget, bytes_of, device_of, even, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pair import Pair, first_dim
+from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
-from pyrovae.traces import draw, evaluating, particles, require_per_datum, rows, sites, unvalidated
+from pyrovae.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
 
 SECONDS = 2.0
 """What the estimate may take on a CPU, about: a small part of 200 importance samples of 10,000 images."""
@@ -58,7 +60,12 @@ class Information:
 
 
 def mutual_information(
-    pair: Pair, batch: Sequence[Tensor], seed: int = 0, draws: int | None = None, data: int | None = None
+    pair: Pair,
+    batch: Sequence[Tensor],
+    seed: int = 0,
+    draws: int | None = None,
+    data: int | None = None,
+    show: Progress | None = None,
 ) -> Information | None:
     """The mutual information of a batch and all latent sites jointly; None where the pair has no latent site.
 
@@ -76,6 +83,7 @@ def mutual_information(
         seed: of the draws.
         draws: of z, evenly spaced over the data; None sets their number by what one density costs.
         data: of the aggregate posterior at most, evenly spaced; None likewise.
+        show: where it is said that memory ran out and smaller pieces are taken.
 
     Raises:
         PyrovaeError: on an empty batch, or where a site stands outside the plate "data".
@@ -94,8 +102,8 @@ def mutual_information(
             chosen = spread(n, data)
             whole, n = [tensor[chosen] for tensor in whole], data
         owner = spread(n, draws)
-        values = drawn(pair, [tensor[owner] for tensor in whole])
-        own, others = _densities(pair, whole, values, owner.to(device))
+        values = drawn(pair, [tensor[owner] for tensor in whole], show)
+        own, others = _densities(pair, whole, values, owner.to(device), show)
     found = own - (torch.logaddexp(own, others) - math.log(n))
     return Information(
         nats=found.mean().item(),
@@ -112,12 +120,17 @@ def spread(n: int, count: int) -> Tensor:
     return torch.arange(count) * n // count
 
 
-def drawn(pair: Pair, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+def drawn(pair: Pair, batch: Sequence[Tensor], show: Progress | None = None) -> dict[str, Tensor]:
     """One draw of each latent site from the guide for each datum, (B, *event)."""
     found: dict[str, list[Tensor]] = {}
-    for part in rows(batch, data_at_once(pair, batch)):
-        for name, site in sites(draw(pair.guide, part), observed=False).items():
-            found.setdefault(name, []).append(site["value"])
+
+    def work(rows: slice) -> dict[str, Tensor]:
+        latent = sites(draw(pair.guide, [tensor[rows] for tensor in batch]), observed=False)
+        return {name: site["value"] for name, site in latent.items()}
+
+    for _, values in memory.halved(first_dim(batch), data_at_once(pair, batch), work, batch[0].device, show):
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
@@ -135,7 +148,11 @@ def foreign(pair: Pair, batch: Sequence[Tensor], values: Mapping[str, Tensor]) -
 
 
 def _densities(
-    pair: Pair, batch: Sequence[Tensor], values: Mapping[str, Tensor], owner: Tensor
+    pair: Pair,
+    batch: Sequence[Tensor],
+    values: Mapping[str, Tensor],
+    owner: Tensor,
+    show: Progress | None = None,
 ) -> tuple[Tensor, Tensor]:
     """log q(z_k | x_owner(k)), and the log of the sum of q(z_k | x_j) over all other data j, (K,) each."""
     device = batch[0].device
@@ -145,11 +162,15 @@ def _densities(
         these = {name: value[start : start + at_once] for name, value in values.items()}
         whose = owner[start : start + at_once].unsqueeze(1)  # (k, 1)
         rest = torch.full((len(whose),), -torch.inf, dtype=precise(device), device=device)
-        for first, part in zip(range(0, first_dim(batch), size), rows(batch, size), strict=True):
-            density = foreign(pair, part, these).to(precise(device))  # (k, b)
-            mine = whose == torch.arange(first, first + first_dim(part), device=device)
-            own[start : start + at_once] += density.masked_fill(~mine, 0.0).sum(1)
-            rest = torch.logaddexp(rest, density.masked_fill(mine, -torch.inf).logsumexp(1))
+
+        def work(rows: slice, these: Mapping[str, Tensor] = these, whose: Tensor = whose) -> tuple[Tensor, Tensor]:
+            density = foreign(pair, [tensor[rows] for tensor in batch], these).to(precise(device))  # (k, b)
+            mine = whose == torch.arange(rows.start, rows.stop, device=device)
+            return density.masked_fill(~mine, 0.0).sum(1), density.masked_fill(mine, -torch.inf).logsumexp(1)
+
+        for _, (here, elsewhere) in memory.halved(first_dim(batch), size, work, device, show):
+            own[start : start + at_once] += here
+            rest = torch.logaddexp(rest, elsewhere)
         others.append(rest)
     return own, torch.cat(others)
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import UsageError
-from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
+from pyrovae.evaluation.chunks import Shrinking, bytes_of, device_of, pieces, precise
 from pyrovae.pair import Pair, first_dim
+from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
 from pyrovae.traces import evaluating, require_per_datum, sites, traces, unvalidated
 
@@ -32,7 +33,12 @@ class PerDatum:
 
 
 def elbo_per_datum(
-    pair: Pair, batch: Sequence[Tensor], draws: int = DRAWS, seed: int = 0, lengths: Tensor | None = None
+    pair: Pair,
+    batch: Sequence[Tensor],
+    draws: int = DRAWS,
+    seed: int = 0,
+    lengths: Tensor | None = None,
+    show: Progress | None = None,
 ) -> PerDatum:
     """ELBO, rate and distortion of each datum, each the mean of `draws` draws z ~ q(z | x).
 
@@ -44,6 +50,7 @@ def elbo_per_datum(
         draws: of z a datum.
         seed: of the noise.
         lengths: (N,) of sentences: those of similar length are scored together.
+        show: where it is said that memory ran out and smaller pieces are taken.
 
     Raises:
         PyrovaeError: where the pair has no ELBO of its own for each datum.
@@ -58,16 +65,19 @@ def elbo_per_datum(
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
         require_per_datum(pair, [tensor[:2] for tensor in batch], "an ELBO for each datum")
         one = [tensor[longest : longest + 1] for tensor in batch]
-        for rows, fits in pieces(bytes_of(lambda: traces(pair, one, 1)), n, draws, device, lengths):
-            part = [tensor[rows] for tensor in batch]
-            for start in range(0, draws, fits):
-                K = min(fits, draws - start)
-                p, q = traces(pair, part, K)
-                terms = [(0, site, 1) for site in sites(q, observed=False).values()]
-                terms += [(int(site["is_observed"]), site, -1) for site in sites(p).values()]
-                for which, site, sign in terms:
-                    # A site that no latent comes before has no particle dim: each particle has its value.
-                    values = site["log_prob"].expand(K, len(rows)).sum(0)
-                    sums[which, rows] += sign * values.to(sums.dtype)
+
+        def work(rows: Tensor, K: int) -> Tensor:
+            p, q = traces(pair, [tensor[rows] for tensor in batch], K)
+            terms = [(0, site, 1) for site in sites(q, observed=False).values()]
+            terms += [(int(site["is_observed"]), site, -1) for site in sites(p).values()]
+            found = sums.new_zeros(2, len(rows))
+            for which, site, sign in terms:
+                # A site that no latent comes before has no particle dim: each particle has its value.
+                found[which] += sign * site["log_prob"].expand(K, len(rows)).sum(0).to(sums.dtype)
+            return found
+
+        cut = pieces(bytes_of(lambda: traces(pair, one, 1)), n, draws, device, lengths)
+        for rows, _, found in Shrinking(device, show).over(cut, draws, work):
+            sums[:, rows] += found
     rate, distortion = (sums / draws).double().cpu()
     return PerDatum(-(rate + distortion), rate, distortion)

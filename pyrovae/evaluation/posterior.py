@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pyrovae import memory
 from pyrovae.evaluation.chunks import bytes_of, device_of, pieces
 from pyrovae.pair import Pair
 from pyrovae.seeding import seeded
@@ -112,7 +113,8 @@ class _Densities:
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """At (G, 2): three tensors (G,), double, on the CPU; -inf where a density is not known."""
         at_once = pieces(self.bytes, 1, len(z), self.device)[0].samples
-        parts = [self._at(part.to(self.device, self.dtype)) for part in z.split(at_once)]
+        work = lambda rows: self._at(z[rows].to(self.device, self.dtype))  # noqa: E731
+        parts = [found for _, found in memory.halved(len(z), at_once, work, self.device)]
         joint, prior, guide = (torch.cat(each).cpu().double() for each in zip(*parts, strict=True))
         return tuple(each.nan_to_num(nan=-math.inf) for each in (joint, prior, guide))  # type: ignore[return-value]
 

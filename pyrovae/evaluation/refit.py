@@ -10,14 +10,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import LIVE, bytes_of, device_of, precise
+from pyrovae import memory
+from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
+from pyrovae.evaluation.chunks import LIVE, budget, bytes_of, device_of, precise
 from pyrovae.evaluation.copies import One, copied, draw_each
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
 from pyrovae.svi.schedule import learning_rate
-from pyrovae.traces import evaluating, log_joint, require_per_datum, rows, unvalidated
+from pyrovae.traces import evaluating, log_joint, require_per_datum, unvalidated
 
 PARTICLES = 8
 """Draws of z a datum and step."""
@@ -113,9 +114,12 @@ def refit(
                 else "the pair has no latent site, so there is no guide to refit"
             )
         shown.start("refitting the guide", total=first_dim(batch))
-        parts = [
-            _refit(pair, part, steps, rounds, lr, seed, shown) for part in rows(batch, _at_once(pair, batch, device))
-        ]
+
+        def work(part: slice) -> Refitted:
+            return _refit(pair, tuple(tensor[part] for tensor in batch), steps, rounds, lr, seed, shown)
+
+        at_once = _at_once(pair, batch, device)
+        parts = [found for _, found in memory.halved(first_dim(batch), at_once, work, device, shown)]
     first = parts[0]
     together = [part.parameters for part in parts]
     n = torch.tensor([len(part.elbo) for part in parts], dtype=torch.float64)
@@ -211,12 +215,11 @@ def _at_once(pair: Pair, batch: Sequence[Tensor], device: torch.device) -> int:
     bytes_of_one = COPIES * sum(value.numel() * value.element_size() for value in stacked.values())
     try:
         bytes_of_one += LIVE * bytes_of(step)
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise PyrovaeError(
             f"torch cannot draw from this guide with parameters for each datum ({str(error).splitlines()[0]}): "
             f"take the guide as it is"
         ) from error
-    most = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_BYTES
-    return max(1, most // max(bytes_of_one, 1))
+    return max(1, budget(device, most=CPU_BYTES) // max(bytes_of_one, 1))

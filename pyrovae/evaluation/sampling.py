@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.chunks import Piece, bytes_of, device_of, pieces, precise
+from pyrovae import memory
+from pyrovae.evaluation.chunks import Piece, Shrinking, bytes_of, device_of, pieces, precise
 from pyrovae.evaluation.refit import Refitted
 from pyrovae.evaluation.weights import Weights
 from pyrovae.lowering import Engine, lower
@@ -51,6 +52,7 @@ class Sampler:
         one = [tensor[longest : longest + 1] for tensor in batch]
         self.bytes_of_one = bytes_of(lambda: log_weights(pair, one, 1))
         self.at_once = 0
+        self.shrinking = Shrinking(self.device, show)
         self.engine = Engine(self._by_program, "eager")
 
     def collected(self, most: int) -> Weights:
@@ -59,8 +61,15 @@ class Sampler:
 
     def lower(self, samples: int, compile: bool | None) -> None:
         """Computes weights in the fastest tier that is worth it for `samples` of each datum."""
-        cut = self._cut(torch.arange(first_dim(self.batch)), samples)
-        self.at_once = min(samples, self.chunk or cut[0].samples)
+        while True:
+            cut = self._cut(torch.arange(first_dim(self.batch)), samples)
+            try:
+                return memory.tried(functools.partial(self._lower, cut, samples, compile), self.device)
+            except memory.NoMemoryError as error:
+                self.shrinking.smaller(len(cut[0].rows) * self.at_once, error)
+
+    def _lower(self, cut: list[Piece], samples: int, compile: bool | None) -> None:
+        self.at_once = min(samples, cut[0].samples)
         call = functools.partial(self._by_program, self.at_once)
         self.engine = Engine(call, "eager")
         if isinstance(self.proposal, Refitted):
@@ -79,19 +88,28 @@ class Sampler:
         """`count` more weights of each of the data `rows`; `name` is shown."""
         self.show.start(name, total=len(rows))
         done, total, variance = 0, 0.0, 0.0
-        for piece in self._cut(rows, count):
-            part, k = [tensor[piece.rows] for tensor in self.batch], min(count, self.chunk or piece.samples)
-            for start in range(0, count, k):
-                into.add(piece.rows, self._weights(piece.rows, min(k, count - start), part))
-            done += len(piece.rows)
-            total += into.mean(piece.rows).sum().item()
-            variance += into.squared_error(piece.rows).sum().item()
-            self.show.advance(len(piece.rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
+
+        def work(rows: Tensor, K: int) -> None:
+            into.add(rows, self._weights(rows, K, [tensor[rows] for tensor in self.batch]))
+
+        for these, left, _ in self.shrinking.over(self._cut(rows, count), count, work):
+            if left:
+                continue
+            done += len(these)
+            total += into.mean(these).sum().item()
+            variance += into.squared_error(these).sum().item()
+            self.show.advance(len(these), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
 
     def _cut(self, rows: Tensor, count: int) -> list[Piece]:
         lengths = None if self.lengths is None else self.lengths[rows.cpu()]
-        cut = pieces(self.bytes_of_one, len(rows), count, self.device, lengths)
-        return [Piece(rows[piece.rows], piece.samples) for piece in cut]
+        cut, found = pieces(self.bytes_of_one, len(rows), count, self.device, lengths), list[Piece]()
+        for at, k in cut:
+            piece = Piece(rows[at], self.chunk or k)
+            while len(piece.rows):
+                first = self.shrinking.fit(piece, count)
+                found.append(first)
+                piece = Piece(piece.rows[len(first.rows) :], piece.samples)
+        return found
 
     def _weights(self, rows: Tensor, K: int, part: Sequence[Tensor]) -> Tensor:
         if isinstance(self.proposal, Refitted):

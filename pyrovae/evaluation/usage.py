@@ -10,6 +10,7 @@ from pyrovae.evaluation.aggregate import Aggregate, aggregate, prior_depends_on_
 from pyrovae.evaluation.information import Information, mutual_information
 from pyrovae.evaluation.swap import Swap, swap_loss
 from pyrovae.pair import Pair
+from pyrovae.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Usage:
         return {**dataclasses.asdict(self), "worst": list(worst(self.aggregate))}
 
 
-def usage(pair: Pair, batch: Sequence[Tensor], rate: float, seed: int = 0) -> Usage:
+def usage(pair: Pair, batch: Sequence[Tensor], rate: float, seed: int = 0, show: Progress | None = None) -> Usage:
     """All of it for a batch; leaves weights, modes and random generators as they were.
 
     Args:
@@ -47,11 +48,12 @@ def usage(pair: Pair, batch: Sequence[Tensor], rate: float, seed: int = 0) -> Us
         batch: N data.
         rate: of all latent sites over this batch, as `diagnose` gives it.
         seed: of what is drawn.
+        show: where it is said that memory ran out and smaller pieces are taken.
 
     Raises:
         PyrovaeError: where a site stands outside the plate "data".
     """
-    information = mutual_information(pair, batch, seed)
+    information = mutual_information(pair, batch, seed, show=show)
     if information is None:
         return Usage(None, None, None, False, None, {})
     conditional = prior_depends_on_data(pair, batch, seed)
@@ -61,6 +63,6 @@ def usage(pair: Pair, batch: Sequence[Tensor], rate: float, seed: int = 0) -> Us
         marginal_kl=None if conditional else max(0.0, rate - information.nats),
         marginal_kl_lower=max(0.0, rate - information.upper) if bounded and information.upper is not None else None,
         conditional_prior=conditional,
-        swap=swap_loss(pair, batch, seed),
-        aggregate=aggregate(pair, batch, seed),
+        swap=swap_loss(pair, batch, seed, show),
+        aggregate=aggregate(pair, batch, seed, show),
     )

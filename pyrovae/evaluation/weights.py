@@ -41,12 +41,13 @@ class Weights:
         self.drawn = torch.zeros(n, dtype=torch.long, device=like.device)
 
     def add(self, rows: Tensor, weight: Tensor) -> None:
-        """Adds log weights (K, B) of the data `rows`, (B,)."""
-        self.first[rows] = torch.logaddexp(self.first[rows], weight.logsumexp(0))
-        self.second[rows] = torch.logaddexp(self.second[rows], (2 * weight).logsumexp(0))
+        """Adds log weights (K, B) of the data `rows`, (B,): all of them, or none where memory runs out."""
+        first = torch.logaddexp(self.first[rows], weight.logsumexp(0))
+        second = torch.logaddexp(self.second[rows], (2 * weight).logsumexp(0))
         width = self.largest.shape[1]
         # Not sorted, which costs as much again at every chunk: `estimates` sorts them once.
-        self.largest[rows] = torch.cat([self.largest[rows], weight.T], 1).topk(width, sorted=False).values
+        largest = torch.cat([self.largest[rows], weight.T], 1).topk(width, sorted=False).values
+        self.first[rows], self.second[rows], self.largest[rows] = first, second, largest
         self.drawn[rows] += len(weight)
 
     def squared_error(self, rows: Tensor | slice = slice(None)) -> Tensor:

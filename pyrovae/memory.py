@@ -1,0 +1,173 @@
+"""Memory that runs out: work goes on in smaller pieces; and how much of it may be taken."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+import torch
+
+from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
+from pyrovae.progress import Progress
+
+T = TypeVar("T")
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+_limit: ContextVar[int | None] = ContextVar("limit", default=None)
+
+
+def limit() -> int | None:
+    """Bytes that may be taken, as `limited` says; None where it says nothing."""
+    return _limit.get()
+
+
+@contextmanager
+def limited(size: str | int | None, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Inside, at most so much memory is taken on a device; None changes nothing.
+
+    On CUDA torch refuses more (weights and caches count), so that work is halved as it is where the device is full. On
+    a CPU, where nothing refuses, it is a plan: pieces of data that are scored, and microbatches of training
+    (`pyrovae.svi.Step.plan`), are cut so that what is computed with them fits.
+
+    Args:
+        size: bytes, or a text such as `8GB`, `500MB` or `2GiB`.
+        device: which.
+
+    Raises:
+        UsageError: where the size is none, or less than the device can be told.
+    """
+    if size is None:
+        yield
+        return
+    taken, device = bytes_in(size), torch.device(device)
+    token = _limit.set(taken)
+    try:
+        with _fraction(taken, device):
+            yield
+    finally:
+        _limit.reset(token)
+
+
+def bytes_in(size: str | int) -> int:
+    """Bytes of `8GB`, `500 MB`, `2GiB` or a number; raises UsageError for what is no size."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?|)B?", str(size).strip().upper())
+    if found is None or not (taken := int(float(found[1]) * UNITS[found[2]])):
+        raise UsageError(f"'{size}' is no size of memory: give a number with a unit, such as 500MB, 8GB or 2GiB")
+    return taken
+
+
+@contextmanager
+def _fraction(taken: int, device: torch.device) -> Iterator[None]:
+    if device.type != "cuda":
+        yield
+        return
+    index = torch.cuda.current_device() if device.index is None else device.index
+    # Older versions of torch cannot say what it was.
+    asked = getattr(torch.cuda, "get_per_process_memory_fraction", None)
+    before = 1.0 if asked is None else asked(index)
+    total = torch.cuda.get_device_properties(index).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(before, taken / total), index)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(before, index)
+
+
+class NoMemoryError(Exception):
+    """Memory ran out; the text is what torch or Python said of it."""
+
+
+def tried(work: Callable[[], T], device: torch.device) -> T:
+    """What `work` gives; it must change nothing before it is done.
+
+    Raises:
+        NoMemoryError: where memory ran out. torch's generators are as they were before, the tensors of the failed call
+            are gone and the caches are empty.
+    """
+    before = generators(device)
+    try:
+        return work()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    # Not in the except block: there the error holds the frames of the call, and with them its tensors.
+    before()
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    raise NoMemoryError(said)
+
+
+def generators(device: torch.device) -> Callable[[], None]:
+    """What puts torch's generators, of the CPU and of a device, back to where they stand now."""
+    host = torch.default_generator.get_state()
+    if device.type == "cuda":
+        state = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state = torch.mps.get_rng_state()
+
+    def back() -> None:
+        torch.default_generator.set_state(host)
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state, device)
+        elif device.type == "mps":
+            torch.mps.set_rng_state(state)
+
+    return back
+
+
+def halved(
+    n: int, size: int, work: Callable[[slice], T], device: torch.device, show: Progress | None = None
+) -> Iterator[tuple[slice, T]]:
+    """Work on n data, at most `size` at once, and half as many from each time on that memory runs out.
+
+    What was done stays, and a piece that failed is done again from where the generators stood before it, so the result
+    is that of a run in which the pieces had these sizes from the start.
+
+    Args:
+        n: how many.
+        size: of a piece, at most.
+        work: what is done with a piece; it must change nothing before it is done.
+        device: where.
+        show: where it is said, once.
+
+    Yields:
+        Each piece, and what `work` gave.
+
+    Raises:
+        PyrovaeError: where there is not enough memory for one datum.
+    """
+    start, told = 0, False
+    while start < n:
+        part = slice(start, min(start + size, n))
+        try:
+            found = tried(lambda part=part: work(part), device)  # type: ignore[misc]
+        except NoMemoryError as error:
+            size = half(part.stop - part.start, error)
+            told = told or tell(show, part.stop - part.start, "data")
+            continue
+        yield part, found
+        start = part.stop
+
+
+def half(size: int, error: NoMemoryError, what: str = "datum") -> int:
+    """How many go at once where so many did not; raises PyrovaeError where it was one."""
+    if size <= 1:
+        raise PyrovaeError(
+            f"there is not enough memory for one {what} ({error}): take smaller networks, fewer particles or chains, "
+            f"or a device with more memory"
+        ) from error
+    return -(-size // 2)
+
+
+def tell(show: Progress | None, size: int, what: str) -> bool:
+    """Says that pieces get smaller; gives True."""
+    if show is not None:
+        show.line(f"note: memory ran out at {size:,} {what} at once: going on with smaller pieces, which takes longer")
+    return True
