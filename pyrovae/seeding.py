@@ -5,6 +5,9 @@ from contextlib import contextmanager
 
 import torch
 
+MOST = 2**31
+"""Seeds are below this."""
+
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:

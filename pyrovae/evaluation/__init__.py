@@ -10,6 +10,7 @@ from pyrovae.evaluation.elbo import elbo
 from pyrovae.evaluation.gap import Gap, gap
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.information import Information, mutual_information
+from pyrovae.evaluation.over_ranks import log_likelihood_over_ranks
 from pyrovae.evaluation.per_datum import PerDatum, elbo_per_datum
 from pyrovae.evaluation.posterior import Posterior, posteriors, two_dimensional
 from pyrovae.evaluation.refit import Refitted, refit
@@ -39,6 +40,7 @@ __all__ = [
     "elbo_per_datum",
     "gap",
     "log_likelihood",
+    "log_likelihood_over_ranks",
     "mean_interval",
     "mutual_information",
     "posterior_moments",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from pyrovae import memory
+from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import CannotLowerError, Captured, Engine, lower, slots
 from pyrovae.pair import first_dim
 from pyrovae.progress import Progress
+from pyrovae.seeding import seeded
 from pyrovae.svi.optimizer import Guarded, Optimizer
 from pyrovae.svi.precision import Precision, products
+from pyrovae.svi.ranks import Sums, world
 from pyrovae.traces import unvalidated
 
 TOLERANCE = 1e-3
@@ -21,6 +26,12 @@ TOLERANCE = 1e-3
 
 BFLOAT16 = 3e-2
 """The same where products have 8 bits, and a product that is fused with another is rounded once less."""
+
+COPIES = 4
+"""Tensors for each parameter: itself, its gradient and two moments; a microbatch needs one more, the sum."""
+
+BACKWARD = 2
+"""What the backward pass takes at most, in relation to what was kept for it, about."""
 
 Batch = tuple[Tensor, ...]
 Rows = dict[str, Tensor] | Sequence[Tensor]
@@ -42,11 +53,22 @@ class Step:
     graph in its place. The gradient is that of the mean loss a datum, so that learning rates do not depend on the
     batch size.
 
+    A step may go in microbatches, whose gradients are added up before clipping and update. And it may be one of several
+    processes (`torch.distributed` is initialised), each with its own rows of the batch: gradients, figures and whether
+    all of it is finite are summed over them, and each makes the same update. An objective that is no sum over data
+    is another one then (`pyrovae.svi.not_additive`).
+
     Args:
         objective: a module that gives `Terms` of a batch.
         optimizer: of its parameters.
         batch_of: makes the batch of stored rows (binarization is drawn here); None where the rows are the batch.
         precision: of the matrix products of the objective.
+        microbatch: data at once, at most; None are all.
+        show: where it is said that memory ran out.
+
+    Attributes:
+        microbatch: smaller from the first time on that memory ran out.
+        ranks: how many processes there are.
     """
 
     def __init__(
@@ -55,41 +77,161 @@ class Step:
         optimizer: Optimizer,
         batch_of: Callable[[Any], Batch] | None = None,
         precision: Precision = "32",
+        microbatch: int | None = None,
+        show: Progress | None = None,
     ) -> None:
         self.objective = objective
         self.optimizer = optimizer
         self.precision = precision
         self.batch_of: Callable[[Any], Batch] = batch_of or tuple
+        self.microbatch = microbatch
+        self.show = show
+        self.ranks = world().size
         places = {id(owner[key]): (owner, key) for owner, key in slots(objective).values()}
         self.trained = [places[id(parameter)] for parameter in optimizer.parameters]
+        self.device = optimizer.parameters[0].device
+        self.moments = [
+            tensor for part in objective.modules() if isinstance(part, _BatchNorm) for tensor in part.buffers()
+        ]
         self.engine = Engine(self.gradients, "eager")
+        self.of_piece = Engine(self.raw, "eager")
         self.captured: Captured | None = None
+        self._sums: Sums | None = None
+        self._lowering: tuple[Sequence[Rows], int, bool | None] | None = None
 
-    def __call__(self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor) -> Figures:
-        """Updates the parameters; gives the figures of the batch, which the next step may write over."""
-        arguments = (rows, lr, kl_weight, fraction)
-        if self.captured is not None and self.captured.fits(*arguments):
-            return self.captured(*arguments)
-        return self.once(*arguments)
+    def __call__(
+        self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor, total: int | None = None
+    ) -> Figures:
+        """Updates the parameters; gives the figures of the batch, which the next step may write over.
+
+        Args:
+            rows: of this process, none at all where the others have the whole of a short batch.
+            lr: learning rate.
+            kl_weight: see `pyrovae.svi.ELBO`.
+            fraction: of all data that these rows are.
+            total: data in the batch of all processes together; None where this is the only one.
+
+        Raises:
+            PyrovaeError: where there is not enough memory for one datum.
+        """
+        if self.captured is not None and self.captured.fits(rows, lr, kl_weight, fraction):
+            return self.captured(rows, lr, kl_weight, fraction)
+        figures, guarded = self._guarded(rows, kl_weight, fraction, total)
+        self.optimizer.update(guarded, lr)
+        return figures
 
     def once(self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor) -> Figures:
-        """The same, kernel by kernel."""
+        """The same for one process and all rows at once, kernel by kernel."""
         figures, guarded = self.engine.call(rows, kl_weight, fraction)
         self.optimizer.update(guarded, lr)
         return figures
 
+    def _guarded(self, rows: Rows, kl_weight: Tensor, fraction: Tensor, total: int | None) -> tuple[Figures, Guarded]:
+        B = rows_in(rows)
+        while True:
+            moments = [tensor.clone() for tensor in self.moments]
+            try:
+                if self.ranks == 1 and self.microbatch is None:
+                    return memory.tried(lambda: self.engine.call(rows, kl_weight, fraction), self.device)
+                sums = memory.tried(lambda: self._summed(rows, kl_weight, fraction, total or B), self.device)
+                break
+            except memory.NoMemoryError as error:
+                for tensor, value in zip(self.moments, moments, strict=True):
+                    tensor.copy_(value)
+                self._shrink(min(B, self.microbatch or B), error)
+        if self.ranks > 1:
+            sums.over_ranks()
+        *figures, bad = sums.numbers.unbind()
+        # A piece that is not finite has no figures, and the step is skipped.
+        kept = [torch.where(bad == 0, figure, 0.0) for figure in figures]
+        return Figures(*kept), self.optimizer.guard(sums.gradients, bad == 0)
+
+    def _summed(self, rows: Rows, kl_weight: Tensor, fraction: Tensor, total: int) -> Sums:
+        """Gradients of the mean loss over `total` data, as far as these rows go, piece by piece."""
+        if self._sums is None:
+            self._sums = Sums(self.optimizer.parameters, 5)
+        self._sums.clear()
+        B = rows_in(rows)
+        for part in cut(rows, self.microbatch or max(B, 1)):
+            b = rows_in(part)
+            figures, gradients, finite = self.of_piece.call(part, kl_weight, fraction * (b / B))
+            self._sums.add(gradients, b / total, torch.stack([*figures, (~finite).to(figures.elbo)]))
+        return self._sums
+
+    def _shrink(self, size: int, error: memory.NoMemoryError) -> None:
+        """Goes on in pieces of half so many data."""
+        self.microbatch = memory.half(size, error)
+        if self.show is not None:
+            self.show.line(
+                f"note: memory ran out at {size:,} data at once: the steps go on in microbatches of "
+                f"{self.microbatch:,}, whose gradients are added up"
+            )
+        self.captured, self.engine.cuda_graph = None, False
+        if self._lowering is not None:
+            self._lower_pieces(*self._lowering)
+
     def lower(
         self, examples: Sequence[Rows], calls: int, compile: bool | None = None, show: Progress | None = None
     ) -> Engine:
-        """Lets the steps run in the fastest tier that is worth it; see `pyrovae.lowering.lower`."""
-        one = torch.ones((), device=self.optimizer.parameters[0].device)
-        weights = [(one * (i + 1) / len(examples), one / 2) for i in range(len(examples))]
-        calls_of = [(rows, *weight) for rows, weight in zip(examples, weights, strict=True)]
-        tolerance = BFLOAT16 if self.precision == "bf16" else TOLERANCE
-        self.engine = lower(self.objective, self.gradients, calls_of, calls, compile, show, tolerance)
-        if one.device.type == "cuda" and self.engine.tier != "eager" and self.optimizer.fused:
-            self.capture(calls_of[0])
+        """Lets the steps run in the fastest tier that is worth it; see `pyrovae.lowering.lower`.
+
+        Args:
+            examples: rows of a batch, those of this process.
+            calls: how many steps there will be.
+            compile: see there.
+            show: where the phase is shown.
+        """
+        self.show = show or self.show
+        self.plan(examples[0])
+        B = rows_in(examples[0])
+        self._lowering = (examples, calls, compile)
+        if self.ranks > 1 or self.microbatch is not None:
+            return self._lower_pieces(examples, calls, compile)
+        try:
+            self.engine = memory.tried(
+                lambda: lower(
+                    self.objective, self.gradients, self._weighted(examples), calls, compile, show, self._tolerance()
+                ),
+                self.device,
+            )
+        except memory.NoMemoryError as error:
+            self._shrink(B, error)
+            return self.engine
+        if self.device.type == "cuda" and self.engine.tier != "eager" and self.optimizer.fused:
+            self.capture(self._weighted(examples)[0])
         return self.engine
+
+    def _lower_pieces(self, examples: Sequence[Rows], calls: int, compile: bool | None) -> Engine:
+        """The same for pieces of the size of a microbatch."""
+        B = rows_in(examples[0])
+        size = min(B, self.microbatch or B)
+        parts = [next(cut(rows, size)) for rows in examples]
+        try:
+            self.of_piece = memory.tried(
+                lambda: lower(
+                    self.objective,
+                    self.raw,
+                    self._weighted(parts),
+                    calls * (B // size),
+                    compile,
+                    self.show,
+                    self._tolerance(),
+                ),
+                self.device,
+            )
+        except memory.NoMemoryError as error:
+            self._shrink(size, error)
+        else:
+            self.of_piece.seconds += self.engine.seconds
+            self.engine = self.of_piece
+        return self.engine
+
+    def _weighted(self, examples: Sequence[Rows]) -> list[tuple[Rows, Tensor, Tensor]]:
+        one = torch.ones((), device=self.device)
+        return [(rows, one * (i + 1) / len(examples), one / 2) for i, rows in enumerate(examples)]
+
+    def _tolerance(self) -> float:
+        return BFLOAT16 if self.precision == "bf16" else TOLERANCE
 
     def capture(self, example: tuple[Rows, Tensor, Tensor], **options: Any) -> None:
         """Lets steps of this shape be one CUDA graph each, optimizer and all; where it fails they stay as they are."""
@@ -105,8 +247,66 @@ class Step:
             self.engine.reason = str(error)
         self.engine.seconds += time.perf_counter() - started
 
+    def plan(self, rows: Rows) -> None:
+        """Chooses the microbatch by `pyrovae.memory.limited`, where memory does not run out by itself (on a CPU).
+
+        What is kept for the backward pass of a few of the rows says what a datum takes. Draws from no generator.
+
+        Args:
+            rows: of a batch, those of this process.
+
+        Raises:
+            PyrovaeError: where one datum does not fit.
+        """
+        limit, B = memory.limit(), rows_in(rows)
+        if limit is None or self.device.type == "cuda" or self.microbatch is not None or B == 0:
+            return
+        few = min(2, B)
+        more = min(2 * few, B)
+        two, four = (self._kept(next(cut(rows, count))) for count in (few, more))
+        each = BACKWARD * (max(1, (four - two) // (more - few)) if more > few else max(1, two))
+        parameters = [owner[key] for owner, key in slots(self.objective).values()]
+        fixed = (COPIES + 1) * sum(tensor.nbytes for tensor in {id(each): each for each in parameters}.values())
+        if fixed + each > limit:
+            raise PyrovaeError(
+                f"a step takes about {fixed / 1e6:,.0f} MB for weights, gradients and moments and {each / 1e6:,.2f} MB "
+                f"a datum, more than the {limit / 1e6:,.0f} MB that it may: give more memory, or lower the sizes of "
+                f"the networks"
+            )
+        if (fit := (limit - fixed) // each) < B:
+            self.microbatch = int(fit)
+            if self.show is not None:
+                self.show.line(
+                    f"note: {B:,} data at once would take about {(fixed + B * each) / 1e6:,.0f} MB: the steps go in "
+                    f"microbatches of {self.microbatch:,}, whose gradients are added up"
+                )
+
+    def _kept(self, rows: Rows) -> int:
+        """Bytes that are kept for the backward pass of these rows."""
+        own = {owner[key].untyped_storage().data_ptr() for owner, key in slots(self.objective).values()}
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in own:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        moments = [tensor.clone() for tensor in self.moments]
+        with seeded(0, self.device), unvalidated(), torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+            terms = self.objective(*self.batch_of(rows))
+        for tensor, value in zip(self.moments, moments, strict=True):
+            tensor.copy_(value)
+        del terms  # until here nothing of it was freed, or two tensors had the same place
+        return sum(kept.values())
+
     def gradients(self, rows: Rows, kl_weight: Tensor, fraction: Tensor) -> tuple[Figures, Guarded]:
         """Figures of the rows, and the guarded gradient of the mean loss for each parameter of the optimizer."""
+        figures, gradients, finite = self.raw(rows, kl_weight, fraction)
+        return figures, self.optimizer.guard(gradients, finite)
+
+    def raw(self, rows: Rows, kl_weight: Tensor, fraction: Tensor) -> tuple[Figures, tuple[Tensor, ...], Tensor]:
+        """Figures of the rows, the gradient of the mean loss for each parameter, and whether the loss is finite."""
         batch: Batch = self.batch_of(rows)
         with unvalidated():
             with products(self.precision):
@@ -123,4 +323,31 @@ class Step:
             figures = Figures(*(torch.where(summed, each.detach(), 0.0) for each in sums))
             # A loss may be infinite and its gradient not: one far outlier, or a constant that overflows.
             finite = terms.loss.detach().isfinite()
-        return figures, self.optimizer.guard(gradients, finite)
+        return figures, gradients, finite
+
+
+def rows_in(rows: Rows) -> int:
+    """How many there are."""
+    return len(next(iter(rows.values() if isinstance(rows, dict) else rows)))
+
+
+def cut(rows: Rows, size: int) -> Iterator[Rows]:
+    """Pieces of `size` rows, the last one short."""
+    for start in range(0, rows_in(rows), size):
+        if isinstance(rows, dict):
+            yield {name: column[start : start + size] for name, column in rows.items()}
+        else:
+            yield tuple(column[start : start + size] for column in rows)
+
+
+def not_additive(objective: nn.Module) -> list[str]:
+    """What makes the gradient of a batch another one than the sum over its pieces (microbatches, processes): in words,
+    empty where it is the same."""
+    free = getattr(objective, "free", None)
+    found = [
+        f"{option} clamps the mean rate of a piece instead of that of the batch"
+        for option, value in (("--free-bits", free and free.bits), ("--free-nats", free and free.nats))
+        if value
+    ]
+    norms = {type(part).__name__ for part in objective.modules() if isinstance(part, _BatchNorm)}
+    return found + [f"{name} takes its moments over a piece instead of the batch" for name in sorted(norms)]

@@ -1,0 +1,93 @@
+"""The log-likelihood of many data by several processes, each of which scores a part of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from pyrovae.errors import UsageError
+from pyrovae.evaluation.chunks import device_of, precise
+from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
+from pyrovae.evaluation.proposals import PROPOSALS
+from pyrovae.evaluation.weights import Estimates
+from pyrovae.pair import Pair, first_dim
+from pyrovae.seeding import MOST
+from pyrovae.svi.ranks import world
+
+APART = 1_000_003
+"""Between the seeds of two processes."""
+
+
+def log_likelihood_over_ranks(
+    pair: Pair,
+    batch: Sequence[Tensor],
+    samples: int = 1000,
+    seed: int = 0,
+    lengths: Tensor | None = None,
+    **options: Any,
+) -> LogLikelihood:
+    """`log_likelihood` of a batch that every process has: process r of W scores the rows r, r + W, r + 2 W, ..
+
+    Where `torch.distributed` is not initialised it is `log_likelihood` itself. With a `target_se` each process reaches
+    it for its own data, so that the mean of all is at least as certain.
+
+    Args:
+        pair: the same weights in each process, on the device of the process.
+        batch: the tensors that `pair.model(*batch)` takes, N data, the same in each process.
+        samples: K.
+        seed: of the noise of the first process; the others have seeds of their own that follow from it.
+        lengths: (N,) of sentences.
+        options: of `log_likelihood`; a guide that was refitted before cannot be given.
+
+    Returns:
+        The whole of it, in the order of the data, in each process; `seconds` are those of the slowest.
+
+    Raises:
+        PyrovaeError, UsageError: as `log_likelihood`, in each process.
+    """
+    rank, size = world()
+    if size == 1:
+        return log_likelihood(pair, batch, samples, seed=seed, lengths=lengths, **options)
+    if not isinstance(options.get("proposal", "guide"), str):
+        raise UsageError("a guide that was refitted before holds all data: take proposal = 'refit' with processes")
+    started, n, device = time.perf_counter(), first_dim(batch), device_of(pair)
+    mine = torch.arange(rank, n, size)
+    scored = mine if len(mine) or n == 0 else torch.arange(1)  # a process without data raises as the others do
+    found = log_likelihood(
+        pair,
+        [tensor[scored.to(tensor.device)] for tensor in batch],
+        samples,
+        seed=(seed + APART * rank) % MOST,
+        lengths=None if lengths is None else lengths[scored.to(lengths.device)],
+        **options,
+    )
+    columns = [getattr(found, name) for name in Estimates._fields]
+    here = torch.zeros(-(-n // size), len(columns) + 1, dtype=precise(device), device=device)
+    here[: len(mine)] = torch.stack([*columns, found.drawn], 1)[: len(mine)].to(here)
+    reached = {None: -1.0, False: 0.0, True: 1.0}[found.target_reached]
+    seconds = time.perf_counter() - started
+    about = here.new_tensor([PROPOSALS.index(found.proposal), reached, seconds, found.lowering_seconds])
+    whole = [torch.empty_like(here) for _ in range(size)]
+    every = [torch.empty_like(about) for _ in range(size)]
+    distributed.all_gather(whole, here)
+    distributed.all_gather(every, about)
+    # Row i of process r is datum i * W + r.
+    rows = torch.stack(whole, 1).flatten(0, 1)[:n].cpu()
+    numbers = torch.stack(every).cpu()
+    *estimates, drawn = rows.unbind(1)
+    met = numbers[:, 1].min().item()
+    return dataclasses.replace(
+        found,
+        **dict(zip(Estimates._fields, estimates, strict=True)),
+        drawn=drawn.long(),
+        samples=int(drawn.max()),
+        proposal=PROPOSALS[int(numbers[0, 0])],
+        target_reached=None if met < 0 else bool(met),
+        seconds=numbers[:, 2].max().item(),
+        lowering_seconds=numbers[:, 3].max().item(),
+    )

@@ -1,0 +1,87 @@
+"""Several processes that train one pair: sums over them, and the same tensors on each.
+
+Shen Li et al.: PyTorch Distributed: Experiences on Accelerating Data Parallel Training. VLDB 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+class World(NamedTuple):
+    """Which of how many processes this is."""
+
+    rank: int
+    size: int
+
+
+def world() -> World:
+    """Of `torch.distributed` where it is initialised; else the only one."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return World(0, 1)
+    return World(distributed.get_rank(), distributed.get_world_size())
+
+
+class Sums:
+    """Weighted sums of gradients and of some numbers, over pieces of a batch and over all processes.
+
+    They stand in one buffer a dtype, so that one call for each dtype sums them over the processes.
+
+    Args:
+        like: tensors of the shapes, dtypes and device of the gradients.
+        numbers: how many numbers are summed beside them, in the widest dtype.
+
+    Attributes:
+        gradients: views of the sums, in the order of `like`; the next `clear` writes over them.
+        numbers: the same of the numbers, (numbers,).
+    """
+
+    def __init__(self, like: Sequence[Tensor], numbers: int) -> None:
+        dtypes = list(dict.fromkeys(tensor.dtype for tensor in like))
+        widest = max(dtypes, key=lambda dtype: dtype.itemsize)
+        found: dict[int, Tensor] = {}
+        self.buffers: list[Tensor] = []
+        self.numbers = torch.empty(0)
+        for dtype in dtypes:
+            which = [i for i, tensor in enumerate(like) if tensor.dtype == dtype]
+            sizes = [like[i].numel() for i in which] + [numbers if dtype == widest else 0]
+            buffer = torch.zeros(sum(sizes), dtype=dtype, device=like[0].device)
+            *parts, rest = buffer.split(sizes)
+            found |= {i: part.view(like[i].shape) for i, part in zip(which, parts, strict=True)}
+            self.buffers.append(buffer)
+            if dtype == widest:
+                self.numbers = rest
+        self.gradients = [found[i] for i in range(len(like))]
+
+    def clear(self) -> None:
+        """All of them are 0."""
+        torch._foreach_zero_(self.buffers)
+
+    def add(self, gradients: Sequence[Tensor], weight: float, numbers: Tensor) -> None:
+        """Adds gradients times a weight, and numbers as they are."""
+        torch._foreach_add_(self.gradients, list(gradients), alpha=weight)
+        self.numbers += numbers.to(self.numbers.dtype)
+
+    def over_ranks(self) -> None:
+        """Sums them over all processes, which have the same sums then, bit for bit."""
+        for buffer in self.buffers:
+            distributed.all_reduce(buffer)
+
+
+def from_first(module: nn.Module, buffers_only: bool = False) -> None:
+    """Every process gets the parameters and buffers of the first; with `buffers_only` the buffers alone, such as the
+    moments of norms, which follow the rows that each process has seen. Nothing where there is one process."""
+    if world().size == 1:
+        return
+    tensors = [*module.buffers()] if buffers_only else [*module.parameters(), *module.buffers()]
+    with torch.no_grad():
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            these = [tensor for tensor in tensors if tensor.dtype == dtype]
+            together = torch.cat([tensor.detach().reshape(-1) for tensor in these])
+            distributed.broadcast(together, 0)
+            for tensor, value in zip(these, together.split([tensor.numel() for tensor in these]), strict=True):
+                tensor.copy_(value.view(tensor.shape))
