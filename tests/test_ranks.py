@@ -101,7 +101,8 @@ def test_sums_of_several_dtypes_stand_in_one_buffer_each():
     for weight in (0.25, 0.5):
         sums.add(gradients, weight, torch.tensor([1.0, 2.0]))
     assert [(buffer.dtype, len(buffer)) for buffer in sums.buffers] == [(torch.float32, 7), (torch.float64, 6)]
-    assert all((sum == 0.75).all() and sum.shape == like[i].shape for i, sum in enumerate(sums.gradients))
+    assert all((total == 0.75).all() for total in sums.gradients)
+    assert [total.shape for total in sums.gradients] == [tensor.shape for tensor in like]
     assert sums.numbers.tolist() == [2, 4]
     sums.clear()
     assert not any(buffer.any() for buffer in sums.buffers)

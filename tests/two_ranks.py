@@ -1,4 +1,4 @@
-"""One of two processes that train and score together: `python two_ranks.py RANK FOLDER`; what it found goes to a file."""
+"""One of two processes that train and score together: `python two_ranks.py RANK FOLDER` writes what it found."""
 
 import sys
 from pathlib import Path

@@ -38,14 +38,14 @@ def precise(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def budget(device: torch.device, sequences: bool = False, most: int = CPU_BYTES) -> int:
-    """Bytes that one chunk may take: a quarter of the free memory of a GPU, on a CPU `most`, or a fixed piece of
-    sequences; less where `pyrovae.memory.limited` says so."""
+def budget(device: torch.device, sequences: bool = False, most: int | None = None) -> int:
+    """Bytes that one chunk may take: a quarter of the free memory of a GPU, on a CPU `most`, else a fixed piece;
+    less where `pyrovae.memory.limited` says so."""
     limit = memory.limit()
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         return (free if limit is None else max(0, min(free, limit - torch.cuda.memory_allocated(device)))) // 4
-    piece = CPU_BYTES_OF_SEQUENCES if sequences else most
+    piece = most or (CPU_BYTES_OF_SEQUENCES if sequences else CPU_BYTES)
     return piece if limit is None else min(piece, limit)
 
 
