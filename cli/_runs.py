@@ -14,11 +14,21 @@ if TYPE_CHECKING:
 
 
 def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds RUN, --device, --trust and --data-root; the command gets the loaded run as its first argument."""
+    """Adds RUN, --device, --trust and --data-root; the command gets the loaded run as its first argument, and takes at
+    most as much memory as `max_memory_option` says, where it has that."""
 
     @functools.wraps(command)
-    def opened(path: Path, device: str, trust: bool, data_root: Path | None, **options: Any) -> Any:
-        return command(open_run(path, device, trust, data_root), **options)
+    def opened(
+        path: Path, device: str, trust: bool, data_root: Path | None, max_memory: str | None = None, **options: Any
+    ) -> Any:
+        from pyrovae import memory
+        from pyrovae.evaluation.chunks import device_of
+
+        if max_memory is not None:
+            memory.bytes_in(max_memory)
+        run = open_run(path, device, trust, data_root)
+        with memory.limited(max_memory, device_of(run.pair)):
+            return command(run, **options)
 
     options = [
         click.argument("path", metavar="RUN", type=click.Path(path_type=Path)),
@@ -50,6 +60,12 @@ split_option = click.option(
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first so many data.")
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True, help="Of the noise."
+)
+
+max_memory_option = click.option(
+    "--max-memory",
+    metavar="SIZE",
+    help="Memory of the GPU, or on a CPU of the data that are scored at once, such as 8GB or 500MB, at most.",
 )
 
 

@@ -8,7 +8,7 @@ import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
-from pyrovae.cli._runs import limit_option, on_run, open_run, seed_option, split_option
+from pyrovae.cli._runs import limit_option, max_memory_option, on_run, open_run, seed_option, split_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -35,6 +35,7 @@ Examples:
 )
 @limit_option
 @seed_option
+@max_memory_option
 @json_option
 @debug_option
 @on_run

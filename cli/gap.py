@@ -7,7 +7,7 @@ import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
-from pyrovae.cli._runs import on_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import max_memory_option, on_run, require_suffix, seed_option, split_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -42,6 +42,7 @@ Examples:
 @click.option("--chains", type=click.IntRange(min=1), default=16, show_default=True, help="Of annealing, a datum.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
+@max_memory_option
 @json_option
 @debug_option
 @on_run

@@ -9,7 +9,7 @@ import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
-from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import limit_option, max_memory_option, on_run, require_suffix, seed_option, split_option
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Write the values of each datum to this .npz, or pictures of the --worst to this .png.",
 )
+@max_memory_option
 @json_option
 @debug_option
 @on_run

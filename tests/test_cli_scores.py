@@ -142,3 +142,20 @@ def test_bad_input_is_one_sentence(args, says):
     assert result.exit_code in (1, 2)
     assert says in the_error(result.stderr)
     assert not result.stdout
+
+
+@pytest.mark.parametrize("command", [("loglik", "--samples", 20), ("evaluate", "--samples", 20)])
+def test_memory_can_be_limited(command, monkeypatch):
+    from pyrovae import evaluation, memory
+
+    seen = []
+    true = evaluation.chunks.budget
+    monkeypatch.setattr("pyrovae.evaluation.chunks.budget", lambda *a, **k: (seen.append(true(*a, **k)), seen[-1])[1])
+    name, *options = command
+    found = printed(name, "image", *options, "--max-memory", "20KB")
+    assert set(seen) == {20_000}
+    assert found["log_likelihood"] < 0
+    assert memory.limit() is None
+    refused = run(name, "image", "--max-memory", "lots")
+    assert refused.exit_code == 2
+    assert "'lots' is no size of memory: give a number with a unit" in the_error(refused.stderr)

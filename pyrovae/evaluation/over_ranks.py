@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -81,12 +80,12 @@ def log_likelihood_over_ranks(
     numbers = torch.stack(every).cpu()
     *estimates, drawn = rows.unbind(1)
     met = numbers[:, 1].min().item()
-    return dataclasses.replace(
-        found,
-        **dict(zip(Estimates._fields, estimates, strict=True)),
+    return LogLikelihood(
+        *estimates,
         drawn=drawn.long(),
         samples=int(drawn.max()),
         proposal=PROPOSALS[int(numbers[0, 0])],
+        target_se=found.target_se,
         target_reached=None if met < 0 else bool(met),
         seconds=numbers[:, 2].max().item(),
         lowering_seconds=numbers[:, 3].max().item(),

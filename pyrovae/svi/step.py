@@ -332,12 +332,13 @@ def rows_in(rows: Rows) -> int:
 
 
 def cut(rows: Rows, size: int) -> Iterator[Rows]:
-    """Pieces of `size` rows, the last one short."""
+    """Pieces of `size` rows, the last one short; contiguous, as a compiled graph expects them."""
     for start in range(0, rows_in(rows), size):
+        stop = start + size
         if isinstance(rows, dict):
-            yield {name: column[start : start + size] for name, column in rows.items()}
+            yield {name: column[start:stop].contiguous() for name, column in rows.items()}
         else:
-            yield tuple(column[start : start + size] for column in rows)
+            yield tuple(column[start:stop].contiguous() for column in rows)
 
 
 def not_additive(objective: nn.Module) -> list[str]:
