@@ -97,6 +97,26 @@ def test_what_was_done_before_memory_ran_out_stays(monkeypatch, nth):
     close(found, exact)
 
 
+def test_weights_are_added_all_or_none(monkeypatch):
+    """Memory may run out among the sums, too: what they had is not there twice then."""
+    exact, calls = linear(wider=1.3, n=4), []
+    true = torch.Tensor.topk
+
+    def topk(self, *args, **options):
+        calls.append(None)
+        if len(calls) == 2:
+            raise ON_CPU
+        return true(self, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "topk", topk)
+    found = evaluation.log_likelihood(exact.pair, [exact.x], 40, chunk=20, compile=False)
+    monkeypatch.undo()
+    assert (found.drawn == 40).all()
+    plain = evaluation.log_likelihood(exact.pair, [exact.x], 40, chunk=20, compile=False)
+    torch.testing.assert_close(found.log_likelihood, plain.log_likelihood)  # the noise of 20 is that of 10 and 10
+    torch.testing.assert_close(found.ess, plain.ess)
+
+
 def test_a_lowered_estimate_goes_on_where_its_verification_had_no_memory(monkeypatch):
     from pyrovae.lowering import engine
 

@@ -63,11 +63,12 @@ class Captured:
 
         def after(call: Callable[[], Any]) -> list[Tensor]:
             """The state after one call from the same start, with the same noise; then the state as it was."""
-            with seeded(0, leaves[0].device):
-                call()
-            found = [tensor.detach().clone() for tensor in state]
-            _copy(state, values)
-            return found
+            try:
+                with seeded(0, leaves[0].device):
+                    call()
+                return [tensor.detach().clone() for tensor in state]
+            finally:
+                _copy(state, values)
 
         try:
             with seeded(0, leaves[0].device):

@@ -233,18 +233,21 @@ class Step:
     def _tolerance(self) -> float:
         return BFLOAT16 if self.precision == "bf16" else TOLERANCE
 
-    def capture(self, example: tuple[Rows, Tensor, Tensor], **options: Any) -> None:
+    def capture(self, of: tuple[Rows, Tensor, Tensor], **options: Any) -> None:
         """Lets steps of this shape be one CUDA graph each, optimizer and all; where it fails they stay as they are."""
         started = time.perf_counter()
-        rows, kl_weight, fraction = example
+        rows, kl_weight, fraction = of
         state = [tensor for owner, key in slots(self.objective).values() if (tensor := owner[key]) is not None]
         state += self.optimizer.state().values()
         state = list({id(tensor): tensor for tensor in state}.values())
+        example = (rows, kl_weight / 1000, kl_weight, fraction)
         try:
-            self.captured = Captured(self.once, state, (rows, kl_weight / 1000, kl_weight, fraction), **options)
+            self.captured = memory.tried(lambda: Captured(self.once, state, example, **options), self.device)
             self.engine.cuda_graph = True
         except CannotLowerError as error:
             self.engine.reason = str(error)
+        except memory.NoMemoryError:
+            self.engine.reason = "there is not enough memory to record it"
         self.engine.seconds += time.perf_counter() - started
 
     def plan(self, rows: Rows) -> None:
