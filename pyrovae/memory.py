@@ -13,6 +13,7 @@ import torch
 
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.progress import Progress
+from pyrovae.turns import between
 
 T = TypeVar("T")
 
@@ -145,6 +146,7 @@ def halved(
     """
     start, told = 0, False
     while start < n:
+        between()
         part = slice(start, min(start + size, n))
         try:
             found = tried(lambda part=part: work(part), device)  # type: ignore[misc]

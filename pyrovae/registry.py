@@ -24,6 +24,7 @@ from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.options import TrainConfig
 from pyrovae.specs import by_site
 from pyrovae.specs import split_guides as split_guides
+from pyrovae.turns import Whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,9 +78,10 @@ class Variant:
 def describe(kind: Kind) -> dict[str, str]:
     """Names and one line on each, without importing them: the first line of each file's docstring."""
     found = {}
-    for name, origin in _files(kind).items():
-        doc = ast.get_docstring(ast.parse(origin.read_text(encoding="utf-8"))) or ""
-        found[name] = doc.partition("\n")[0].rstrip(".")
+    with Whole():  # two threads that parse at once fail in Python 3.11 (github.com/python/cpython/issues/106905)
+        for name, origin in _files(kind).items():
+            doc = ast.get_docstring(ast.parse(origin.read_text(encoding="utf-8"))) or ""
+            found[name] = doc.partition("\n")[0].rstrip(".")
     for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}"):
         found.setdefault(point.name, f"from {point.value}")
     return found

@@ -1,38 +1,57 @@
 """Random numbers that start from a seed and leave the generators of the caller as they were."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import final
 
 import torch
+from torch import Tensor
+
+from pyrovae.turns import Shared
 
 MOST = 2**31
 """Seeds are below this."""
 
 
-@contextmanager
-def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+@final
+class seeded(Shared):  # noqa: N801  a context, named as one reads it
     """Inside, torch draws from `seed` on the CPU and on `device`; afterwards the generators stand where they stood.
 
-    (`torch.manual_seed` would seed every device of the machine, and those are not put back.)
+    (`torch.manual_seed` would seed every device of the machine, and those are not put back.) Other threads that stand
+    in such a context have other numbers: see `pyrovae.turns`.
     """
-    device = torch.device(device)
-    host = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cpu":
-        back = None
-    elif device.type == "cuda":
-        index = torch.cuda.current_device() if device.index is None else device.index
-        back = torch.cuda.get_rng_state(index)
-        with torch.cuda.device(index):
-            torch.cuda.manual_seed(seed)
-    else:
-        back = torch.mps.get_rng_state()
-        torch.mps.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(host)
-        if device.type == "cuda" and back is not None:
-            torch.cuda.set_rng_state(back, index)
-        elif back is not None:
-            torch.mps.set_rng_state(back)
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.seed = seed
+        self.device = torch.device(device)
+        self.inside: tuple[Tensor, ...] | None = None
+        if self.device.type == "cuda" and self.device.index is None:
+            self.device = torch.device("cuda", torch.cuda.current_device())
+
+    def put(self) -> None:
+        self.found = self._states()
+        if self.inside is not None:
+            self._set(self.inside)
+            return
+        torch.default_generator.manual_seed(self.seed)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(self.seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(self.seed)
+
+    def back(self) -> None:
+        self.inside = self._states()
+        self._set(self.found)
+
+    def _states(self) -> tuple[Tensor, ...]:
+        """Of the generators of the CPU and of the device."""
+        host = torch.default_generator.get_state()
+        if self.device.type == "cuda":
+            return host, torch.cuda.get_rng_state(self.device)
+        return (host, torch.mps.get_rng_state()) if self.device.type == "mps" else (host,)
+
+    def _set(self, states: tuple[Tensor, ...]) -> None:
+        torch.default_generator.set_state(states[0])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(states[1], self.device)
+        elif self.device.type == "mps":
+            torch.mps.set_rng_state(states[1])

@@ -2,8 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, cast, final
 
 import pyro
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.pair import Pair, first_dim
+from pyrovae.turns import Shared, between
 
 Site = dict[str, Any]
 Trace = poutine.Trace
@@ -35,11 +35,16 @@ class Fixed(Messenger):
             msg["value"], msg["done"] = self.values[msg["name"]], True
 
 
-@contextmanager
-def unvalidated() -> Iterator[None]:
+@final
+class unvalidated(Shared):  # noqa: N801  a context, named as one reads it
     """Pyro's validation off: it looks at values, which costs a host sync a site."""
-    with pyro.validation_enabled(False):
-        yield
+
+    def put(self) -> None:
+        self.context = pyro.validation_enabled(False)
+        self.context.__enter__()
+
+    def back(self) -> None:
+        self.context.__exit__(None, None, None)
 
 
 def particles(program: Program, K: int | None) -> Program:
@@ -211,20 +216,25 @@ def refuse_shapes(shapes: Mapping[str, tuple[int, ...]], B: int) -> None:
         )
 
 
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
+@final
+class evaluating(Shared):  # noqa: N801  a context, named as one reads it
     """The modules in eval mode inside, each submodule back in its own mode afterwards."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    for module in modules:
-        module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
+
+    def __init__(self, *modules: nn.Module) -> None:
+        self.modules = modules
+
+    def put(self) -> None:
+        self.modes = [(part, part.training) for module in self.modules for part in module.modules()]
+        for module in self.modules:
+            module.eval()
+
+    def back(self) -> None:
+        for part, mode in self.modes:
             part.training = mode
 
 
 def rows(batch: Sequence[Tensor], size: int) -> Iterator[tuple[Tensor, ...]]:
-    """A batch in pieces of `size` data, the last one short."""
+    """A batch in pieces of `size` data, the last one short; between two of them other threads may go on."""
     for start in range(0, first_dim(batch), size):
+        between()
         yield tuple(tensor[start : start + size] for tensor in batch)

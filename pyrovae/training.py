@@ -28,6 +28,7 @@ from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, objective
 from pyrovae.svi.culprit import culprit
 from pyrovae.svi.precision import note, require_precision
 from pyrovae.svi.step import Batch
+from pyrovae.turns import between
 
 STEPS = 3000
 """Steps of a fit whose epochs were not given."""
@@ -304,6 +305,7 @@ class _Training:
         rates, weights = torch.tensor(self.plan, device=self.device)[skip:].unbind(1)
         with stop.holding():
             for rows, piece, rate, weight in zip(batches, rows_of, rates, weights, strict=True):
+                between()
                 self.torn = True
                 torch._foreach_add_(self.sums, list(self.step(rows, rate, weight, shares[len(piece)])))
                 self.torn = False

@@ -21,6 +21,7 @@ from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
 from pyrovae.traces import Structure, require_per_datum
+from pyrovae.turns import between
 
 T = TypeVar("T")
 
@@ -180,6 +181,7 @@ class Annealing:
             return evaluate(lambda u: self.bridge.densities(u, *part), u)
 
     def _move(self, point: Point, size: Tensor, b: Tensor, part: Sequence[Tensor]) -> tuple[Point, Tensor]:
+        between()
         call = self._engine(point, part).call
         a, b = (share.to(point.u.dtype) for share in (self.bridge.first_share(b), b))
         moved = move(point, lambda *given: call(*given, *part), size, a, b, self.leapfrog)

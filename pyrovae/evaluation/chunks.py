@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from pyrovae import memory
 from pyrovae.progress import Progress
+from pyrovae.turns import between
 
 T = TypeVar("T")
 
@@ -147,6 +148,7 @@ class Shrinking:
         """
         todo = [(piece, samples) for piece in reversed(cut)]
         while todo:
+            between()
             piece, left = todo.pop()
             rows, K = self.fit(piece, left)
             if len(rows) < len(piece.rows):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from typing import final
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from pyrovae.progress import Progress, progress
 from pyrovae.seeding import seeded
 from pyrovae.svi.schedule import learning_rate
 from pyrovae.traces import evaluating, log_joint, require_per_datum, unvalidated
+from pyrovae.turns import Shared, between
 
 PARTICLES = 8
 """Draws of z a datum and step."""
@@ -162,6 +163,7 @@ def _refit(
             [{"params": [value], "rate": own.rates.get(key, 1.0)} for key, value in now.items()]
         )
         for step in range(steps):
+            between()
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * learning_rate(step, steps, lr, "cosine")
             loss = -bound(now, PARTICLES).mean(0).sum()
@@ -186,16 +188,20 @@ def _refit(
     return Refitted(elbo, before, gain, converged, used, best, own.inputs, own.one)
 
 
-@contextmanager
-def frozen(pair: Pair) -> Iterator[None]:
+@final
+class frozen(Shared):  # noqa: N801  a context, named as one reads it
     """No gradient reaches the parameters of the pair inside."""
-    before = [(parameter, parameter.requires_grad) for parameter in pair.parameters()]
-    for parameter, _ in before:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter, required in before:
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+
+    def put(self) -> None:
+        self.found = [(parameter, parameter.requires_grad) for parameter in self.pair.parameters()]
+        for parameter, _ in self.found:
+            parameter.requires_grad_(False)
+
+    def back(self) -> None:
+        for parameter, required in self.found:
             parameter.requires_grad_(required)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from contextlib import nullcontext
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from pyrovae.errors import UsageError
+from pyrovae.turns import Shared
 
 Precision = Literal["32", "tf32", "bf16"]
 
@@ -61,16 +61,20 @@ def products(precision: Precision) -> Any:
     return Bfloat16Products() if precision == "bf16" else nullcontext()
 
 
-@contextmanager
-def tf32(precision: Precision) -> Iterator[None]:
+@final
+class tf32(Shared):  # noqa: N801  a context, named as one reads it
     """TF32 for products on CUDA inside, where `precision` says so; torch's setting is afterwards as it was."""
-    before = torch.get_float32_matmul_precision()
-    if precision == "tf32":
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+
+    def __init__(self, precision: Precision) -> None:
+        self.precision = precision
+
+    def put(self) -> None:
+        self.found = torch.get_float32_matmul_precision()
+        if self.precision == "tf32":
+            torch.set_float32_matmul_precision("high")
+
+    def back(self) -> None:
+        torch.set_float32_matmul_precision(self.found)
 
 
 def require_precision(precision: Precision, device: torch.device) -> None:

@@ -17,6 +17,7 @@ from pyrovae.seeding import seeded
 from pyrovae.testing import programs, uses  # noqa: F401  they register the laws, in this order
 from pyrovae.testing.law import LAWS, Case, DoesNotApplyError, Entry, Law, LawError, Make
 from pyrovae.traces import structure
+from pyrovae.turns import Whole
 
 
 def check(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[str, Field] | None = None) -> list[Law]:
@@ -69,7 +70,9 @@ def _prime(primes: Sequence[int], taken: Iterable[int], most: int) -> int:
 def _as_found() -> Iterator[None]:
     """Generators and param store stand afterwards as they stood; inside, Pyro checks what it can."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with seeded(0, device), pyro.get_param_store().scope(), pyro.validation_enabled(True), warnings.catch_warnings():
+    store = pyro.get_param_store()
+    # Whole, as the store and the filters of warnings cannot be left and entered again between two threads.
+    with Whole(), seeded(0, device), store.scope(), pyro.validation_enabled(True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
