@@ -178,7 +178,7 @@ def test_download_asks_torchvision_and_tells_a_failure_in_one_sentence(monkeypat
     fetched = []
 
     def fetch(where, download, **options):
-        fetched.append((where, download))
+        fetched.append((where.parent, download))
         os.rename(root / "MNIST", where / "MNIST")
 
     empty.mkdir()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyrovae.data.dataset import SPLITS
+from pyrovae.data.fetch import fetched
 from pyrovae.data.files import plain_or_gz, read_bytes
 from pyrovae.data.npy import read_npz
 from pyrovae.data.options import DataConfig
@@ -35,11 +36,9 @@ def static_mnist(config: DataConfig) -> Raw:
         )
     from torchvision.datasets.utils import download_url
 
-    for split in SPLITS:
-        try:
-            download_url(f"{URL}binarized_mnist_{split}.amat", places[0], md5=MD5[split])
-        except (OSError, RuntimeError) as error:
-            raise PyrovaeError(f"data 'static-mnist' cannot be downloaded into {places[0]}: {error}") from None
+    with fetched("data 'static-mnist'", places[0]) as temporary:
+        for split in SPLITS:
+            download_url(f"{URL}binarized_mnist_{split}.amat", temporary, md5=MD5[split])
     raw = binarized(places[0])
     assert raw is not None
     return raw

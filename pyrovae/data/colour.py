@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pyrovae.data.fetch import fetched
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import UsageError
 
 
 def cifar10(config: DataConfig) -> Raw:
@@ -52,10 +53,13 @@ def celeba(config: DataConfig) -> Raw:
 def _open(name: str, dataset: Callable[..., Any], config: DataConfig, **options: Any) -> Any:
     root: Path = config.root
     try:
-        return dataset(root, download=config.download, **options)
-    except (OSError, RuntimeError) as error:
-        if config.download:
-            raise PyrovaeError(f"data '{name}' cannot be fetched into {root}: {error}") from None
-        raise UsageError(
-            f"data '{name}' is not in {root}, or damaged: give --download, or the folder that has it with --data-root"
-        ) from None
+        return dataset(root, download=False, **options)
+    except (OSError, RuntimeError):
+        if not config.download:
+            raise UsageError(
+                f"data '{name}' is not in {root}, or damaged: give --download, or the folder that has it with "
+                f"--data-root"
+            ) from None
+    with fetched(f"data '{name}'", root) as temporary:
+        dataset(temporary, download=True, **options)
+    return dataset(root, download=False, **options)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrovae.data.fetch import fetched
 from pyrovae.data.files import plain_or_gz, read_bytes
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
@@ -81,10 +82,8 @@ def download(folder: str, root: Path, options: dict[str, str]) -> None:
     """Has torchvision's class `folder` fetch, check and unpack its files below `root`."""
     from torchvision import datasets
 
-    try:
-        getattr(datasets, folder)(root, download=True, **options)
-    except (OSError, RuntimeError) as error:
-        raise PyrovaeError(f"{folder} cannot be downloaded into {root}: {error}") from None
+    with fetched(folder, root) as temporary:
+        getattr(datasets, folder)(temporary, download=True, **options)
 
 
 def read_idx(path: Path) -> np.ndarray:
