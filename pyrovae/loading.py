@@ -74,7 +74,7 @@ def load(
         pair: for a run of a Pair that was handed over in Python: a pair of the same shape, which gets the weights.
         data: for a run on tensors from Python: the same tensors.
         device: where the pair goes.
-        trust: run the user's own Python file where the run names one (`my_model.py:MyVAE`).
+        trust: run the user's own Python files where the run names some (`my_model.py:MyVAE`, `my_guide.py:MyFamily`).
 
     Raises:
         UsageError: where `path` is no run directory, or needs `pair` or `trust`.
@@ -126,6 +126,11 @@ def opened(path: str | Path, pair: Pair | None = None, trust: bool = False) -> O
         if name is not None and ":" in name and pair is None and not trust:
             raise UsageError(
                 f"{path} was made with your own code, {name}: it is only run with --trust (Python: trust=True)"
+            )
+        guide = content["recipe"]["guide"]
+        if isinstance(guide, str) and pair is None and not trust and (own := registry.own_code(guide)):
+            raise UsageError(
+                f"{path} was made with your own code, {own[0]}: it is only run with --trust (Python: trust=True)"
             )
         variant = None if name is None or (pair is not None and ":" in name) else registry.variant(name)
         try:

@@ -139,6 +139,13 @@ def family(spec: str) -> Family:
     return _one(spec) if families is None else _BySite(spec, {site: _one(each) for site, each in families.items()})
 
 
+def own_code(spec: str) -> list[str]:
+    """The families in the spec of a guide that are the user's own code, `my_guide.py:MyFamily`."""
+    families = by_site(spec)
+    names = [split_spec(each)[0] for each in ([spec] if families is None else families.values())]
+    return [name for name in names if ":" in name]
+
+
 def _one(spec: str) -> Family:
     name, options = split_spec(spec)
     config = parse(guide_config(name), options, f"guide {name}")
