@@ -29,12 +29,24 @@ COMMANDS = {
 }
 
 
+def _version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    """Prints what a report of a fault should name, from the packages' metadata: nothing is imported for it."""
+    if not asked or ctx.resilient_parsing:
+        return
+    import platform
+    from importlib.metadata import version
+
+    others = "".join(f"{name} {version(package)}, " for name, package in (("torch", "torch"), ("pyro", "pyro-ppl")))
+    click.echo(f"pyrovae {__version__}, {others}Python {platform.python_version()}")
+    ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     modules=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="pyrovae")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show versions.")
 @debug_option
 def cli() -> None:
     """Variational autoencoders as Pyro model and guide pairs: train, score, compare."""
