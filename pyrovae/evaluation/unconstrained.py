@@ -53,8 +53,9 @@ def support(family: Any) -> constraints.Constraint:
         found = None
     if found is None:
         return constraints.independent(constraints.real, len(family.event_shape))
-    # A mixture hides the support of its components, which biject_to does not look for.
-    return found.base_constraint if isinstance(found, constraints.MixtureSameFamilyConstraint) else found
+    # A mixture hides the support of its components, which biject_to does not look for; torch 2.6 does not hide it.
+    hidden = getattr(constraints, "MixtureSameFamilyConstraint", ())
+    return found.base_constraint if isinstance(found, hidden) else found
 
 
 def transform(family: Any) -> Transform:
