@@ -1,17 +1,16 @@
 """What the commands that fit share: options, which are declared here once, and where their values come from."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyrovae import registry
+from pyrovae import directory, registry
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.config import Config, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
-from pyrovae.errors import UsageError
+from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
 
 if TYPE_CHECKING:
@@ -116,11 +115,11 @@ def model_of(run: str, trust: bool) -> str | None:
         UsageError: where there is no run.
     """
     try:
-        name = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))["recipe"]["model"]
-    except OSError:
+        name = directory.content(Path(run))["recipe"]["model"]
+    except FileNotFoundError:
         raise UsageError(
             f"--freeze-model {run} is not a run directory: give the folder that `pyrovae fit` printed"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except PyrovaeError:
         return None
-    return name if isinstance(name, str) and (trust or ":" not in name) else None
+    return name if name is not None and (trust or ":" not in name) else None

@@ -94,9 +94,11 @@ class Checkpoint:
         Raises:
             PyrovaeError: where it is missing or damaged.
         """
-        what = str(folder / directory.PATHS["checkpoint"])
+        what = directory.path_of(folder, content, "checkpoint")
         tensors = store.tensors_of(directory.read(folder, content, "checkpoint"), what)
-        metrics = store.metrics_of(directory.read(folder, content, "metrics"), str(folder / directory.METRICS))
+        metrics = store.metrics_of(
+            directory.read(folder, content, "metrics", store.METRICS), directory.path_of(folder, content, "metrics")
+        )
         groups: dict[str, State] = {name: {} for name in GROUPS}
         try:
             sums = tensors.pop("sums")
@@ -106,7 +108,42 @@ class Checkpoint:
             position = Position.from_json(content["progress"])
         except (KeyError, TypeError, ValueError) as error:
             raise PyrovaeError(f"{what} is damaged ({type(error).__name__}: {error})") from None
-        return cls(position, **groups, sums=sums, metrics=metrics)
+        found = cls(position, **groups, sums=sums, metrics=metrics)
+        found.require_sound(what)
+        return found
+
+    def require_sound(self, what: str) -> None:
+        """Raises PyrovaeError where a tensor cannot be one of a checkpoint; `what` names the file."""
+        store.refuse_nan({f"weights/{name}": tensor for name, tensor in self.weights.items()}, what, infinity=False)
+        store.refuse_nan({f"best/{name}": tensor for name, tensor in self.best.items()}, what, infinity=False)
+        store.refuse_nan({f"optimizer/{name}": tensor for name, tensor in self.optimizer.items()}, what)
+        store.refuse_nan({"sums": self.sums}, what)
+        if not self.weights:
+            raise PyrovaeError(f"{what} is damaged (it holds no weights)")
+        like = {name: (tensor.shape, tensor.dtype) for name, tensor in self.weights.items()}
+        best = {name: (tensor.shape, tensor.dtype) for name, tensor in self.best.items()}
+        if best != (like if self.position.best_epoch else {}):
+            odd = sorted(set(best.items()) ^ set(like.items()), key=str)[0][0]
+            raise PyrovaeError(
+                f"{what} is damaged (the best epoch is {self.position.best_epoch}, and 'best/{odd}' does not fit that "
+                f"and 'weights/{odd}')"
+            )
+        if self.sums.shape != (4,) or not self.sums.is_floating_point():
+            raise PyrovaeError(f"{what} is damaged ('sums' has shape {tuple(self.sums.shape)} and not (4,))")
+        for name, tensor in self.optimizer.items():
+            counts = name in COUNTS or name.rpartition(".")[2] in ("step", "exp_avg_sq", "exp_inf")
+            if counts and tensor.numel() and tensor.min() < 0:
+                raise PyrovaeError(f"{what} is damaged ('optimizer/{name}' is {tensor.min().item():g}, below 0)")
+        for name in ("cpu", "order"):
+            if name not in self.generators:
+                raise PyrovaeError(f"{what} is damaged (it has no state 'generators/{name}')")
+        for name, state in self.generators.items():
+            _require_state(name, state, what)
+        if len(self.metrics) != self.position.epoch:
+            raise PyrovaeError(
+                f"{what} is of epoch {self.position.epoch}, and {directory.METRICS} has {len(self.metrics)} lines: "
+                f"the files are damaged"
+            )
 
     def best_weights(self) -> State:
         """The weights of the best held-out ELBO; the present ones before the first epoch is over."""
@@ -114,6 +151,26 @@ class Checkpoint:
 
 
 GROUPS = ("weights", "best", "optimizer", "generators")
+
+COUNTS = ("skipped", "streak", "longest")
+"""Of the optimizer, beside those of each parameter."""
+
+
+def _require_state(name: str, state: Tensor, what: str) -> None:
+    """Raises PyrovaeError where a tensor is no state of one of torch's generators; `device` is one of another device,
+    of which only the size is known here."""
+    size = torch.default_generator.get_state().numel()
+    fits = state.dtype == torch.uint8 and state.dim() == 1 and state.numel() <= size
+    if fits and name != "device":
+        try:
+            torch.Generator().set_state(state)
+        except (RuntimeError, TypeError):
+            fits = False
+    if not fits or name not in ("cpu", "order", "device"):
+        raise PyrovaeError(
+            f"{what} is damaged ('generators/{name}' of {state.dtype} and shape {tuple(state.shape)} is no state of a "
+            f"generator)"
+        )
 
 
 def generators(device: torch.device) -> State:

@@ -9,34 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from pyrovae import files
+from pyrovae import files, reading, schema
 from pyrovae.errors import PyrovaeError, UsageError
-
-FORMAT = 2
-"""Of run.json; raised when an older pyrovae could not read it."""
+from pyrovae.schema import FORMAT, PATHS
 
 RUN, LOCK = "run.json", ".lock"
-
-PATHS = {
-    "weights": "weights.safetensors",
-    "metrics": "metrics.jsonl",
-    "vocabulary": "vocabulary.json",
-    "checkpoint": "state/checkpoint.safetensors",
-    "curves": "curves.png",
-    "samples": "samples.png",
-    "reconstructions": "reconstructions.png",
-    "latents": "latents.png",
-}
-"""Where a file lies whose name is free, by its role."""
 
 PICTURES = ("curves", "samples", "reconstructions", "latents")
 
@@ -67,7 +52,7 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
         named[role] = {"path": str(path), "bytes": len(data), "sha256": digest}
         if not grows and not (taken is not None and taken["sha256"] == digest and (folder / path).is_file()):
             new[folder / path] = data
-    text = files.to_json({"format": FORMAT, **content, "files": named}).encode()
+    text = files.to_json(schema.sealed({"format": FORMAT, **content, "files": named})).encode()
     fresh = [each for each in new if not each.exists()]
     try:
         files.write_together({folder / RUN: text, **new})
@@ -92,39 +77,141 @@ def _continues(path: Path, data: bytes) -> bool:
 def present(folder: Path) -> dict[str, Any]:
     """The present run.json, as far as it can be read: for writing, not for belief."""
     try:
-        found = json.loads((folder / RUN).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return schema.plain(_whole(folder / RUN, folder, schema.LIMIT), RUN)
+    except (PyrovaeError, FileNotFoundError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def entries(folder: Path) -> dict[str, dict[str, Any]]:
     """The files that the present run.json names, by role."""
     named = present(folder).get("files")
-    if not isinstance(named, dict):
-        return {}
-    return {role: each for role, each in named.items() if role in PATHS and {"path", "sha256"} <= set(each)}
+    found = named.items() if isinstance(named, dict) else ()
+    return {role: each for role, each in found if is_entry(role, each) and each["sha256"] is not None}
 
 
-def read(folder: Path, content: Mapping[str, Any], role: str) -> bytes:
-    """The content of a file that run.json names.
+def is_entry(role: str, entry: Any) -> bool:
+    """Whether run.json may name such a file."""
+    try:
+        schema.require_ours(role, schema.Entry(**entry).path)
+    except (ValueError, KeyError, TypeError):
+        return False
+    return {"path", "bytes", "sha256"} <= set(entry)
+
+
+def content(folder: Path) -> dict[str, Any]:
+    """run.json, checked against its checksum and its schema; an older one as if it were new.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        PyrovaeError: where it is damaged, too large, or no regular file in the folder.
+    """
+    found = schema.parse(_whole(folder / RUN, folder, schema.LIMIT), str(folder / RUN))
+    if found["files"] or "checksum" in found:
+        return found
+    there = {role: path for role, path in PATHS.items() if (folder / path).is_file()}  # the oldest format names none
+    return found | {"files": {role: {"path": path, "bytes": None, "sha256": None} for role, path in there.items()}}
+
+
+def _whole(path: Path, folder: Path, largest: int) -> bytearray:
+    with reading.regular(path, folder) as (file, size):
+        if size > largest:
+            raise PyrovaeError(f"{path} has {size:,} bytes, and {largest:,} is the most: it is not read")
+        return reading.first(file, size, path)
+
+
+def read(folder: Path, content: Mapping[str, Any], role: str, largest: int | None = None) -> bytearray:
+    """The content of a file that run.json names, once, in memory that tensors may be made of.
+
+    Args:
+        folder: the run directory.
+        content: run.json.
+        role: of the file.
+        largest: bytes that it may have; None for any number.
 
     Raises:
         PyrovaeError: where it is missing, or is not what run.json says.
     """
     try:
         entry = content["files"][role]
-        path, size, digest = folder / entry["path"], int(entry["bytes"]), str(entry["sha256"])
-    except (KeyError, TypeError, ValueError):
+        name, expected, digest = entry["path"], entry["bytes"], entry["sha256"]
+        path = folder / name
+    except (KeyError, TypeError):
         raise PyrovaeError(f"{folder / RUN} names no file of {role}: the file is damaged") from None
-    if not path.is_file():
-        raise PyrovaeError(f"there is no {path}, which {RUN} names: the file was removed")
-    with open(path, "rb") as file:
-        data = file.read(size + 1)
-    grown = data[:size] if role == "metrics" else data  # epochs after the checkpoint
-    if hashlib.sha256(grown).hexdigest() != digest:
-        raise PyrovaeError(f"{path} is not the file that {RUN} names (its checksum differs): the file is damaged")
-    return grown
+    try:
+        with reading.regular(path, folder) as (file, size):
+            if expected is not None:
+                require_size(path, role, size, expected)
+                size = expected  # epochs after the checkpoint are left out of metrics
+            if largest is not None and size > largest:
+                raise PyrovaeError(f"{path} has {size:,} bytes, and {largest:,} is the most: it is not read")
+            data = reading.first(file, size, path)
+    except FileNotFoundError:
+        raise PyrovaeError(f"there is no {path}, which {RUN} names: the file was removed") from None
+    if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+        raise PyrovaeError(_differs(path))
+    return data
+
+
+def path_of(folder: Path, content: Mapping[str, Any], role: str) -> str:
+    """What errors call a file: where run.json says that it is."""
+    named = content["files"].get(role)
+    return str(folder / (PATHS[role] if named is None else named["path"]))
+
+
+def verify(folder: Path, role: str, entry: Mapping[str, Any]) -> bytearray:
+    """Reads a file piece by piece, as large as it may be, and gives its first bytes: the header, of tensors.
+
+    Raises:
+        PyrovaeError: where it is missing, or is not what run.json says.
+    """
+    path, expected, digest = folder / entry["path"], entry["bytes"], hashlib.sha256()
+    try:
+        with reading.regular(path, folder) as (file, size):
+            if expected is not None:
+                require_size(path, role, size, expected)
+                size = expected
+            head = piece = reading.first(file, min(size, reading.PIECE + 8), path)
+            while piece:
+                digest.update(piece)
+                size -= len(piece)
+                piece = reading.first(file, min(size, reading.PIECE), path)
+    except FileNotFoundError:
+        raise PyrovaeError(f"there is no {path}, which {RUN} names: the file was removed") from None
+    if expected is not None and digest.hexdigest() != entry["sha256"]:
+        raise PyrovaeError(_differs(path))
+    return head
+
+
+def require_size(path: Path, role: str, size: int, expected: int) -> None:
+    """Raises PyrovaeError where a file has another size than run.json says; metrics may have grown."""
+    if size != expected and not (role == "metrics" and size > expected):
+        raise PyrovaeError(f"{_differs(path, f'{size:,} bytes, and not {expected:,}')}")
+
+
+def _differs(path: Path, how: str = "other values in as many bytes") -> str:
+    return f"{path} is not the file that {RUN} names (its checksum differs: {how}): the file is damaged"
+
+
+T = TypeVar("T")
+
+
+def steady(folder: Path, use: Callable[[dict[str, Any]], T], tries: int = 5) -> T:
+    """What `use` makes of run.json and of files that it names, of one state of the directory.
+
+    A fit that runs may commit its next state in between, and take away a file of the one before: then once more.
+
+    Raises:
+        FileNotFoundError: where there is no run.json.
+        PyrovaeError: where something is damaged.
+    """
+    while True:
+        found = content(folder)
+        try:
+            return use(found)
+        except PyrovaeError:
+            tries -= 1
+            if not tries or content(folder) == found:
+                raise
 
 
 def clear(folder: Path, keep: Collection[str]) -> None:

@@ -1,8 +1,17 @@
-"""What JSON can say."""
+"""What JSON can say, and how much of it is read from a file that someone else may have written."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+DEPTH = 32
+"""Objects and lists inside each other, at most."""
+
+INTEGER = 2**63
+
+CONTROL = {chr(i) for i in (*range(32), *range(127, 160))} - set("\t\n\r")
+"""What could move the cursor of a terminal that prints it."""
 
 
 def finite(value: Any) -> Any:
@@ -12,3 +21,58 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def strict(data: bytes | bytearray | str, longest: int | None = None) -> Any:
+    """The JSON value that UTF-8 holds, where it is plain: no number that is not finite or beyond 64 bits, no key twice,
+    nothing nested deeper than DEPTH.
+
+    Args:
+        data: the text.
+        longest: characters of a string, at most; where it is given, strings hold no control characters either.
+
+    Raises:
+        ValueError: where it is none, and why.
+    """
+    try:
+        value = json.loads(data, object_pairs_hook=_once, parse_constant=_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    _require_plain(value, longest, 0)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:80]!r} is there twice")
+    return found
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _require_plain(value: Any, longest: int | None, depth: int) -> None:
+    if depth > DEPTH:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _require_plain(key, longest, depth)
+            _require_plain(item, longest, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _require_plain(item, longest, depth + 1)
+    elif isinstance(value, str):
+        if not value.isascii():
+            value.encode()  # half a surrogate pair is a UnicodeEncodeError, which is a ValueError
+        if longest is not None and len(value) > longest:
+            raise ValueError(f"a text has {len(value):,} characters, and {longest:,} is the most")
+        if longest is not None and not value.isprintable() and not CONTROL.isdisjoint(value):
+            raise ValueError(f"the text {value[:80]!r} holds control characters")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is too large")
+    elif isinstance(value, int) and not -INTEGER <= value < 2 * INTEGER:
+        raise ValueError("a whole number has more than 64 bits")

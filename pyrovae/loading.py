@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyrovae import devices, directory, registry, store
 from pyrovae.checkpoint import Checkpoint
@@ -80,18 +80,25 @@ def load(
         UsageError: where `path` is no run directory, or needs `pair` or `trust`.
         PyrovaeError: where a file of the run is damaged or does not fit.
     """
-    where, found = devices.find(device), opened(path, pair, trust)
+    where, path = devices.find(device), Path(path)
+
+    def files(content: dict[str, Any]) -> tuple[Opened, store.State, list[dict[str, Any]], Vocabulary | None]:
+        found = _opened(path, content, pair, trust)
+        vocabulary = _vocabulary(path, content, found.fields)
+        return found, weights_of(path, content), metrics_of(path, content), vocabulary
+
+    found, weights, metrics, vocabulary = _of_run(path, files)
     pair = found.build() if pair is None else pair
-    store.set_weights(pair, weights_of(found.path, found.content), f"the weights in {found.path}")
+    store.set_weights(pair, weights, f"the weights in {path}")
     pair.to(where).eval()
     run = Run(
         pair,
         found.recipe,
         found.fields,
         found.description,
-        metrics_of(found.path, found.content),
+        metrics,
         found.content["results"],
-        vocabulary=_vocabulary(found.path, found.content, found.fields),
+        vocabulary=vocabulary,
         path=found.path,
         status=found.content["status"],
     )
@@ -103,48 +110,45 @@ def load(
 def opened(path: str | Path, pair: Pair | None = None, trust: bool = False) -> Opened:
     """Reads the run.json of a directory; see `load`."""
     path = Path(path)
-    if not (path / directory.RUN).is_file():
-        unfinished = (path / directory.METRICS).is_file()
-        why = (
-            "its fit did not finish"
-            if unfinished
-            else "there is no run.json in it"
-            if path.is_dir()
-            else "it is a file"
-            if path.is_file()
-            else "no such folder"
-        )
-        raise UsageError(f"{path} is not a run directory ({why}): give the folder that `pyrovae fit` printed")
-    file, content = path / directory.RUN, store.read_json(path / directory.RUN)
+    return _of_run(path, lambda content: _opened(path, content, pair, trust))
+
+
+T = TypeVar("T")
+
+
+def _of_run(path: Path, use: Callable[[dict[str, Any]], T]) -> T:
+    """What `use` makes of a state of a run directory; raises UsageError where `path` is none."""
     try:
-        if content["format"] != directory.FORMAT:
-            raise PyrovaeError(
-                f"{file} has format {content['format']!r}, this pyrovae reads {directory.FORMAT}: update pyrovae"
-            )
-        name = content["recipe"]["model"]
-        fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
-        if name is not None and ":" in name and pair is None and not trust:
-            raise UsageError(
-                f"{path} was made with your own code, {name}: it is only run with --trust (Python: trust=True)"
-            )
-        guide = content["recipe"]["guide"]
-        if isinstance(guide, str) and pair is None and not trust and (own := registry.own_code(guide)):
-            raise UsageError(
-                f"{path} was made with your own code, {own[0]}: it is only run with --trust (Python: trust=True)"
-            )
-        variant = None if name is None or (pair is not None and ":" in name) else registry.variant(name)
-        try:
-            recipe = (
-                Recipe.from_json(content["recipe"], variant)
-                if variant or name is None
-                else Recipe.from_json(content["recipe"] | {"model": None}, None)
-            )
-        except UsageError as error:
-            raise PyrovaeError(f"{file} is damaged, or of another version of the model: {error}") from None
-        dict(content["data"]), dict(content["results"]), dict(content["files"]), str(content["status"])
+        return directory.steady(path, use)
+    except FileNotFoundError:
+        pass
+    unfinished = (path / directory.METRICS).is_file()
+    why = (
+        "its fit did not finish"
+        if unfinished
+        else "there is no run.json in it"
+        if path.is_dir()
+        else "it is a file"
+        if path.is_file()
+        else "no such folder"
+    )
+    raise UsageError(f"{path} is not a run directory ({why}): give the folder that `pyrovae fit` printed")
+
+
+def _opened(path: Path, content: dict[str, Any], pair: Pair | None, trust: bool) -> Opened:
+    file, values = path / directory.RUN, content["recipe"]
+    name, own = values["model"], registry.own_code(values["model"], values["guide"]) if pair is None else []
+    if own and not trust:
+        raise UsageError(
+            f"{path} was made with your own code, {own[0]}: it is only run with --trust (Python: trust=True)"
+        )
+    fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
+    variant = None if name is None or (pair is not None and ":" in name) else registry.variant(name)
+    try:
+        recipe = Recipe.from_json(values if variant or name is None else values | {"model": None}, variant)
+    except UsageError as error:
+        raise PyrovaeError(f"{file} is damaged, or of another version of the model: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
         raise PyrovaeError(f"{file} is damaged ({type(error).__name__}: {error})") from None
     return Opened(path, content, recipe, variant, fields)
 
@@ -153,14 +157,16 @@ def metrics_of(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One object an epoch; none before the first checkpoint."""
     if "metrics" not in content["files"]:
         return []
-    return store.metrics_of(directory.read(path, content, "metrics"), str(path / directory.METRICS))
+    data = directory.read(path, content, "metrics", store.METRICS)
+    return store.metrics_of(data, directory.path_of(path, content, "metrics"))
 
 
 def weights_of(path: Path, content: Mapping[str, Any]) -> store.State:
     """The weights of the best held-out ELBO: those that were saved, or those of the checkpoint of a fit that was
     stopped."""
     if "weights" in content["files"]:
-        return store.tensors_of(directory.read(path, content, "weights"), str(path / directory.PATHS["weights"]))
+        data = directory.read(path, content, "weights")
+        return store.tensors_of(data, directory.path_of(path, content, "weights"))
     if "checkpoint" not in content["files"]:
         raise PyrovaeError(f"the fit of {path} was stopped before its first checkpoint: pyrovae fit --resume {path}")
     return Checkpoint.read(path, content).best_weights()
@@ -171,8 +177,8 @@ def _vocabulary(path: Path, content: Mapping[str, Any], fields: Mapping[str, Fie
     sizes = [field.size for field in fields.values() if field.kind == "tokens"]
     if not sizes:
         return None
-    name = str(path / directory.PATHS["vocabulary"])
-    found = store.vocabulary_of(directory.read(path, content, "vocabulary"), name)
+    name = directory.path_of(path, content, "vocabulary")
+    found = store.vocabulary_of(directory.read(path, content, "vocabulary", store.VOCABULARY), name)
     if len(found) != sizes[0]:
         raise PyrovaeError(f"{name} holds {len(found)} words, and the run has {sizes[0]}: the file is of another run")
     return found

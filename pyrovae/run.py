@@ -310,6 +310,7 @@ def header(
         "data": dict(description),
         "progress": progress,
         "environment": environment(),
+        "code": registry.code(recipe.model, recipe.guide),
     }
 
 

@@ -16,7 +16,7 @@ from conftest import SMALL, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, files, gallery, generate, store
+from pyrovae import Pair, PyrovaeError, UsageError, directory, files, gallery, generate, schema, store
 from pyrovae.data import DataConfig, Field
 from pyrovae.traces import draw, log_weights, sites
 
@@ -155,7 +155,7 @@ def copy(saved, tmp_path):
 def edited(path, change):
     content = json.loads(path.read_text())
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(schema.sealed(content) if isinstance(content, dict) else content))
 
 
 def sealed(path, data):
