@@ -10,7 +10,7 @@ from pyrovae import directory, registry
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.config import Config, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, brief
 from pyrovae.options import TrainConfig
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     from_file = read_toml(config)
     for key, value in from_file.items():
         if isinstance(value, dict):
-            raise UsageError(f"config file {config}: [{key}] is a table: write all keys at the top level")
+            raise UsageError(f"config file {config}: [{brief(key)}] is a table: write all keys at the top level")
         if key in TEXTS and not isinstance(value, str):
-            raise UsageError(f'config file {config}: {key} = {value!r} is no text: write {key} = "..."')
+            raise UsageError(f'config file {config}: {key} = {brief(repr(value))} is no text: write {key} = "..."')
     return from_file | given
 
 

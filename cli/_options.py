@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from pyrovae.cli._group import debug_option
 from pyrovae.config import Config, read_toml
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, brief
 
 __all__ = ["ModelCommand", "debug_option", "json_option", "options_of"]
 
@@ -208,7 +208,7 @@ class ModelCommand(click.Command):
             given = read_toml(Path(path))
             named, run = given.get("model"), run or given.get("freeze_model")
             if named is not None and not isinstance(named, str):
-                raise UsageError(f'config file {path}: model = {named!r} is no name: write model = "cvae"')
+                raise UsageError(f'config file {path}: model = {brief(repr(named))} is no name: write model = "cvae"')
         if named is None and isinstance(run, str):
             from pyrovae.cli._fits import model_of
 

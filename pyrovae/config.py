@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from pyrovae.errors import UsageError, did_you_mean
+from pyrovae.errors import UsageError, brief, did_you_mean
 
 
 class Config(BaseModel):
@@ -48,13 +48,13 @@ def refuse_unknown(values: Collection[str], known: Collection[str], what: str) -
     """Raises UsageError, with the nearest name, for the first of `values` that is not among `known`."""
     for name in values:
         if name not in known:
-            raise UsageError(f"{what} has no option '{name}'{did_you_mean(name, known)}")
+            raise UsageError(f"{what} has no option '{brief(name)}'{did_you_mean(name, known)}")
 
 
 def _sentence(error: Any, what: str) -> str:
     name = ".".join(str(part) for part in error["loc"][:1]) or "options"
     reason = REASONS.get(error["type"], error["msg"].removeprefix("Value error, "))
-    return f"{what}: {name} = {error['input']!r}: {reason[:1].lower()}{reason[1:]}"
+    return f"{what}: {name} = {brief(repr(error['input']))}: {reason[:1].lower()}{reason[1:]}"
 
 
 def from_signature(function: Callable[..., Any], leave_out: Collection[str] = ()) -> type[Config]:
@@ -72,9 +72,11 @@ def from_signature(function: Callable[..., Any], leave_out: Collection[str] = ()
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The keys of a TOML file; raises UsageError where it is missing or no TOML."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"config file {path} is a folder, a pipe or a device: give a file")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"config file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"config file {path} is no TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # bytes, TOML, a number of thousands of digits, lists in lists
+        raise UsageError(f"config file {path} is no TOML: {brief(error)}") from None

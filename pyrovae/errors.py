@@ -17,6 +17,12 @@ class UsageError(PyrovaeError, ValueError):
     exit_code = 2
 
 
+def brief(value: object) -> str:
+    """What other libraries say, or what a file holds, on one line of bearable length."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`": did you mean 'x'?"` where one of `known` is close to `name`, else the list of what there is."""
     known = sorted(known)

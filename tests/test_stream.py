@@ -271,13 +271,13 @@ def test_an_array_is_read_twice_before_training(tmp_path, asked, name, mode, pas
 
 
 def test_a_folder_is_not_decoded_before_it_is_trained_on(folder, monkeypatch):
-    opened, image = [], pyrovae.data.folder._open
+    opened, image = [], pyrovae.data.folder._decoded
 
-    def listen(path):
+    def listen(path, *how):
         opened.append(path)
-        return image(path)
+        return image(path, *how)
 
-    monkeypatch.setattr("pyrovae.data.folder._open", listen)
+    monkeypatch.setattr("pyrovae.data.folder._decoded", listen)
     monkeypatch.setattr(stored, "SAMPLE", 5)
     dataset = load(folder, DataConfig(stream=True))
     assert len(opened) == 1 + 5 + 12  # the first, those of the mean, valid and test
@@ -382,7 +382,7 @@ def test_faults_of_array_files(tmp_path, npy):
     (tmp_path / "none.npy").write_bytes(b"")
     for name, message in (
         ("o", "holds Python objects, which are never loaded"),
-        ("z", "is a .npz file, which cannot be streamed"),
+        ("z", "is a .npz file, or another archive: end its name in .npz"),
         ("cut", "damaged"),
         ("none", "damaged"),
     ):

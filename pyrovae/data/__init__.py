@@ -75,13 +75,20 @@ def load(spec: Any, config: DataConfig | None = None) -> Dataset:
         found = _source(name)(config)
         return found if isinstance(found, Dataset) else prepare(found, name, config)
     path = Path(name)
-    if not name or not path.exists():
+    if not name or not _exists(path):
         if isinstance(spec, Path) or {os.sep, os.altsep} & set(name) or name.endswith(SUFFIXES):
             raise UsageError(f"data {name}: there is no such file or folder")
         raise UsageError(f"there is no data set '{name}'{did_you_mean(name, sources())}")
     from pyrovae.data.paths import read
 
     return prepare(read(path, config), name, config)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _source(name: str) -> Any:

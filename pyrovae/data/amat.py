@@ -1,6 +1,7 @@
 """.amat files (one datum a line, as text), and the MNIST that Larochelle & Murray binarized once and for all."""
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pyrovae.data.files import plain_or_gz, read_bytes
 from pyrovae.data.npy import read_npz
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, brief
 
 PACKED = "binarized_mnist_packed.npz"
 URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -75,9 +76,13 @@ def read_amat(path: Path) -> dict[str, np.ndarray]:
     rows = _bits(text)
     if rows is None:
         try:
-            rows = np.loadtxt(io.BytesIO(text), dtype=np.float32, ndmin=2)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that there is nothing in it, which is told below
+                rows = np.loadtxt(io.BytesIO(text), dtype=np.float32, ndmin=2)
         except ValueError as error:
-            raise PyrovaeError(f"{path} is no table of numbers: {error}") from None
+            raise PyrovaeError(f"{path} is no table of numbers: {brief(error)}") from None
+    if not rows.size:
+        raise PyrovaeError(f"{path} holds no numbers: give one datum a line")
     columns = {}
     if rows.shape[1] == 785:
         rows, columns["y"] = rows[:, :784], rows[:, 784]

@@ -57,13 +57,17 @@ def numbers(value: Any, what: str) -> Tensor:
         if bad:
             raise PyrovaeError(f"{what} holds {bad} values that are NaN or infinite: mend or leave out these data")
         return tensor.contiguous()
+    if tensor.dtype == torch.uint64 and bool((tensor.view(torch.int64) < 0).any()):
+        raise PyrovaeError(f"{what} holds whole numbers of 2**63 or more: save smaller ones, or floats")
     return tensor.to(torch.uint8 if tensor.dtype in (torch.bool, torch.uint8) else torch.int64).contiguous()
 
 
 def _native(value: Any) -> np.ndarray:
     """A copy that torch may own, in the byte order of this machine."""
     array = np.asarray(value)
-    return array.astype(array.dtype.newbyteorder("="))
+    dtype = array.dtype.newbyteorder("=")
+    with np.errstate(all="ignore"):  # what is not finite is refused by its caller
+        return array.astype(np.float64 if dtype.kind == "f" and dtype.itemsize > 8 else dtype)
 
 
 def arrange(x: Tensor, what: str) -> Tensor:

@@ -4,14 +4,32 @@ import gzip
 import zlib
 from pathlib import Path
 
+from pyrovae.data.memory import require_memory
 from pyrovae.errors import PyrovaeError
+
+CHUNK = 2**24
+"""Bytes that are unpacked at once."""
+
+
+def require_file(path: Path) -> None:
+    """Raises PyrovaeError for what is there and no file: a pipe would be waited for, a device may never end."""
+    if path.exists() and not path.is_file():
+        raise PyrovaeError(f"{path} is no file, but a folder, a pipe or a device: give a file")
 
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked where its name ends in .gz."""
+    require_file(path)
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        if path.suffix != ".gz":
+            require_memory(path.stat().st_size, str(path))
+            return path.read_bytes()
+        content = bytearray()
+        with gzip.open(path) as packed:
+            while piece := packed.read(CHUNK):
+                content += piece
+                require_memory(2 * len(content), str(path))  # the copy that is handed over, too
+        return bytes(content)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise PyrovaeError(f"{path} is cut short or damaged ({error}): fetch it again") from None
     except OSError as error:

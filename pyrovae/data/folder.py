@@ -1,24 +1,30 @@
 """A folder of image files: subfolders are classes; train/, valid/ and test/ are splits."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from pyrovae.data.columns import arrange, numbers
+from pyrovae.data.files import require_file
+from pyrovae.data.memory import require_memory
 from pyrovae.data.npy import SPLIT_OF
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
 from pyrovae.data.stored import Stored, streams
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, brief
 
 GRAY = frozenset({"1", "L", "LA"})
 """Modes of an image without colour."""
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""What is looked for in a file, whatever its name: Pillow knows others, of which EPS runs a program."""
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
@@ -33,11 +39,7 @@ class Header(NamedTuple):
 
 def read_images(folder: Path, config: DataConfig) -> Raw:
     """Images of one size (after --image-size): gray if all are gray, else RGB; y where there are class folders."""
-    inner = {child.name: child for child in _children(folder) if child.is_dir()}
-    splits = {SPLIT_OF[name]: child for name, child in inner.items() if name in SPLIT_OF}
-    if "train" not in splits:
-        splits = {"train": folder}
-    found = {split: _list(child) for split, child in splits.items()}
+    found = {split: _list(child) for split, child in _splits(folder).items()}
     if len({classes is None for _, classes in found.values()}) > 1:
         raise PyrovaeError(f"{folder} has class folders in some splits only: use them in all, or in none")
     names = sorted({name for _, classes in found.values() for name in classes or ()})
@@ -91,15 +93,32 @@ class ImageFiles:
         return [self.folder / os.fsdecode(name) for name in self.names[rows].tolist()]
 
 
+def _splits(folder: Path) -> dict[str, Path]:
+    """The folders of the splits; the folder itself, as train, where none has the name of one."""
+    splits: dict[str, Path] = {}
+    for child in _children(folder):
+        split = SPLIT_OF.get(child.name)
+        if split is None or not child.is_dir():
+            continue
+        if split in splits:
+            raise PyrovaeError(
+                f"{folder} holds {splits[split].name} and {child.name}, two {split} splits: take one away"
+            )
+        splits[split] = child
+    if splits and "train" not in splits:
+        raise PyrovaeError(f"{folder} holds {', '.join(child.name for child in splits.values())} and no train: add it")
+    return splits or {"train": folder}
+
+
 def _list(folder: Path) -> tuple[list[Path], list[str] | None]:
     """The image files below a folder, and the class of each if they lie in subfolders."""
-    here = [path for path in _children(folder) if path.suffix.lower() in SUFFIXES]
+    here = [path for path in _children(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()]
     below = [
         (path, child.name)
         for child in _children(folder)
         if child.is_dir()
         for path in sorted(child.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES and not path.is_dir() and not path.name.startswith(".")
     ]
     if here and below:
         raise PyrovaeError(f"{folder} holds images beside subfolders of images: put all in subfolders, or none")
@@ -116,10 +135,9 @@ def _stack(files: list[Path], mode: str, size: int | None) -> np.ndarray:
     """uint8 `(N, H, W)` of gray, `(N, H, W, 3)` of colour."""
     pixels = []
     for path in files:
-        image = _open(path).convert(mode)
-        if size is not None:
-            image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)  # crops to a square, then shrinks
-        pixels.append(np.asarray(image))
+        pixels.append(_decoded(path, mode, size))
+        if len(pixels) == 1:
+            require_memory(2 * len(files) * pixels[0].nbytes, str(path.parent))  # the copy of np.stack, too
         _require_one_size({files[0]: pixels[0].shape[:2], path: pixels[-1].shape[:2]})
     return np.stack(pixels)
 
@@ -132,11 +150,15 @@ def _require_one_size(sizes: Mapping[Path, tuple[int, ...]]) -> None:
             raise PyrovaeError(f"{path} is {h}x{w} and {first} is {h0}x{w0}: give --image-size")
 
 
-def _open(path: Path) -> Image.Image:
-    """The image, decoded."""
+def _decoded(path: Path, mode: str, size: int | None) -> np.ndarray:
+    """uint8 `(H, W)` or `(H, W, 3)`."""
     with _readable(path) as image:
+        require_memory(4 * image.width * image.height, str(path))  # of any mode
         image.load()
-        return image
+        found = image.convert(mode)
+        if size is not None:
+            found = ImageOps.fit(found, (size, size), Image.Resampling.BILINEAR)  # crops to a square, then shrinks
+        return np.asarray(found)
 
 
 def _header(path: Path) -> Header:
@@ -148,10 +170,15 @@ def _header(path: Path) -> Header:
 @contextmanager
 def _readable(path: Path) -> Iterator[Image.Image]:
     """Raises PyrovaeError, which names the file, where it is no image of 8 bits or cannot be read inside."""
+    require_file(path)
     try:
-        with Image.open(path) as image:
-            yield image
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PyrovaeError(f"{path} is no image that can be read ({error}): mend it or take it away") from None
-    if image.mode.startswith(("I", "F")):
-        raise PyrovaeError(f"{path} has more than 8 bits a pixel ({image.mode}): convert it to 8")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of oddities that it can read
+            with Image.open(path, formats=FORMATS) as image:
+                if image.mode.startswith(("I", "F")):
+                    raise PyrovaeError(f"{path} has more than 8 bits a pixel ({image.mode}): convert it to 8")
+                yield image
+    except (PyrovaeError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged image, Pillow lets through all that its parsers raise
+        raise PyrovaeError(f"{path} is no image that can be read ({brief(error)}): mend it or take it away") from None

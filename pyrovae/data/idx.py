@@ -55,7 +55,7 @@ def _read(
     columns: dict[Any, Any] = {}
     for split, stem in (("train", f"{prefix}train"), ("test", f"{prefix}{test}")):
         x, y = (
-            read_idx(_find(config, name, folder, f"{stem}-{part}-idx{dims}-ubyte", options))
+            read_idx(_find(config, name, folder, f"{stem}-{part}-idx{dims}-ubyte", options), dims)
             for part, dims in (("images", 3), ("labels", 1))
         )
         columns[split] = {"x": x, "y": y}
@@ -86,12 +86,14 @@ def download(folder: str, root: Path, options: dict[str, str]) -> None:
         getattr(datasets, folder)(temporary, download=True, **options)
 
 
-def read_idx(path: Path) -> np.ndarray:
+def read_idx(path: Path, dims: int) -> np.ndarray:
     """An idx file of unsigned bytes: two zero bytes, type 8, how many dims, each dim big-endian, the values."""
     data = read_bytes(path)
     if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
         raise PyrovaeError(f"{path} is no idx file of bytes: fetch it again")
-    shape = tuple(int(n) for n in np.frombuffer(data, ">i4", data[3], 4))
+    if data[3] != dims:
+        raise PyrovaeError(f"{path} has {data[3]} dims and should have {dims}: fetch it again")
+    shape = tuple(int(n) for n in np.frombuffer(data, ">u4", dims, 4))
     start = 4 + 4 * len(shape)
     if len(data) - start != math.prod(shape):
         raise PyrovaeError(f"{path} has {len(data) - start} values and announces {math.prod(shape)}: fetch it again")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any
 
 import numpy as np
 from torch import Tensor
 
+from pyrovae.data.arrays import read_header, read_numbers
 from pyrovae.data.columns import arrange, numbers
-from pyrovae.errors import PyrovaeError
+from pyrovae.data.files import require_file
+from pyrovae.data.memory import require_memory
+from pyrovae.errors import PyrovaeError, brief
 
 SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 FIELD_OF = {"data": "x", "images": "x", "labels": "y", "targets": "y"}
@@ -23,17 +25,58 @@ KEY = re.compile(rf"(?:(?P<field>\w+?)_(?P<last>{_SPLITS})|(?P<first>{_SPLITS})(
 
 def read_array(path: Path) -> Any:
     """The array of a .npy file; of a .npz, fields (`x`) or splits of fields (`train`, `x_train`, `test_labels`)."""
-    return by_split(read_npz(path), str(path)) if path.suffix == ".npz" else _load(path)
+    return by_split(read_npz(path), str(path)) if path.suffix == ".npz" else read_npy(path)
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The numbers of a .npy file."""
+    require_file(path)
+    try:
+        with open(path, "rb") as file:
+            _refuse_npz(file, path)
+            return read_numbers(file, path.stat().st_size, str(path))
+    except OSError as error:
+        raise PyrovaeError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _refuse_npz(file: IO[bytes], path: Path) -> None:
+    if file.read(2) == b"PK":
+        raise PyrovaeError(f"{path} is a .npz file, or another archive: end its name in .npz")
+    file.seek(0)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Name -> array."""
-    found = _load(path)
-    if not isinstance(found, dict):
-        raise PyrovaeError(f"{path} is no .npz file: name it .npy")
-    if not found:
+    """Name -> numbers."""
+    require_file(path)
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            require_memory(sum(member.file_size for member in members), str(path))
+            for member in members:
+                name = _name(member, path)
+                if name in arrays:
+                    raise PyrovaeError(f"{path} holds '{name}' twice: save it again")
+                with archive.open(member) as file:
+                    arrays[name] = read_numbers(file, member.file_size, f"{path}, '{name}',")
+    except (PyrovaeError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged archive, zipfile and zlib let through all that their parsers raise
+        raise PyrovaeError(f"{path} is no .npz file, or damaged ({brief(error)}): save it again") from None
+    if not arrays:
         raise PyrovaeError(f"{path} holds no array")
-    return found
+    return arrays
+
+
+def _name(member: zipfile.ZipInfo, path: Path) -> str:
+    """The name of an array in a .npz; raises PyrovaeError for what numpy does not write there."""
+    name = member.filename.removesuffix(".npy")
+    if name == member.filename or not name or not name.isprintable():
+        raise PyrovaeError(f"{path} holds {member.filename!r}, which is no array: save arrays only")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
+        # Of other methods zipfile unpacks a block at once, whatever its size.
+        raise PyrovaeError(f"{path}, '{name}', is packed or locked in a way that numpy does not know: save it again")
+    return name
 
 
 def by_split(arrays: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -70,7 +113,7 @@ class NpyFile:
         self.path = path
         self._array: np.ndarray | None = None
         array = self._opened()
-        if array.ndim == 0 or array.size == 0:
+        if array.ndim == 0:
             raise PyrovaeError(f"{path} has shape {array.shape}: give at least one datum of at least one number")
         one = self.read(np.arange(1))
         self.shape, self.dtype = (len(array), *one.shape[1:]), one.dtype
@@ -89,21 +132,14 @@ class NpyFile:
 
     def _opened(self) -> np.ndarray:
         if self._array is None:
-            found = _load(self.path, "r")
-            if not isinstance(found, np.ndarray):
-                raise PyrovaeError(f"{self.path} is a .npz file, which cannot be streamed: save one array as .npy")
-            self._array = found
+            require_file(self.path)
+            try:
+                with open(self.path, "rb") as file:
+                    _refuse_npz(file, self.path)
+                    shape, dtype, order, start = read_header(file, self.path.stat().st_size, str(self.path))
+                if 0 in shape:  # nothing can be mapped
+                    raise PyrovaeError(f"{self.path} has shape {shape}: give at least one datum of at least one number")
+                self._array = np.memmap(self.path, dtype, "r", start, shape, order)
+            except (OSError, ValueError) as error:  # no file any more, or more dims than numpy has
+                raise PyrovaeError(f"{self.path} cannot be read ({brief(error)}): save it again") from None
         return self._array
-
-
-def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> Any:
-    try:
-        found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-        if not isinstance(found, np.lib.npyio.NpzFile):
-            return found
-        with found:
-            return {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        if "allow_pickle" in str(error) or "Python objects" in str(error):
-            raise PyrovaeError(f"{path} holds Python objects, which are never loaded: save arrays of numbers") from None
-        raise PyrovaeError(f"{path} is no array file of numpy, or damaged ({error}): save it again") from None

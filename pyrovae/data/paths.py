@@ -5,7 +5,7 @@ from typing import Any
 
 from pyrovae.data import amat
 from pyrovae.data.dataset import Split
-from pyrovae.data.files import read_lines
+from pyrovae.data.files import read_lines, require_file
 from pyrovae.data.folder import read_images
 from pyrovae.data.npy import SPLIT_OF, NpyFile, read_array
 from pyrovae.data.options import DataConfig
@@ -21,6 +21,7 @@ def read(path: Path, config: DataConfig) -> Any:
             config.refuse_stream(str(path))
             return held
         return read_images(path, config)
+    require_file(path)
     if path.suffix == ".npy" and (config.stream or _is_large(path, config)):
         return Raw(columns={"train": {"x": Stored(NpyFile(path))}})
     config.refuse_stream(str(path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyrovae.data.memory import free_memory
 from pyrovae.data.options import DataConfig
 
 CHUNK = 4096
@@ -202,17 +202,3 @@ def streams(config: DataConfig, nbytes: int) -> bool:
         return config.stream
     free = free_memory()
     return free is not None and 2 * nbytes > free and config.binarize != "static"
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that are there to be used; None where the system does not say."""
-    try:
-        # What files were read into counts as free: else the data of one fit would be streamed in the next.
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -10,6 +10,7 @@ from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Columns, Dataset, Split
 from pyrovae.data.describe import describe
 from pyrovae.data.field import Field
+from pyrovae.data.memory import require_memory
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Sentences
 from pyrovae.data.transforms import Trim
@@ -54,6 +55,10 @@ def prepare_text(data: Sentences, name: str, config: DataConfig) -> Dataset:
             raise PyrovaeError(f"data '{name}': {split} holds no word of the vocabulary: lower --min-count")
         if unknown[split]:
             notes.append(f"sentences of {split} that hold unknown words only: {unknown[split]}")
+    for split in SPLITS:  # one line without an end is as wide as a book, and so is every row of its split
+        longest = 1 + max(len(row) for row in ids[split])
+        what = f"data '{name}': {split}, where the longest sentence has {longest:,} tokens,"
+        require_memory(8 * len(ids[split]) * longest, what)
     columns: dict[Split, Columns] = {split: {"x": pad(ids[split])} for split in SPLITS}
     longest = max(columns[split]["x"].shape[1] for split in SPLITS)
     tokens = {split: sum(len(row) + 1 for row in ids[split]) for split in SPLITS}
