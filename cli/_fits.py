@@ -30,10 +30,23 @@ def configs(model: str | None) -> Mapping[str, type[Config]]:
 def next_free(model: str, data: str, root: Path = Path("runs")) -> Path:
     """runs/cvae-digits, or runs/cvae-digits-2 and so on where there is one."""
     name = f"{Path(model.rpartition(':')[2]).stem}-{Path(data).stem}"
+    name = name[:100]  # of data whose name no file could have, which is told later
     path, count = root / name, 2
     while path.exists():
         path, count = root / f"{name}-{count}", count + 1
     return path
+
+
+def folder_of(settings: dict[str, Any], overwrite: bool, model: str, data: str) -> Path:
+    """Takes `out` out of the settings: where the result goes, `next_free` where it was not said.
+
+    Raises:
+        UsageError: where a result is to be replaced, and none is named.
+    """
+    out = settings.pop("out", None)
+    if overwrite and not out:
+        raise UsageError("--overwrite replaces what is in --out DIR, and there is none: give --out, or leave it out")
+    return Path(out or next_free(model, data))
 
 
 def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -45,6 +58,8 @@ def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     for key, value in from_file.items():
         if isinstance(value, dict):
             raise UsageError(f"config file {config}: [{brief(key)}] is a table: write all keys at the top level")
+        if isinstance(value, str) and "\0" in value:
+            raise UsageError(f"config file {config}: {key} = {brief(repr(value))} holds a zero byte: take it out")
         if key in TEXTS and not isinstance(value, str):
             raise UsageError(f'config file {config}: {key} = {brief(repr(value))} is no text: write {key} = "..."')
     return from_file | given
@@ -83,7 +98,7 @@ def fits(out: str, replaces: str, *own: Callable[[Any], Any]) -> Callable[[Any],
             type=click.Path(path_type=Path),
             help="TOML file with options of model, data and training as keys.",
         ),
-        click.option("--quiet", is_flag=True, help="No progress."),
+        click.option("--quiet", is_flag=True, help="No progress; notes stay."),
         json_option,
         debug_option,
     ]

@@ -54,10 +54,19 @@ def open_run(path: Path, device: str, trust: bool, data_root: Path | None) -> "R
     return run
 
 
+MOST = 10**9
+"""Of samples, steps, chains and the like: more would not end within a year."""
+
+
+def count(least: int = 1) -> click.IntRange:
+    """The type of an option that says how many."""
+    return click.IntRange(min=least, max=MOST)
+
+
 split_option = click.option(
     "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which data."
 )
-limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first so many data.")
+limit_option = click.option("--limit", type=count(), help="Only the first so many data.")
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True, help="Of the noise."
 )

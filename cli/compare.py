@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyrovae import registry
-from pyrovae.cli._fits import configs, fits, frozen, next_free, refuse_foreign, settings_of
+from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._options import Commas, ModelCommand
 from pyrovae.cli._output import print_json, print_table
+from pyrovae.cli._runs import count
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ Examples:
     click.option("--baseline", metavar="SPEC", help="The guide to compare the others to [default: the first]."),
     click.option(
         "--gaps",
-        type=click.IntRange(min=1),
+        type=count(),
         help="Take log p(x) - ELBO of so many test data apart: log p(x), best of the family, amortization.",
     ),
     click.option(
         "--ais-steps",
-        type=click.IntRange(min=0),
+        type=count(0),
         help="Temperatures of annealed importance sampling for --gaps; 0 leaves it out.  [default: 500]",
     ),
-    click.option("--seeds", type=Commas(click.IntRange(min=0)), help="Seeds of the fits.  [default: 0]"),
+    click.option("--seeds", type=Commas(click.IntRange(min=0, max=2**31 - 1)), help="Seeds of the fits.  [default: 0]"),
 )
 def command(
     model: str | None,
@@ -79,14 +80,15 @@ def command(
     specs = registry.split_guides(specs) if isinstance(specs, str) else specs
     specs = _list("guides", specs, str, '["diagonal", "iaf"]')
     numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
-    against, out = settings.pop("baseline", None), settings.pop("out", None)
-    out = Path(out or next_free(f"compare-{variant.name}", shown))
+    against = settings.pop("baseline", None)
+    out = folder_of(settings, overwrite, f"compare-{variant.name}", shown)
     of_gaps = {key: settings.pop(key) for key in ("gaps", "ais_steps") if key in settings}
     if "ais_steps" in of_gaps and "gaps" not in of_gaps:
         raise UsageError("--ais-steps has no effect without --gaps N: give both or none")
     refuse_foreign(settings, variant)
 
     from pyrovae.comparison import Gaps, compare
+    from pyrovae.progress import notes_only
 
     found = compare(
         model,
@@ -95,7 +97,7 @@ def command(
         data,
         out,
         overwrite,
-        show=False if quiet else None,
+        show=notes_only() if quiet else None,
         freeze_model=source,
         baseline=against,
         gaps=Gaps(of_gaps.pop("gaps"), **of_gaps) if of_gaps else None,

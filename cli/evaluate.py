@@ -8,7 +8,7 @@ import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
-from pyrovae.cli._runs import limit_option, max_memory_option, on_run, open_run, seed_option, split_option
+from pyrovae.cli._runs import count, limit_option, max_memory_option, on_run, open_run, seed_option, split_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -24,9 +24,7 @@ Examples:
   pyrovae evaluate runs/textvae-pydoc --baseline runs/without-z"""
 )
 @split_option
-@click.option(
-    "--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Importance samples a datum."
-)
+@click.option("--samples", type=count(), default=200, show_default=True, help="Importance samples a datum.")
 @click.option(
     "--baseline",
     metavar="RUN",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyrovae import registry
-from pyrovae.cli._fits import configs, fits, frozen, next_free, refuse_foreign, settings_of
+from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._options import ModelCommand
 from pyrovae.cli._output import likelihood_line, print_json, print_table
 from pyrovae.errors import PyrovaeError, UsageError
@@ -68,12 +68,13 @@ def command(
     variant = registry.variant(model or source.recipe.model)  # type: ignore[union-attr, arg-type]
     guide, data = settings.pop("guide", None), settings.pop("data", None)
     shown = data or (variant.data if source is None else source.recipe.data) or "data"
-    out = Path(settings.pop("out", None) or next_free(variant.name, shown))
+    out = folder_of(settings, overwrite, variant.name, shown)
     refuse_foreign(settings, variant)
 
     from pyrovae.fitting import fit
+    from pyrovae.progress import notes_only
 
-    run = fit(model, data, guide, out, overwrite, False if quiet else None, source, **settings)
+    run = fit(model, data, guide, out, overwrite, notes_only() if quiet else None, source, **settings)
     return _report(run, out, as_json)
 
 
@@ -84,8 +85,9 @@ def _resumed(resume: Path, settings: dict[str, Any], overwrite: bool, trust: boo
         raise UsageError(f"{option} is as it was in {resume}, which is resumed: leave it out")
 
     from pyrovae.fitting import fit
+    from pyrovae.progress import notes_only
 
-    return fit(show=False if quiet else None, trust=trust, resume=resume, **settings)
+    return fit(show=notes_only() if quiet else None, trust=trust, resume=resume, **settings)
 
 
 def _report(run: "Run", out: Path, as_json: bool) -> None:

@@ -7,7 +7,7 @@ import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
-from pyrovae.cli._runs import max_memory_option, on_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, seed_option, split_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -26,20 +26,16 @@ Examples:
   pyrovae gap runs/cvae-digits --limit 20 --ais-steps 0 --json"""
 )
 @split_option
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="So many data, evenly spaced."
-)
-@click.option(
-    "--samples", type=click.IntRange(min=1), default=5000, show_default=True, help="K of importance sampling."
-)
+@click.option("--limit", type=count(), default=100, show_default=True, help="So many data, evenly spaced.")
+@click.option("--samples", type=count(), default=5000, show_default=True, help="K of importance sampling.")
 @click.option(
     "--ais-steps",
-    type=click.IntRange(min=0),
+    type=count(0),
     default=500,
     show_default=True,
     help="Temperatures of annealed importance sampling; 0 leaves it out.",
 )
-@click.option("--chains", type=click.IntRange(min=1), default=16, show_default=True, help="Of annealing, a datum.")
+@click.option("--chains", type=count(), default=16, show_default=True, help="Of annealing, a datum.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
 @max_memory_option

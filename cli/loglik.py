@@ -9,7 +9,16 @@ import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
-from pyrovae.cli._runs import limit_option, max_memory_option, on_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import (
+    MOST,
+    count,
+    limit_option,
+    max_memory_option,
+    on_run,
+    require_suffix,
+    seed_option,
+    split_option,
+)
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +33,7 @@ class Chunk(click.IntRange):
     """A number of samples, or `auto`, which is 0."""
 
     def __init__(self) -> None:
-        super().__init__(min=1)
+        super().__init__(min=1, max=MOST)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         return 0 if value == "auto" else super().convert(value, param, ctx)
@@ -44,7 +53,7 @@ Examples:
     show_default=True,
     help="Importance sampling; annealed importance sampling; bounds from both sides on data that the model simulates.",
 )
-@click.option("--samples", type=click.IntRange(min=1), help="is: K, samples a datum.  [default: 1000]")
+@click.option("--samples", type=count(), help="is: K, samples a datum.  [default: 1000]")
 @click.option(
     "--chunk", type=Chunk(), help="is: samples at once (the draws follow); auto: what fits the memory.  [default: auto]"
 )
@@ -59,10 +68,10 @@ Examples:
     type=click.FloatRange(min=0, min_open=True),
     help="is: take more samples until error and bias of the mean are at most this, nats.",
 )
-@click.option("--max-samples", type=click.IntRange(min=2), help="is: and at most so many.  [default: 100000]")
-@click.option("--steps", type=click.IntRange(min=1), help="ais, bdmc: temperatures.  [default: 1000]")
-@click.option("--chains", type=click.IntRange(min=1), help="ais, bdmc: chains a datum.  [default: 16]")
-@click.option("--leapfrog", type=click.IntRange(min=1), help="ais, bdmc: steps of an HMC move.  [default: 10]")
+@click.option("--max-samples", type=count(2), help="is: and at most so many.  [default: 100000]")
+@click.option("--steps", type=count(), help="ais, bdmc: temperatures.  [default: 1000]")
+@click.option("--chains", type=count(), help="ais, bdmc: chains a datum.  [default: 16]")
+@click.option("--leapfrog", type=count(), help="ais, bdmc: steps of an HMC move.  [default: 10]")
 @click.option("--start", type=click.Choice(["prior", "guide"]), help="ais, bdmc: where chains begin.  [default: prior]")
 @limit_option
 @seed_option
@@ -71,7 +80,7 @@ Examples:
     default=None,
     help="Compile the estimate, or run eager Pyro [default: where it is won back].",
 )
-@click.option("--worst", type=click.IntRange(min=1), help="is: show so many of the data that are least to be trusted.")
+@click.option("--worst", type=count(), help="is: show so many of the data that are least to be trusted.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -11,9 +11,11 @@ class TrainConfig(Config):
     """Options of training."""
 
     epochs: int | None = Option(
-        None, ge=1, description="passes over the training data [default: about 3,000 steps, at least 10]"
+        None, ge=1, le=10**9, description="passes over the training data [default: about 3,000 steps, at least 10]"
     )
-    batch_size: int | None = Option(None, ge=1, description="data a step [default: 128, or all where there are fewer]")
+    batch_size: int | None = Option(
+        None, ge=1, le=10**9, description="data a step [default: 128, or all where there are fewer]"
+    )
     lr: float = Option(2e-3, gt=0, description="learning rate")
     schedule: Literal["constant", "cosine", "linear", "iwae"] = Option("cosine", description="of the learning rate")
     optimizer: Literal["adam", "adamw", "adamax"] = Option("adam", description="fused where torch can")
@@ -23,7 +25,10 @@ class TrainConfig(Config):
     beta: float = Option(1.0, ge=0, description="weight of the KL term; the printed ELBO is never weighted")
     kl_warmup: float = Option(0.0, ge=0, description="epochs over which the KL weight grows from 0 to beta")
     kl_cycles: int = Option(
-        1, ge=1, description="times that the KL warm-up runs: equal cycles of training, each starting at weight 0"
+        1,
+        ge=1,
+        le=10**9,
+        description="times that the KL warm-up runs: equal cycles of training, each starting at weight 0",
     )
     free_bits: float = Option(0.0, ge=0, description="nats a latent dimension that cost nothing")
     free_nats: float = Option(0.0, ge=0, description="nats of all latents together that cost nothing")
@@ -39,9 +44,11 @@ class TrainConfig(Config):
         None, ge=-1e6, le=1e6, description="order of --objective renyi: 0 is the bound of iwae, towards 1 the ELBO"
     )
     particles: int = Option(
-        1, ge=1, description="draws of z a datum and step: averaged by elbo and stl, K of the bounds"
+        1, ge=1, le=10**9, description="draws of z a datum and step: averaged by elbo and stl, K of the bounds"
     )
-    patience: int = Option(0, ge=0, description="stop after so many epochs without a better held-out ELBO; 0 never")
+    patience: int = Option(
+        0, ge=0, le=10**9, description="stop after so many epochs without a better held-out ELBO; 0 never"
+    )
     precision: Literal["32", "tf32", "bf16"] = Option(
         "32", description="of matrix products while training; the rest, and all scores, are in float32"
     )
@@ -49,9 +56,9 @@ class TrainConfig(Config):
         None,
         description="compile the training steps; --no-compile runs eager Pyro [default: where it is won back]",
     )
-    score_samples: int = Option(200, ge=1, description="importance samples of the log-likelihood at the end")
+    score_samples: int = Option(200, ge=1, le=10**9, description="importance samples of the log-likelihood at the end")
     score_limit: int = Option(
-        1000, ge=1, description="test data of the log-likelihood at the end, at most, evenly spaced"
+        1000, ge=1, le=10**9, description="test data of the log-likelihood at the end, at most, evenly spaced"
     )
     max_skipped: int = Option(
         50, ge=1, description="stop after so many steps in a row whose loss or gradients are not finite"

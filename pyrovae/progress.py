@@ -27,6 +27,11 @@ def progress(enabled: bool | None = None) -> "Progress":
     return _Bars() if bars else _Lines(silent)
 
 
+def notes_only() -> "Progress":
+    """Makes the Progress of `--quiet`: what a person should know of a result is written, and nothing else."""
+    return _Notes(progress(None))
+
+
 class Progress(ABC):
     """One task after another, each with a count and the latest figures.
 
@@ -97,6 +102,25 @@ class _Lines(Progress):
             count = f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
             self.line(f"{self.description} {count}  {self.figures}".rstrip())
             self.printed, self.when = True, time.monotonic()
+
+
+@final
+class _Notes(Progress):
+    def __init__(self, shown: Progress) -> None:
+        self.shown = shown
+
+    def start(self, description: str, total: int | None) -> None:
+        pass
+
+    def advance(self, n: int = 1, **figures: Any) -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        if text.startswith("note: "):
+            self.shown.line(text)
+
+    def close(self) -> None:
+        pass
 
 
 @final

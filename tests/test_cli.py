@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import FITS, SENTENCES, TINY, done, fit_all, listing, run, write_data
+from commands import FITS, QUICK, SENTENCES, TINY, done, fit_all, listing, run, write_data
 from PIL import Image
 
 import pyrovae
@@ -492,3 +492,12 @@ def test_ctrl_c_during_compare_leaves_whole_runs(tmp_path, monkeypatch):
         done("loglik", tmp_path / "c" / name, "--samples", 2)
     assert "--overwrite" in run("compare", *args).stderr
     done("compare", *args, "--overwrite", "--quiet")
+
+
+def test_quiet_leaves_the_notes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args = ("--model", "vae", "--kl-warmup", "9", "--hidden", "4", "--limit-train", "50", *QUICK, "--quiet")
+    assert done("fit", *args).stderr.startswith("note: the KL warm-up of 9 epochs is longer than training (1)")
+    lines = done("compare", *args, "--guides", "diagonal").stderr.splitlines()
+    assert [line[:19] for line in lines] == ["note: the KL warm-u"]
+    assert done("fit", *args, "--kl-warmup", "0").stderr == ""
