@@ -1,0 +1,87 @@
+"""Whether a case goes as it must: it loads or is refused in one sentence, in bounded time and memory."""
+
+import os
+import resource
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from pyrovae.data import memory
+from pyrovae.errors import PyrovaeError
+
+from .case import MARKER, Case, Target
+
+SECONDS = 10
+"""Of the clock for one case, at most."""
+
+MEMORY = 2**30
+"""Bytes of address space that a case may take on top of what the process has."""
+
+FREE = 2**28
+"""Bytes that the readers are told are free: they must refuse what is larger before they take it."""
+
+
+class Fault(AssertionError):  # noqa: N818  it is judged, not an error of the program
+    """A case that neither loads nor is refused as it must."""
+
+
+class Hang(BaseException):
+    """No `except Exception` catches it."""
+
+
+def outcome(target: Target, case: Case) -> Literal["loaded", "refused"]:
+    """Tries a case; raises Fault where it goes wrong."""
+    before = os.getcwd()
+    os.chdir(case.folder)
+    try:
+        with _bounded(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            target.load(case)
+    except PyrovaeError as error:
+        _judge(str(error), target, case)
+        return "refused"
+    except Hang:
+        raise Fault(f"took more than {SECONDS} s") from None
+    except BaseException as error:
+        raise Fault(f"{type(error).__name__}: {error}") from error
+    finally:
+        os.chdir(before)
+        if (case.folder / MARKER).exists():
+            raise Fault("a pickle was loaded")
+    return "loaded"
+
+
+def _judge(sentence: str, target: Target, case: Case) -> None:
+    if "\n" in sentence or len(sentence) > 1000:
+        raise Fault(f"not one sentence: {sentence!r}")
+    names = {case.name, *(path.name for path in case.folder.rglob("*"))}
+    if (
+        target.names_files
+        and not any(name in sentence for name in names)
+        and not any(word in sentence for word in ("--", "option", "data '"))
+    ):
+        raise Fault(f"names neither a file nor an option: {sentence}")
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    def hang(number: int, frame: FrameType | None) -> None:
+        raise Hang
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    told, before = memory.free_memory, signal.signal(signal.SIGALRM, hang)
+    memory.free_memory = lambda: FREE
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        memory.free_memory = told
