@@ -94,7 +94,10 @@ def one_sentence(debug: bool) -> Iterator[None]:
     """Turns every error but click's own into one line on stderr and an exit; `debug` puts the traceback first."""
     try:
         yield
-    except (click.ClickException, click.Abort, click.exceptions.Exit):
+    except click.ClickException as error:
+        error.message = _line(error.message)  # what was typed may hold lines, or be a book
+        raise
+    except (click.Abort, click.exceptions.Exit):
         raise
     except KeyboardInterrupt as error:
         # The terminal has echoed ^C on the line where the cursor stands.

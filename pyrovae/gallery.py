@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -160,9 +161,10 @@ def latents(run: Run, path: Path, split: Split = "test", limit: int | None = Non
         axes = (f"{name}₁", f"{name}₂")
     else:
         components = min(2, *points.shape)
-        pca = PCA(n_components=components, svd_solver="full").fit(points.numpy())
+        with np.errstate(invalid="ignore", divide="ignore"):  # of one datum, or of equal ones, there is no variance
+            pca = PCA(n_components=components, svd_solver="full").fit(points.numpy())
         points = torch.from_numpy(pca.transform(points.numpy()))
-        shares = [f"{share:.0%}" for share in pca.explained_variance_ratio_]
+        shares = [f"{share:.0%}" for share in np.nan_to_num(pca.explained_variance_ratio_)]
         if components == 1:
             points, shares = torch.cat([points, torch.zeros_like(points)], 1), [*shares, "0%"]
         axes = (f"first component ({shares[0]} of variance)", f"second component ({shares[1]})")

@@ -16,22 +16,22 @@ class TrainConfig(Config):
     batch_size: int | None = Option(
         None, ge=1, le=10**9, description="data a step [default: 128, or all where there are fewer]"
     )
-    lr: float = Option(2e-3, gt=0, description="learning rate")
+    lr: float = Option(2e-3, gt=0, le=1e30, description="learning rate")
     schedule: Literal["constant", "cosine", "linear", "iwae"] = Option("cosine", description="of the learning rate")
     optimizer: Literal["adam", "adamw", "adamax"] = Option("adam", description="fused where torch can")
-    adam_eps: float = Option(1e-8, gt=0, description="epsilon of the optimizer")
-    weight_decay: float = Option(0.0, ge=0, description="of the optimizer")
-    clip: float = Option(0.0, ge=0, description="largest global norm of the gradient; 0 does not clip")
-    beta: float = Option(1.0, ge=0, description="weight of the KL term; the printed ELBO is never weighted")
-    kl_warmup: float = Option(0.0, ge=0, description="epochs over which the KL weight grows from 0 to beta")
+    adam_eps: float = Option(1e-8, gt=0, le=1e30, description="epsilon of the optimizer")
+    weight_decay: float = Option(0.0, ge=0, le=1e30, description="of the optimizer")
+    clip: float = Option(0.0, ge=0, le=1e30, description="largest global norm of the gradient; 0 does not clip")
+    beta: float = Option(1.0, ge=0, le=1e30, description="weight of the KL term; the printed ELBO is never weighted")
+    kl_warmup: float = Option(0.0, ge=0, le=1e30, description="epochs over which the KL weight grows from 0 to beta")
     kl_cycles: int = Option(
         1,
         ge=1,
         le=10**9,
         description="times that the KL warm-up runs: equal cycles of training, each starting at weight 0",
     )
-    free_bits: float = Option(0.0, ge=0, description="nats a latent dimension that cost nothing")
-    free_nats: float = Option(0.0, ge=0, description="nats of all latents together that cost nothing")
+    free_bits: float = Option(0.0, ge=0, le=1e30, description="nats a latent dimension that cost nothing")
+    free_nats: float = Option(0.0, ge=0, le=1e30, description="nats of all latents together that cost nothing")
     kl: Literal["sampled", "analytic"] = Option(
         "sampled", description="the KL term of the drawn z, or in closed form for the latents that have one"
     )

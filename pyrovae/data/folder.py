@@ -132,14 +132,15 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _stack(files: list[Path], mode: str, size: int | None) -> np.ndarray:
-    """uint8 `(N, H, W)` of gray, `(N, H, W, 3)` of colour."""
+    """uint8 `(N, H, W)` of gray, `(N, 3, H, W)` of colour: of an image that is 1 or 3 high, what its channels are could
+    not be told from its shape."""
     pixels = []
     for path in files:
         pixels.append(_decoded(path, mode, size))
         if len(pixels) == 1:
             require_memory(2 * len(files) * pixels[0].nbytes, str(path.parent))  # the copy of np.stack, too
         _require_one_size({files[0]: pixels[0].shape[:2], path: pixels[-1].shape[:2]})
-    return np.stack(pixels)
+    return np.moveaxis(np.stack(pixels), 3, 1) if mode == "RGB" else np.stack(pixels)
 
 
 def _require_one_size(sizes: Mapping[Path, tuple[int, ...]]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -149,5 +149,14 @@ def _bytes(sentences: Iterable[str], size: int, min_count: int) -> Tokenizer:
         initial_alphabet=alphabet,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(sentences, trainer)
+    tokenizer.train_from_iterator(_bearable(sentences), trainer)
     return tokenizer
+
+
+def _bearable(sentences: Iterable[str], longest: int = 1000) -> Iterator[str]:
+    """The sentences, in pieces where they hold a longer word: each merge goes through all of a word that has it."""
+    for sentence in sentences:
+        if max(map(len, sentence.split()), default=0) <= longest:
+            yield sentence
+        else:
+            yield from (sentence[start : start + longest] for start in range(0, len(sentence), longest))
