@@ -145,3 +145,10 @@ def test_whole_numbers_that_no_int64_holds_do_not_turn_negative(tmp_path):
     np.save(tmp_path / "a.npy", np.full((9, 3), 2**63, np.uint64))
     with pytest.raises(PyrovaeError, match=r"holds whole numbers of 2\*\*63 or more"):
         load(tmp_path / "a.npy")
+
+
+def test_a_word_without_an_end_is_trained_on_in_pieces(tmp_path):
+    draw = Random(0)
+    word = "".join(draw.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(50_000))
+    (tmp_path / "a.txt").write_text("\n".join(["the cat"] * 20 + [word]))
+    assert outcome(fuzzing.TARGETS["text"], Case(tmp_path, "a.txt", {"vocab": "subword"})) == "loaded"

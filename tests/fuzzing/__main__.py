@@ -46,7 +46,8 @@ def tried(target: Target, seed: int, first: int, until: float, keep: Path, at: "
                     where = keep / f"{target.name}-{seed}-{number}"
                     case.keep(where, target.name, str(fault))
                     print(
-                        f"{target.name} --seed {seed} --case {number}: {str(fault)[:300]}; kept in {where}", flush=True
+                        f"{target.name} --seed {seed} --case {number}: {str(fault)[:300]!a}; kept in {where}",
+                        flush=True,
                     )
             number += 1
     return counts

@@ -16,7 +16,7 @@ from pyrovae.errors import PyrovaeError
 from .case import MARKER, Case, Target
 
 SECONDS = 10
-"""Of the clock for one case, at most."""
+"""Of the processor for one case, at most; six times as many of the clock, as other programs may run."""
 
 MEMORY = 2**30
 """Bytes of address space that a case may take on top of what the process has."""
@@ -74,14 +74,18 @@ def _bounded() -> Iterator[None]:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    told, before = memory.free_memory, signal.signal(signal.SIGALRM, hang)
+    told = memory.free_memory
+    before = {number: signal.signal(number, hang) for number in (signal.SIGALRM, signal.SIGPROF)}
     memory.free_memory = lambda: FREE
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, 6 * SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         memory.free_memory = told
