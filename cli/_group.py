@@ -95,7 +95,8 @@ def one_sentence(debug: bool) -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = _line(error.message)  # what was typed may hold lines, or be a book
+        # What was typed may hold lines, or be a book.
+        error.message = _line(error.message)  # type: ignore[misc]
         raise
     except (click.Abort, click.exceptions.Exit):
         raise
