@@ -60,8 +60,11 @@ def command(
     """Train a model with a guide by stochastic variational inference; save the run."""
     named = {"model": model, "guide": guide, "data": data, "out": out, "freeze_model": freeze_model}
     settings = settings_of(config, options | named)
+    from pyrovae.svi.ranks import joined
+
     if resume is not None:
-        return _report(_resumed(resume, settings, overwrite, trust, quiet), resume, as_json)
+        with joined():
+            return _report(_resumed(resume, settings, overwrite, trust, quiet), resume, as_json)
     source, model = frozen(settings, trust), settings.pop("model", None)
     if model is None and source is None:
         raise UsageError(f"which model? --model {'|'.join(registry.describe('models'))}, or your own my_model.py:MyVAE")
@@ -74,8 +77,9 @@ def command(
     from pyrovae.fitting import fit
     from pyrovae.progress import notes_only
 
-    run = fit(model, data, guide, out, overwrite, notes_only() if quiet else None, source, **settings)
-    return _report(run, out, as_json)
+    with joined():
+        run = fit(model, data, guide, out, overwrite, notes_only() if quiet else None, source, **settings)
+        return _report(run, out, as_json)
 
 
 def _resumed(resume: Path, settings: dict[str, Any], overwrite: bool, trust: bool, quiet: bool) -> "Run":
@@ -91,6 +95,10 @@ def _resumed(resume: Path, settings: dict[str, Any], overwrite: bool, trust: boo
 
 
 def _report(run: "Run", out: Path, as_json: bool) -> None:
+    from pyrovae.svi.ranks import world
+
+    if world().rank:
+        return
     results = {"run": str(out), **run.results, "pictures": sorted(path.name for path in out.glob("*.png"))}
     if run.results["stopped"] == "interrupted":
         click.echo(

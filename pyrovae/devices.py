@@ -1,14 +1,21 @@
 """Names of devices."""
 
+import os
+
 import torch
 
 from pyrovae.errors import UsageError
 
 
 def find(name: str) -> torch.device:
-    """`auto` is a CUDA device where there is one, else the CPU; raises UsageError for what this machine lacks."""
+    """`auto` is a CUDA device where there is one, else the CPU; raises UsageError for what this machine lacks.
+
+    Of the processes that `torchrun` has started on a machine each takes a CUDA device of its own.
+    """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"])) if "LOCAL_RANK" in os.environ else torch.device("cuda")
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -27,6 +27,7 @@ from pyrovae.run import Run, header
 from pyrovae.seeding import seeded
 from pyrovae.svi import objective
 from pyrovae.svi.precision import tf32
+from pyrovae.svi.ranks import together, world
 from pyrovae.traces import structure
 from pyrovae.training import Trained, epochs, train
 
@@ -85,12 +86,13 @@ def fit(
     else:
         source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
         recipe, variant = _recipe(model, data, guide, source, settings)
-        folder = None if out is None else Path(out)
+        folder = None if out is None or world().rank else Path(out)
         if folder is not None:
             directory.require_free(folder, overwrite)
         own = model if isinstance(model, Pair) else None
         plan = Plan(recipe, variant, _dataset(data, recipe, variant, source), folder, own, source)
     device = devices.find(plan.recipe.training.device)
+    together()  # no process reads what the first one is about to write
     with contextlib.nullcontext() if plan.folder is None else directory.locked(plan.folder):
         return _fit(plan, device, overwrite, show)
 
@@ -235,7 +237,7 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     if len(part[0]) < len(batch[0]):
         found["scored_elbo"] = evaluation.elbo(run.pair, part)["elbo"]
     try:
-        run.scored = evaluation.log_likelihood(
+        run.scored = evaluation.log_likelihood_over_ranks(
             run.pair,
             part,
             config.score_samples,
@@ -271,4 +273,6 @@ def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
 
 
 def _shown(show: Progress | bool | None) -> Progress:
+    if world().rank:
+        return progress(False)  # the first process speaks for all
     return show if isinstance(show, Progress) else progress(show)

@@ -17,6 +17,7 @@ from pyrovae.loading import Opened, opened
 from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe, require_repeated
 from pyrovae.run import Run, data_of, environment
+from pyrovae.svi.ranks import world
 from pyrovae.training import epochs
 
 FREE = ("epochs", "device", "data_root", "workers", "checkpoint_every")
@@ -82,7 +83,8 @@ def plan(path: str | Path, model: Any, data: Any, trust: bool, settings: Mapping
                 f"{recipe.frozen['run']} is not the run whose model was frozen in {path}: it has changed"
             )
     notes = [] if start is None else _differences(start, found, recipe)
-    return Plan(recipe, found.variant, dataset, path, pair, source, start, tuple(notes))
+    folder = None if world().rank else path
+    return Plan(recipe, found.variant, dataset, folder, pair, source, start, tuple(notes))
 
 
 def _changed(recipe: Recipe, path: Path, settings: Mapping[str, Any]) -> Recipe:

@@ -24,9 +24,10 @@ from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.stopping import Stop, stoppable
 from pyrovae.store import State, weights
-from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, objective
+from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, not_additive, objective
 from pyrovae.svi.culprit import culprit
 from pyrovae.svi.precision import note, require_precision
+from pyrovae.svi.ranks import from_first, noise_of, summed, world
 from pyrovae.svi.step import Batch
 from pyrovae.turns import between
 
@@ -127,6 +128,9 @@ def train(
     Noise is drawn from torch's generators. The rows of each batch follow from `config.seed`, the size of the data and
     that of a batch alone. Ctrl-C and SIGTERM wait for the end of a step.
 
+    Where `torch.distributed` is initialised, all processes train one pair: each takes its rows of every batch, and noise
+    of its own that follows from `config.seed`, its rank and the step. The first one saves.
+
     Args:
         pair: model and guide.
         data: the train split is trained on, the valid split is scored after every epoch.
@@ -161,7 +165,7 @@ class _Training:
         start: Checkpoint | None,
     ) -> None:
         self.pair, self.data, self.config, self.device, self.show = pair, data, config, device, show
-        self.frozen_model, self.start = frozen_model, start
+        self.frozen_model, self.start, (self.rank, self.ranks) = frozen_model, start, world()
         self.size, self.epochs, self.n = batch_size(data, config), epochs(data, config), data.size("train")
         self.steps = math.ceil(self.n / self.size)
         read = data.read_by(pair.inputs)
@@ -171,7 +175,8 @@ class _Training:
         first = data.batch(stream.take(self.columns, torch.arange(min(2, self.n), device=device)), pair.inputs)
         require_precision(config.precision, device)
         aim = objective(pair, first, config)
-        self.valid = tuple(tensor.to(device) for tensor in data.split("valid", pair.inputs))
+        valid = data.split("valid", pair.inputs)
+        self.held_out, self.valid = len(valid[0]), tuple(tensor[self.rank :: self.ranks].to(device) for tensor in valid)
         self.at_once = data_at_once(pair, self.valid)
         parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
         if not parameters:
@@ -179,7 +184,7 @@ class _Training:
         self.optimizer = Optimizer(
             parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip
         )
-        self.step = Step(aim, self.optimizer, self._batch_of, config.precision)
+        self.step = Step(aim, self.optimizer, self._batch_of, config.precision, show=show)
         self.position, self.plan = Position(of=self.epochs), list[tuple[float, float]]()
         self.sums = [torch.zeros((), device=device) for _ in range(4)]
         self.metrics: list[dict[str, Any]] = []
@@ -199,6 +204,9 @@ class _Training:
             self.pair.model.eval()
         if told := note(self.config.precision, self.device):
             self.show.line(f"note: {told}")
+        for told in not_additive(self.step.objective) if self.ranks > 1 else ():
+            self.show.line(f"note: with {self.ranks} processes, {told}")
+        from_first(self.pair)
         try:
             self._restore()
             if not (stopped := self._ended()):
@@ -212,11 +220,13 @@ class _Training:
                 begun = time.perf_counter()
                 if self._pass(save, stop):
                     seconds = time.perf_counter() - begun
-                    held_out = elbo(self.pair, self.valid, self.at_once, self.config.seed)["elbo"]
+                    held_out = self._score()
                     with stop.holding():
                         self._close_epoch(held_out, seconds, on_epoch)
                 stopped = self._ended()
         except KeyboardInterrupt:
+            if self.ranks > 1:  # which do not stop at the same step: the last checkpoint is what stays
+                raise
             stopped = "interrupted"
         finally:
             self.show.close()
@@ -256,9 +266,20 @@ class _Training:
 
         return culprit(self.pair, pieces, self.step)
 
+    def _score(self) -> float:
+        """The held-out ELBO, nats a datum; each process scores its part."""
+        from_first(self.pair, buffers_only=True)
+        if self.ranks == 1:
+            return elbo(self.pair, self.valid, self.at_once, self.config.seed)["elbo"]
+        total = torch.zeros((), dtype=torch.float64)
+        if len(self.valid[0]):
+            total += elbo(self.pair, self.valid, self.at_once, self.config.seed + self.rank)["elbo"] * len(self.valid[0])
+        summed(total)
+        return float(total / self.held_out)
+
     def _lower(self) -> None:
         if self.lengths is None:
-            examples_of = examples(self.columns, self.size)
+            examples_of = examples(self.columns, -(-(self.size - self.rank) // self.ranks))
             engine = self.step.lower(examples_of, self.steps * self.epochs, self.config.compile, self.show)
         else:
             engine = Engine(self.step.gradients, "eager", "sentences differ in length from batch to batch")
@@ -273,7 +294,9 @@ class _Training:
         store.set_weights(self.pair, start.weights, "the weights of the checkpoint")
         self.optimizer.load_state(start.optimizer)
         self.order.set_state(start.generators["order"])
-        set_generators(start.generators, self.device)
+        if at.device == self.device.type:
+            set_generators(start.generators, self.device)
+        self.step.microbatch = at.microbatch if at.ranks == self.ranks and at.device == self.device.type else None
         self.sums = [each.to(self.device, copy=True) for each in start.sums.unbind()]
         self.metrics, self.position = list(start.metrics), dataclasses.replace(at, of=self.epochs)
         if start.best:
@@ -295,19 +318,22 @@ class _Training:
             for i in range(done, done + self.steps)
         ]
         self.order_state, skip = self.order.get_state(), self.position.step - done
-        pieces = shuffled(self.n, self.size, self.lengths, self.order)[skip:]
-        if not pieces:
+        whole = shuffled(self.n, self.size, self.lengths, self.order)[skip:]
+        if not whole:
             return True
+        pieces = [piece[self.rank :: self.ranks] for piece in whole]
         shares = {len(piece): torch.full((), len(piece) / self.n, device=self.device) for piece in pieces}
         rows_of = torch.cat(pieces).to(self.device).split([len(piece) for piece in pieces])
         batches = stream.batches(self.columns, rows_of)
         # The one copy of an epoch to the device.
         rates, weights = torch.tensor(self.plan, device=self.device)[skip:].unbind(1)
         with stop.holding():
-            for rows, piece, rate, weight in zip(batches, rows_of, rates, weights, strict=True):
+            for rows, mine, piece, rate, weight in zip(batches, pieces, whole, rates, weights, strict=True):
                 between()
+                if self.ranks > 1:
+                    torch.manual_seed(noise_of(config.seed, self.rank, self.position.step))
                 self.torn = True
-                torch._foreach_add_(self.sums, list(self.step(rows, rate, weight, shares[len(piece)])))
+                torch._foreach_add_(self.sums, list(self.step(rows, rate, weight, shares[len(mine)], len(piece))))
                 self.torn = False
                 self.position.step += 1
                 if save is not None and self.every.is_due(self.position.step):
@@ -350,6 +376,8 @@ class _Training:
             tier=self.step.engine.tier,
             device=self.device.type,
             threads=torch.get_num_threads(),
+            ranks=self.ranks,
+            microbatch=self.step.microbatch,
         )
         order = self.order_state if self.position.step > self.position.epoch * self.steps else self.order.get_state()
         return Checkpoint(

@@ -5,11 +5,16 @@ Shen Li et al.: PyTorch Distributed: Experiences on Accelerating Data Parallel T
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
+
+from pyrovae.errors import PyrovaeError
 
 
 class World(NamedTuple):
@@ -67,9 +72,59 @@ class Sums:
         self.numbers += numbers.to(self.numbers.dtype)
 
     def over_ranks(self) -> None:
-        """Sums them over all processes, which have the same sums then, bit for bit."""
+        """Sums them over all processes, which have the same sums then, bit for bit; see `summed`."""
         for buffer in self.buffers:
-            distributed.all_reduce(buffer)
+            summed(buffer)
+
+
+def summed(tensor: Tensor) -> None:
+    """Puts the sum over all processes in the place of a tensor; nothing where there is one process.
+
+    Raises:
+        PyrovaeError: where another process has ended.
+    """
+    if world().size == 1:
+        return
+    try:
+        distributed.all_reduce(tensor)
+    except RuntimeError as error:
+        raise PyrovaeError(
+            f"another process of this fit has ended ({str(error).strip().splitlines()[0]}): its last checkpoint is "
+            f"whole, and --resume goes on from it, with any number of processes"
+        ) from error
+
+
+def together() -> None:
+    """Waits for all processes."""
+    summed(torch.zeros(1))
+
+
+def noise_of(seed: int, rank: int, step: int) -> int:
+    """The seed of the noise of one step of one process."""
+    digest = hashlib.blake2b(f"{seed} {rank} {step}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Inside, this process is one of those that `torchrun` has started; the only one where it has not.
+
+    GPUs speak through NCCL, CPUs through gloo.
+
+    Raises:
+        PyrovaeError: where they do not find each other.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ or distributed.is_initialized():
+        yield
+        return
+    try:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise PyrovaeError(f"the processes do not find each other ({str(error).strip().splitlines()[0]})") from error
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
 
 
 def from_first(module: nn.Module, buffers_only: bool = False) -> None:
