@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner
 from conftest import linear
 
-from benchmarks import gradients, loglik, measure, setting
+from benchmarks import distributed, gradients, loglik, measure, setting
 from benchmarks.peers import by_hand, ours, pyro_svi
 from pyrovae import evaluation
 
@@ -109,3 +109,13 @@ def test_gradients_are_printed_and_written(tmp_path):
     rows = json.loads(path.read_text())["rows"]
     assert [(row["K"], row["name"]) for row in rows] == [(1, "elbo"), (1, "elbo, analytic KL"), (1, "stl")]
     assert rows[0]["guide"]["variance"] > 0
+
+
+def test_what_processes_are_compared_by_has_no_noise(dataset):
+    pair, x = setting.build(SMALL, dataset), setting.held_out_images(dataset, 6).view(-1, 1, 28, 28)
+    loss = distributed.Loss(distributed.without_noise(pair))
+    used = list(pair.model.parameters())
+    found = [torch.autograd.grad(loss(x), used) for _ in range(2)]
+    assert distributed.worst(*found) == 0
+    noisy = [torch.autograd.grad(distributed.Loss(pair)(x), used) for _ in range(2)]
+    assert distributed.worst(*noisy) > 1e-3

@@ -78,10 +78,14 @@ def log_likelihood_over_ranks(
     # Row i of process r is datum i * W + r.
     rows = torch.stack(whole, 1).flatten(0, 1)[:n].cpu()
     numbers = torch.stack(every).cpu()
-    *estimates, drawn = rows.unbind(1)
+    likelihood, error, ess, k, smoothed, drawn = rows.unbind(1)
     met = numbers[:, 1].min().item()
     return LogLikelihood(
-        *estimates,
+        likelihood,
+        error,
+        ess,
+        k,
+        smoothed,
         drawn=drawn.long(),
         samples=int(drawn.max()),
         proposal=PROPOSALS[int(numbers[0, 0])],
