@@ -321,8 +321,7 @@ def test_steps_are_adapted_for_each_datum():
     found = ais(pair, batch, steps=200, chains=20, leapfrog=3)
     assert ((found.acceptance - annealing.ACCEPTANCE).abs() < 0.1).all()
     run = annealing.Annealing(pair, batch, 200, 20, 3, "prior", 1, progress(False), None, False, "a test")
-    ((piece, part),) = run
-    sizes = run.pilot(piece, part)
+    ((_, sizes),) = run.over(run.pilot)
     assert sizes.shape == (200, 2)
     assert sizes[0, 0] / sizes[0, 1] < 15
     assert 40 < sizes[-1, 0] / sizes[-1, 1] < 300
@@ -446,8 +445,9 @@ def test_chains_that_do_not_fit_at_once_go_one_part_after_the_other(monkeypatch)
         (1, 3): 2 * 2 * 11,
     }
     with torch.no_grad():
-        for piece, part in run:
-            weights, _ = run.forward(piece, part, torch.full((11, len(piece.rows)), 0.1, dtype=torch.float64))
+        size = torch.full((11, 1), 0.1, dtype=torch.float64)
+        moved = run.over(lambda piece, part: run.forward(piece, part, size.expand(-1, len(piece.rows))))
+        for piece, (weights, _) in moved:
             assert weights.shape == (5, len(piece.rows))
             assert len(weights.unique()) == weights.numel()  # each chain is its own
 

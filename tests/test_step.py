@@ -13,6 +13,7 @@ from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import engine as engine_module
 from pyrovae.progress import progress
 from pyrovae.svi import ELBO, Optimizer, Step, not_additive
+from pyrovae.svi.step import BACKWARD
 
 ONE = torch.ones(())
 RATE = torch.tensor(0.01)
@@ -156,7 +157,7 @@ def test_a_plan_takes_microbatches_that_fit(capsys):
     with memory.limited(f"{2**18}B"):
         step.plan(batch)
     fixed = 5 * 4 * sum(parameter.numel() for parameter in pair.parameters())
-    assert step.microbatch == (2**18 - fixed) // (2 * each)
+    assert step.microbatch == (2**18 - fixed) // (BACKWARD * each)
     assert 1 < step.microbatch < B
     assert f"microbatches of {step.microbatch}" in capsys.readouterr().err
     assert torch.equal(state, torch.get_rng_state())

@@ -30,8 +30,8 @@ BFLOAT16 = 3e-2
 COPIES = 4
 """Tensors for each parameter: itself, its gradient and two moments; a microbatch needs one more, the sum."""
 
-BACKWARD = 2
-"""What the backward pass takes at most, in relation to what was kept for it, about."""
+BACKWARD = 3
+"""Most memory of a step, in relation to what is kept for its backward pass, about."""
 
 Batch = tuple[Tensor, ...]
 Rows = dict[str, Tensor] | Sequence[Tensor]
