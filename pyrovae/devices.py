@@ -13,7 +13,9 @@ def find(name: str) -> torch.device:
     Of the processes that `torchrun` has started on a machine each takes a CUDA device of its own.
     """
     if name in ("auto", "cuda") and torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"])) if "LOCAL_RANK" in os.environ else torch.device("cuda")
+        return (
+            torch.device("cuda", int(os.environ["LOCAL_RANK"])) if "LOCAL_RANK" in os.environ else torch.device("cuda")
+        )
     if name == "auto":
         return torch.device("cpu")
     try:

@@ -128,7 +128,7 @@ def train(
     Noise is drawn from torch's generators. The rows of each batch follow from `config.seed`, the size of the data and
     that of a batch alone. Ctrl-C and SIGTERM wait for the end of a step.
 
-    Where `torch.distributed` is initialised, all processes train one pair: each takes its rows of every batch, and noise
+    Where `torch.distributed` is initialised, all processes train one pair: each takes its rows of every batch, and
     of its own that follows from `config.seed`, its rank and the step. The first one saves.
 
     Args:
@@ -273,7 +273,9 @@ class _Training:
             return elbo(self.pair, self.valid, self.at_once, self.config.seed)["elbo"]
         total = torch.zeros((), dtype=torch.float64)
         if len(self.valid[0]):
-            total += elbo(self.pair, self.valid, self.at_once, self.config.seed + self.rank)["elbo"] * len(self.valid[0])
+            total += elbo(self.pair, self.valid, self.at_once, self.config.seed + self.rank)["elbo"] * len(
+                self.valid[0]
+            )
         summed(total)
         return float(total / self.held_out)
 
