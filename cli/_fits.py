@@ -8,6 +8,7 @@ import click
 
 from pyrovae import directory, registry
 from pyrovae.cli._options import debug_option, json_option
+from pyrovae.cli._trust import show_code
 from pyrovae.config import Config, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError, brief
@@ -118,6 +119,8 @@ def frozen(settings: dict[str, Any], trust: bool) -> "Run | None":
         return None
     from pyrovae.freezing import source_of
 
+    if trust:
+        show_code(path)
     return source_of(path, trust)
 
 
@@ -137,4 +140,8 @@ def model_of(run: str, trust: bool) -> str | None:
         ) from None
     except PyrovaeError:
         return None
-    return name if name is not None and (trust or ":" not in name) else None
+    if name is not None and ":" in name:
+        if not trust:
+            return None
+        show_code(run)
+    return name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyrovae.cli._trust import show_code
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def open_run(path: Path, device: str, trust: bool, data_root: Path | None) -> "R
 
     from pyrovae.loading import load
 
+    if trust:
+        show_code(path)
     run = load(path, device=device, trust=trust)
     if data_root is not None:
         options = run.recipe.data_options.model_copy(update={"data_root": data_root})

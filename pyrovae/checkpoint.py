@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae import directory, store
+from pyrovae import directory, store, texts
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering.engine import Tier
 from pyrovae.store import State
@@ -97,7 +97,7 @@ class Checkpoint:
         what = directory.path_of(folder, content, "checkpoint")
         tensors = store.tensors_of(directory.read(folder, content, "checkpoint"), what)
         metrics = store.metrics_of(
-            directory.read(folder, content, "metrics", store.METRICS), directory.path_of(folder, content, "metrics")
+            directory.read(folder, content, "metrics", texts.METRICS), directory.path_of(folder, content, "metrics")
         )
         groups: dict[str, State] = {name: {} for name in GROUPS}
         try:

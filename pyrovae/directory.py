@@ -112,6 +112,21 @@ def content(folder: Path) -> dict[str, Any]:
     return found | {"files": {role: {"path": path, "bytes": None, "sha256": None} for role, path in there.items()}}
 
 
+def no_run(folder: Path) -> UsageError:
+    """What is told where there is no run.json, and why there is none."""
+    unfinished = (folder / METRICS).is_file()
+    why = (
+        "its fit did not finish"
+        if unfinished
+        else "there is no run.json in it"
+        if folder.is_dir()
+        else "it is a file"
+        if folder.is_file()
+        else "no such folder"
+    )
+    return UsageError(f"{folder} is not a run directory ({why}): give the folder that `pyrovae fit` printed")
+
+
 def _whole(path: Path, folder: Path, largest: int) -> bytearray:
     with reading.regular(path, folder) as (file, size):
         if size > largest:
@@ -158,28 +173,30 @@ def path_of(folder: Path, content: Mapping[str, Any], role: str) -> str:
     return str(folder / (PATHS[role] if named is None else named["path"]))
 
 
-def verify(folder: Path, role: str, entry: Mapping[str, Any]) -> bytearray:
-    """Reads a file piece by piece, as large as it may be, and gives its first bytes: the header, of tensors.
+def verify(folder: Path, role: str, entry: Mapping[str, Any]) -> tuple[bytearray, int]:
+    """Reads a file piece by piece, as large as it may be.
+
+    Returns:
+        Its first bytes, with the header where it holds tensors, and its size as run.json has it.
 
     Raises:
-        PyrovaeError: where it is missing, or is not what run.json says.
+        FileNotFoundError: where there is none.
+        PyrovaeError: where it is not what run.json says.
     """
     path, expected, digest = folder / entry["path"], entry["bytes"], hashlib.sha256()
-    try:
-        with reading.regular(path, folder) as (file, size):
-            if expected is not None:
-                require_size(path, role, size, expected)
-                size = expected
-            head = piece = reading.first(file, min(size, reading.PIECE + 8), path)
-            while piece:
-                digest.update(piece)
-                size -= len(piece)
-                piece = reading.first(file, min(size, reading.PIECE), path)
-    except FileNotFoundError:
-        raise PyrovaeError(f"there is no {path}, which {RUN} names: the file was removed") from None
+    with reading.regular(path, folder) as (file, size):
+        if expected is not None:
+            require_size(path, role, size, expected)
+            size = expected
+        left, head = size, reading.first(file, min(size, reading.PIECE), path)
+        piece = head
+        while piece:
+            digest.update(piece)
+            left -= len(piece)
+            piece = reading.first(file, min(left, reading.PIECE), path)
     if expected is not None and digest.hexdigest() != entry["sha256"]:
         raise PyrovaeError(_differs(path))
-    return head
+    return head, size
 
 
 def require_size(path: Path, role: str, size: int, expected: int) -> None:
@@ -195,7 +212,7 @@ def _differs(path: Path, how: str = "other values in as many bytes") -> str:
 T = TypeVar("T")
 
 
-def steady(folder: Path, use: Callable[[dict[str, Any]], T], tries: int = 5) -> T:
+def steady(folder: Path, use: Callable[[dict[str, Any]], T], tries: int = 50) -> T:
     """What `use` makes of run.json and of files that it names, of one state of the directory.
 
     A fit that runs may commit its next state in between, and take away a file of the one before: then once more.

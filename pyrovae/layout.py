@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pyrovae.jsonable import strict
 
-HEADER = 2**24
+HEADER = 2**24 - 8
 """Bytes of a header, at most."""
 
 NAME, DIMS = 1000, 16

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyrovae import devices, directory, registry, store
+from pyrovae import devices, directory, registry, store, texts
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.data import Field
 from pyrovae.data.vocabulary import Vocabulary
@@ -121,18 +121,7 @@ def _of_run(path: Path, use: Callable[[dict[str, Any]], T]) -> T:
     try:
         return directory.steady(path, use)
     except FileNotFoundError:
-        pass
-    unfinished = (path / directory.METRICS).is_file()
-    why = (
-        "its fit did not finish"
-        if unfinished
-        else "there is no run.json in it"
-        if path.is_dir()
-        else "it is a file"
-        if path.is_file()
-        else "no such folder"
-    )
-    raise UsageError(f"{path} is not a run directory ({why}): give the folder that `pyrovae fit` printed")
+        raise directory.no_run(path) from None
 
 
 def _opened(path: Path, content: dict[str, Any], pair: Pair | None, trust: bool) -> Opened:
@@ -157,7 +146,7 @@ def metrics_of(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One object an epoch; none before the first checkpoint."""
     if "metrics" not in content["files"]:
         return []
-    data = directory.read(path, content, "metrics", store.METRICS)
+    data = directory.read(path, content, "metrics", texts.METRICS)
     return store.metrics_of(data, directory.path_of(path, content, "metrics"))
 
 
@@ -178,7 +167,7 @@ def _vocabulary(path: Path, content: Mapping[str, Any], fields: Mapping[str, Fie
     if not sizes:
         return None
     name = directory.path_of(path, content, "vocabulary")
-    found = store.vocabulary_of(directory.read(path, content, "vocabulary", store.VOCABULARY), name)
+    found = store.vocabulary_of(directory.read(path, content, "vocabulary", texts.VOCABULARY), name)
     if len(found) != sizes[0]:
         raise PyrovaeError(f"{name} holds {len(found)} words, and the run has {sizes[0]}: the file is of another run")
     return found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from safetensors.torch import save
@@ -12,9 +10,11 @@ from torch import Tensor, nn
 
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError
-from pyrovae.jsonable import finite, strict
 from pyrovae.layout import Place, places
 from pyrovae.reading import foreign
+from pyrovae.texts import metrics_of as metrics_of
+from pyrovae.texts import to_lines as to_lines
+from pyrovae.texts import words_of
 
 State = dict[str, Tensor]
 
@@ -34,22 +34,6 @@ DTYPES = {
     "U8": torch.uint8,
 }
 """Those of `pyrovae.layout`."""
-
-METRICS, LINE = 2**28, 2**16
-"""Bytes of metrics.jsonl and of one of its lines, at most."""
-
-NUMBERS = (int, float, type(None))
-
-VOCABULARY = 2**28
-"""Bytes of vocabulary.json, at most."""
-
-PARTS = {
-    "model": {"WordLevel", "BPE"},
-    "normalizer": {"NFC"},
-    "pre_tokenizer": {"Split", "ByteLevel"},
-    "decoder": {"ByteLevel"},
-}
-"""What a vocabulary is made of."""
 
 
 def weights(module: nn.Module) -> State:
@@ -116,34 +100,15 @@ def refuse_nan(state: Mapping[str, Tensor], what: str, infinity: bool = True) ->
 
 def vocabulary_of(data: bytes | bytearray, what: str) -> Vocabulary:
     """A vocabulary from the bytes of a file; raises PyrovaeError where it is none. `what` names it in the error."""
+    words_of(data, what)
     try:
-        content = strict(data)
-        _require_vocabulary(content)
         return Vocabulary.from_json(data.decode("utf-8"))
-    except (PyrovaeError, ValueError) as error:
-        raise PyrovaeError(f"{what} cannot be read ({foreign(data) or error}): the file is damaged") from None
+    except PyrovaeError as error:
+        raise PyrovaeError(f"{what} cannot be read ({error}): the file is damaged") from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of tokenizers, which is no Exception
             raise
         raise PyrovaeError(f"{what} cannot be read ({error}): the file is damaged") from None
-
-
-def _require_vocabulary(content: Any) -> None:
-    """Raises ValueError where a JSON value is none of the tokenizers that `Vocabulary.train` makes."""
-    if not isinstance(content, dict):
-        raise ValueError("it is no object")
-    for part, known in PARTS.items():
-        kind = content[part].get("type") if isinstance(content.get(part), dict) else None
-        if (kind is None and (part == "model" or content.get(part) is not None)) or (kind and kind not in known):
-            raise ValueError(f"its {part} is {kind!r:.80}, and not {' or '.join(sorted(known))}")
-    for part in ("post_processor", "truncation", "padding"):
-        if content.get(part) is not None:
-            raise ValueError(f"it has a {part}")
-    words = content["model"].get("vocab")
-    if not isinstance(words, dict) or not all(type(i) is int for i in words.values()):
-        raise ValueError("its words are not texts with numbers")
-    if sorted(words.values()) != list(range(len(words))):
-        raise ValueError(f"its {len(words)} words do not have the numbers from 0 to {len(words) - 1}")
 
 
 def tensors_of(data: bytes | bytearray, what: str) -> State:
@@ -172,33 +137,3 @@ def _tensor(name: str, place: Place, buffer: bytearray) -> Tensor:
         if raw.max() > 1:
             raise ValueError(f"tensor '{name}' of truth values holds {int(raw.max())}")
     return torch.frombuffer(buffer, dtype=dtype, count=place.numel, offset=place.start).reshape(place.shape)
-
-
-def metrics_of(data: bytes | bytearray, what: str) -> list[dict[str, Any]]:
-    """The objects of a metrics.jsonl, one a line, of numbers and null.
-
-    Raises:
-        PyrovaeError: where they are none; it names the line.
-    """
-    found: list[dict[str, Any]] = []
-    for number, line in enumerate(bytes(data).split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            if len(line) > LINE:
-                raise ValueError(f"it has {len(line):,} bytes, and {LINE:,} is the most")
-            each = strict(line, LINE)
-            if not isinstance(each, dict) or any(
-                type(value) not in (int, float, type(None)) for value in each.values()
-            ):
-                raise ValueError("it is no object of numbers")
-        except ValueError as error:
-            why = (number == 1 and foreign(data)) or error
-            raise PyrovaeError(f"{what} is damaged (line {number}: {why})") from None
-        found.append(each)
-    return found
-
-
-def to_lines(metrics: Iterable[Mapping[str, Any]]) -> str:
-    """The inverse of `metrics_of`; a number that is not finite becomes null."""
-    return "".join(json.dumps(finite(dict(each))) + "\n" for each in metrics)

@@ -54,8 +54,13 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, dict) and isinstance(b, dict):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and a.shape == b.shape and bytes(a.numpy()) == bytes(b.numpy())
+        return a.dtype == b.dtype and a.shape == b.shape and torch.equal(bits(a), bits(b))
     return type(a) is type(b) and a == b and repr(a) == repr(b)
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Its bytes."""
+    return tensor.detach().contiguous().flatten().view(torch.uint8)
 
 
 def places(size: int, some: int, draw: random.Random) -> Iterator[tuple[int, int]]:

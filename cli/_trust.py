@@ -1,0 +1,31 @@
+"""What a person is shown before code that a run names is run."""
+
+from pathlib import Path
+
+import click
+
+from pyrovae.errors import PyrovaeError
+from pyrovae.inspection import code_of
+
+SHOWN = "pyrovae.code_shown"
+
+
+def show_code(run: Path | str) -> None:
+    """Says on stderr which files of the user's own code a run names, once; of a run that cannot be read, nothing."""
+    context = click.get_current_context(silent=True)
+    shown = set() if context is None else context.meta.setdefault(SHOWN, set())
+    if str(run) in shown:
+        return
+    shown.add(str(run))
+    try:
+        found = code_of(Path(run))
+    except (FileNotFoundError, PyrovaeError):
+        return  # loading it tells why
+    for each in found:
+        if each["path"] is None:
+            line = f"{each['name']}: {each['verdict']}"
+        else:
+            line = f"{each['path']} ({each['bytes']:,} bytes, sha256 {each['sha256']}): {each['verdict']}"
+            if each["was"] not in (None, each["sha256"]):
+                line += f" (sha256 {each['was']})"
+        click.echo(f"--trust runs your own code, {line}", err=True)

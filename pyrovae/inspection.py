@@ -1,0 +1,178 @@
+"""What a run directory holds, told without running any of it, as far as it can be read; needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyrovae import directory, layout, registry, schema, texts
+from pyrovae.config import Config
+from pyrovae.data.options import DataConfig
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.options import TrainConfig
+from pyrovae.reading import foreign
+
+LISTED = 100
+"""Files that no run.json names, at most."""
+
+
+def inspect(folder: Path) -> dict[str, Any]:
+    """All about a run.
+
+    Returns:
+        What run.json says; `files`, each with its verdict: `ok`, `differs`, `missing`, or `unchecked` where an old
+        run.json has no checksums; `not_named`, other files in the folder; `tensors`, by file; `damage`, a sentence for
+        each thing that is wrong; `resume`, the command that goes on, where something is left to do.
+
+    Raises:
+        UsageError: where there is no run.
+    """
+    for _ in range(5):  # a fit that runs may commit meanwhile
+        found, before = _report(folder), directory.present(folder)
+        if not found["damage"] or found["_content"] == before:
+            break
+    del found["_content"]
+    return found
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    damage: list[str] = []
+    try:
+        content = directory.content(folder)
+        raw = directory.present(folder)
+    except FileNotFoundError:
+        raise directory.no_run(folder) from None
+    except PyrovaeError as error:
+        damage.append(str(error))
+        content = raw = directory.present(folder)
+    recipe, entries = _object(content.get("recipe")), _object(content.get("files"))
+    files, tensors = [], {}
+    for role, entry in entries.items():
+        files.append(_file(folder, role, entry, damage, tensors))
+    results = _object(content.get("results"))
+    return {
+        "run": str(folder),
+        "format": raw.get("format"),
+        "status": content.get("status"),
+        "model": recipe.get("model"),
+        "guide": recipe.get("guide"),
+        "frozen": recipe.get("frozen"),
+        "inputs": content.get("inputs"),
+        "fields": content.get("fields"),
+        "data": content.get("data"),
+        "options": {
+            "model": _object(recipe.get("options")),
+            "data": _changed(DataConfig, recipe.get("data_options")),
+            "training": _changed(TrainConfig, recipe.get("training")),
+        },
+        "progress": content.get("progress"),
+        "results": results,
+        "own_code": _code(recipe, _object(content.get("code"))),
+        "environment": content.get("environment"),
+        "files": files,
+        "not_named": _not_named(folder, {each["path"] for each in files}),
+        "tensors": tensors,
+        "parameters": results.get("parameters"),
+        "damage": damage,
+        "resume": f"pyrovae fit --resume {folder}" if content.get("status") in ("training", "trained") else None,
+        "_content": raw,
+    }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _changed(config: type[Config], values: Any) -> dict[str, Any]:
+    """The options that are not as they are by default."""
+    defaults = config().model_dump(mode="json")
+    return {name: value for name, value in _object(values).items() if name not in defaults or defaults[name] != value}
+
+
+def _file(folder: Path, role: str, entry: Any, damage: list[str], tensors: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One file that run.json names; tells what is wrong with it in `damage`, and what it holds in `tensors`."""
+    found = {"role": role, "path": None, "bytes": None, "sha256": None, "verdict": "differs"}
+    try:
+        entry = schema.Entry(**entry).model_dump()
+        if role not in schema.PATHS:
+            raise ValueError(f"no file of a run is called {role[:80]}")
+        schema.require_ours(role, entry["path"])
+    except (ValueError, TypeError) as error:
+        if not damage:
+            damage.append(f"{folder / directory.RUN} is damaged ({error})")
+        return found | {"verdict": "not named rightly"}
+    found |= entry
+    path = folder / entry["path"]
+    try:
+        head, size = directory.verify(folder, role, entry)
+        found |= {"bytes": size, "verdict": "ok" if entry["sha256"] else "unchecked"}
+        if role in ("weights", "checkpoint"):
+            tensors[entry["path"]] = _tensors(path, head, size)
+        elif role == "metrics" and size == len(head):
+            found["lines"] = len(texts.metrics_of(head, str(path)))
+        elif role == "vocabulary" and size == len(head):
+            found["words"] = texts.words_of(head, str(path))
+    except FileNotFoundError:
+        damage.append(f"there is no {path}, which {directory.RUN} names: the file was removed")
+        found["verdict"] = "missing"
+    except PyrovaeError as error:
+        damage.append(str(error))
+        found["verdict"] = "differs"
+    return found
+
+
+def _tensors(path: Path, head: bytearray, size: int) -> dict[str, Any]:
+    try:
+        found = layout.places(head, size)
+    except ValueError as error:
+        raise PyrovaeError(f"{path} cannot be read ({foreign(head) or error}): the file is damaged") from None
+    return {name: {"dtype": each.dtype, "shape": list(each.shape)} for name, each in found.items()}
+
+
+def _code(recipe: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The user's own code that a run names, as it is now, and whether it is as it was."""
+    model, guide = (recipe[key] if isinstance(recipe.get(key), str) else None for key in ("model", "guide"))
+    try:
+        names = registry.own_code(model, guide)
+        now = registry.code(model, guide)
+    except (UsageError, OSError):
+        return []
+    found = []
+    for name in names:
+        path, was = registry.found_in(name), _object(recorded.get(name)).get("sha256")
+        each = {"name": name, "path": None if path is None else str(path.resolve()), **now.get(name, {}), "was": was}
+        verdict = "as it was when the run was made" if was == each.get("sha256") else "changed since the run was made"
+        missing, unknown = "there is no such file now", "not known how it was when the run was made"
+        found.append(each | {"verdict": missing if path is None else unknown if was is None else verdict})
+    return found
+
+
+def code_of(folder: Path) -> list[dict[str, Any]]:
+    """The user's own code that loading a run would run, as it is now; that of the run whose model is frozen, too.
+
+    Raises:
+        FileNotFoundError, PyrovaeError: where there is no run, or it is damaged.
+    """
+    content = directory.content(folder)
+    found, frozen = _code(content["recipe"], content.get("code", {})), content["recipe"].get("frozen")
+    if frozen is None or frozen["run"] is None:
+        return found
+    try:
+        source = directory.content(Path(frozen["run"]))
+    except (FileNotFoundError, PyrovaeError):
+        return found
+    return found + [each for each in _code(source["recipe"], source.get("code", {})) if each not in found]
+
+
+def _not_named(folder: Path, named: set[Any]) -> list[str]:
+    """Other files in the folder, at most LISTED."""
+    found = []
+    for place in (folder, folder / "state"):
+        try:
+            paths = sorted(place.iterdir()) if place.is_dir() else []
+        except OSError:
+            continue
+        names = [path.relative_to(folder).as_posix() for path in paths]
+        found += [name for name in names if name not in named | {directory.RUN, directory.LOCK, "state"}]
+    return found[:LISTED]
