@@ -47,7 +47,8 @@ def _report(folder: Path) -> dict[str, Any]:
         damage.append(str(error))
         content = raw = directory.present(folder)
     recipe, entries = _object(content.get("recipe")), _object(content.get("files"))
-    files, tensors = [], {}
+    files: list[dict[str, Any]] = []
+    tensors: dict[str, dict[str, Any]] = {}
     for role, entry in entries.items():
         files.append(_file(folder, role, entry, damage, tensors))
     results = _object(content.get("results"))
@@ -92,7 +93,7 @@ def _changed(config: type[Config], values: Any) -> dict[str, Any]:
 
 def _file(folder: Path, role: str, entry: Any, damage: list[str], tensors: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One file that run.json names; tells what is wrong with it in `damage`, and what it holds in `tensors`."""
-    found = {"role": role, "path": None, "bytes": None, "sha256": None, "verdict": "differs"}
+    found: dict[str, Any] = {"role": role, "path": None, "bytes": None, "sha256": None, "verdict": "differs"}
     try:
         entry = schema.Entry(**entry).model_dump()
         if role not in schema.PATHS:
