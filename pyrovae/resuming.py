@@ -125,6 +125,8 @@ def _differences(start: Checkpoint, found: Opened, recipe: Recipe) -> list[str]:
         changed.append(f"on {device} and not on {at.device}")
     elif device == "cpu" and torch.get_num_threads() != at.threads:
         changed.append(f"with {torch.get_num_threads()} threads and not {at.threads}")
+    if world().size != at.ranks:
+        changed.append(f"with {world().size} processes and not {at.ranks}")
     changed += [
         f"with {name} {now[name]} and not {was[name]}" for name in ("pyrovae", "torch") if now[name] != was[name]
     ]

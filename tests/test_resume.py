@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import done, run, the_error
+from damage import edited
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, directory, files, store
@@ -157,10 +158,8 @@ def test_what_contradicts_the_run_is_refused(x, tmp_path, monkeypatch, given, sa
 
 def test_other_threads_are_told(x, tmp_path, monkeypatch, capsys):
     stopped(monkeypatch, 5, "vae", data=x, out=tmp_path / "run", checkpoint_every="1", **VAE)
-    content = json.loads((tmp_path / "run" / "run.json").read_text())
-    content["progress"]["threads"] = 7
-    content["environment"]["torch"] = "1.0"
-    (tmp_path / "run" / "run.json").write_text(json.dumps(content))
+    edited(tmp_path / "run", lambda content: content["progress"].update(threads=7))
+    edited(tmp_path / "run", lambda content: content["environment"].update(torch="1.0"))
     pyrovae.fit(resume=tmp_path / "run", data=x, epochs=5)
     told = capsys.readouterr().err
     assert "with 1 threads and not 7 and with torch" in told
@@ -317,7 +316,7 @@ def test_a_run_that_is_replaced_stays_until_the_first_checkpoint(x, tmp_path, mo
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_the_end_of_a_step(x, tmp_path, monkeypatch, number):
     whole = pyrovae.fit("vae", data=x, **VAE)
-    call, count, handlers = pyrovae.svi.Step.once, iter(range(1, 100)), (signal.SIGINT, signal.SIGTERM)
+    call, count, handlers = pyrovae.svi.Step.raw, iter(range(1, 100)), (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(each) for each in handlers]
 
     def signalled(self, *given):
@@ -326,7 +325,7 @@ def test_a_signal_waits_for_the_end_of_a_step(x, tmp_path, monkeypatch, number):
         return call(self, *given)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pyrovae.svi.Step.once", signalled)
+        patch.setattr("pyrovae.svi.Step.raw", signalled)
         run = pyrovae.fit("vae", data=x, out=tmp_path / "run", checkpoint_every="0", **VAE)
     assert run.results["stopped"] == "interrupted"
     assert run.results["steps"] == 5
@@ -336,9 +335,7 @@ def test_a_signal_waits_for_the_end_of_a_step(x, tmp_path, monkeypatch, number):
 
 def test_a_checkpoint_of_other_tensors_is_told(x, tmp_path, monkeypatch):
     stopped(monkeypatch, 5, "vae", data=x, out=tmp_path / "run", checkpoint_every="1", **VAE)
-    content = json.loads((tmp_path / "run" / "run.json").read_text())
-    content["recipe"]["training"]["optimizer"] = "adamax"
-    (tmp_path / "run" / "run.json").write_text(json.dumps(content))
+    edited(tmp_path / "run", lambda content: content["recipe"]["training"].update(optimizer="adamax"))
     with pytest.raises(PyrovaeError, match="does not fit"):
         pyrovae.fit(resume=tmp_path / "run", data=x, show=False)
 
