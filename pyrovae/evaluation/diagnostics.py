@@ -114,7 +114,7 @@ def posterior_moments(
         if len(latent) > 1 or None in known.values():
             latent = sites(draw(particles(pair.guide, DRAWS), part), observed=False)
             known = {name: _over_draws(site) for name, site in latent.items()}
-        return {name: tuple(moment.cpu() for moment in these or ()) for name, these in known.items()}  # type: ignore[misc]
+        return {name: tuple(moment.detach().cpu() for moment in these or ()) for name, these in known.items()}  # type: ignore[misc]
 
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
         size = batch_size or data_at_once(pair, batch)

@@ -63,9 +63,7 @@ def of_batch(pair: Pair, batch: Sequence[Tensor], begin: int = 0) -> str:
                 return f"site '{name}' of the {of} has log-probability {value.item()}"
             if value.dim() and (at := first_bad(value)) is not None:
                 worst = value.flatten()[at].item() if value.dim() == 1 else value.flatten(1)[at].sum().item()
-                return (
-                    f"site '{name}' of the {of} has log-probability {worst} at datum {begin + at} of the training data"
-                )
+                return f"site '{name}' of the {of} has log-probability {worst} at training datum {begin + at}"
     return ""
 
 

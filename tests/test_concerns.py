@@ -1,0 +1,154 @@
+"""Numbers that go wrong are seen: steps that are skipped, what was not finite first, and what is said of a run."""
+
+import json
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from commands import run as command
+from commands import the_error
+from torch import nn
+
+import pyrovae
+from pyrovae import Pair, PyrovaeError, store
+from pyrovae.concerns import concerns
+from pyrovae.options import TrainConfig
+from pyrovae.svi.culprit import of_batch
+
+QUICK = {"score_samples": 2, "device": "cpu", "show": False, "data_seed": 0}
+BAD = 5
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.loc = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(3), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z + self.loc, 1.0).to_event(1), obs=x)
+
+
+class Guide(nn.Module):
+    """Does not read x: a datum that is far off touches the site x alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.loc = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(self.loc.expand(len(x), 3), 1.0).to_event(1))
+
+
+@pytest.fixture
+def splits():
+    """40 training data, of which one is so far off that its density is 0 in float32."""
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    x[BAD] = 1e25
+    return {"train": x[:40], "valid": x[40:50], "test": x[50:]}
+
+
+def test_a_step_with_a_bad_datum_is_skipped_and_counted(splits):
+    run = pyrovae.fit(Pair(Model(), Guide()), data=splits, batch_size=10, epochs=5, **QUICK)
+    assert (run.results["stopped"], run.results["steps"], run.results["skipped_steps"]) == ("done", 20, 5)
+    assert any("5 of 20 steps were skipped" in warning for warning in run.results["warnings"])
+    assert all(torch.isfinite(tensor).all() for tensor in store.weights(run.pair).values())
+    assert all(torch.isfinite(torch.tensor(epoch["train_elbo"])) for epoch in run.metrics)
+
+
+def test_so_many_in_a_row_stop_the_fit_with_the_last_good_weights(splits, tmp_path):
+    pair = Pair(Model(), Guide())
+    pyrovae.fit(pair, data=splits | {"train": splits["train"][6:]}, epochs=1, **QUICK)  # good weights
+    before = {name: tensor.clone() for name, tensor in store.weights(pair).items()}
+    run = pyrovae.fit(pair, data=splits, batch_size=40, epochs=50, max_skipped=7, out=tmp_path / "run", **QUICK)
+    assert (run.results["stopped"], run.results["steps"], run.results["skipped_steps"]) == ("diverged", 7, 7)
+    assert run.results["why"] == f"site 'x' of the model has log-probability -inf at training datum {BAD}"
+    assert all(torch.equal(before[name], tensor) for name, tensor in store.weights(run.pair).items())
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["results"]["stopped"] == "diverged"
+
+
+def test_nothing_but_bad_steps_is_an_error_that_names_the_datum(splits, tmp_path):
+    splits["train"][:] = 1e25
+    with pytest.raises(PyrovaeError, match=r"7 of 7 steps were skipped.*site 'x' .* at training datum 0"):
+        pyrovae.fit(Pair(Model(), Guide()), data=splits, batch_size=4, max_skipped=7, out=tmp_path / "run", **QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_site_and_datum_are_named():
+    x = torch.randn(8, 3)
+    pair = Pair(Model(), Guide())
+    assert of_batch(pair, (x,)) == ""
+    x[6] = 1e30
+    assert of_batch(pair, (x,), begin=100) == "site 'x' of the model has log-probability -inf at training datum 106"
+    with torch.no_grad():
+        pair.guide.loc[1] = torch.nan
+    assert of_batch(pair, (x,)).startswith("site 'z' of the guide has log-probability nan at training datum 0")
+    x[3, 1] = torch.nan
+    assert of_batch(pair, (x,)) == "field 'x' of training datum 3 is not finite: look at the data"
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    class Rooted(Guide):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                loc = self.loc.square().sqrt()  # its gradient at 0 is 0 / 0
+                pyro.sample("z", dist.Normal(loc.expand(len(x), 3), 1.0).to_event(1))
+
+    with pytest.raises(PyrovaeError, match=r"the gradient of guide\.loc, while all sites were finite"):
+        pyrovae.fit(Pair(Model(), Rooted()), data=torch.randn(60, 3), epochs=50, batch_size=4, max_skipped=3, **QUICK)
+
+
+def test_the_command_exits_with_one_and_keeps_the_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call = pyrovae.svi.Step.raw
+
+    def poisoned(self, *given):
+        figures, gradients, finite = call(self, *given)
+        bad = torch.where(self.optimizer.skipped + self.optimizer.streak >= 0, torch.nan, 0.0)
+        return figures, tuple(gradient + bad for gradient in gradients), finite
+
+    monkeypatch.setattr("pyrovae.svi.Step.raw", poisoned)
+    quick = ("--score-samples", 2, "--score-limit", 5, "--hidden", 4, "--latent-dim", 2, "--quiet")
+    found = command("fit", "--model", "vae", "--epochs", 2, "--max-skipped", 12, "--out", "run", *quick)
+    assert found.exit_code == 1
+    told = the_error(found.stderr)
+    assert "training was stopped after 12 steps, of which 12 were skipped" in told
+    assert "the gradient of" in told
+    assert (tmp_path / "run" / "weights.safetensors").is_file()
+
+
+RESULTS = {"steps": 30, "skipped_steps": 0, "best_epoch": 1, "stopped": "done", "test_rate": 5.0}
+
+
+def epochs(*elbos, weight=1.0):
+    return [{"valid_elbo": elbo, "kl_weight": weight} for elbo in elbos]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "results", "config", "says"),
+    [
+        (epochs(-9.0, -8.0, -7.0), {}, {}, None),
+        (epochs(-9.0, -8.0), {}, {}, None),
+        (epochs(-8.0, -9.0, -12.0), {}, {}, "training diverged: the held-out ELBO ended at -12.00, below the -8.00"),
+        (epochs(-8.0, -9.0, float("nan")), {}, {}, "training diverged: the held-out ELBO ended at nan"),
+        (epochs(-9.0, -8.0, -7.0), {"test_rate": 0.01}, {}, "the latent has collapsed: the rate is 0.010 nats"),
+        (epochs(-9.0, -8.0, -7.0), {"skipped_steps": 2}, {}, "2 of 30 steps were skipped"),
+        (epochs(-9.0, -8.0, -7.0, weight=0.3), {}, {"kl_warmup": 10}, "the KL warm-up never ended: .* was 0.30 and"),
+        (epochs(-9.0, -8.0, -7.0), {}, {"kl_warmup": 2}, None),
+        (epochs(-9.0, -8.0, -7.0, weight=29 / 30), {}, {"kl_warmup": 3}, None),
+    ],
+)
+def test_what_is_said_of_a_run(metrics, results, config, says):
+    found = concerns(metrics, RESULTS | results, TrainConfig(**config), ["z"])
+    if says is None:
+        assert found == []
+    else:
+        (sentence,) = found
+        assert __import__("re").search(says, sentence)
+
+
+def test_a_pair_without_a_latent_has_none_that_collapsed():
+    assert concerns(epochs(-9.0, -8.0, -7.0), RESULTS | {"test_rate": 0.0}, TrainConfig(), []) == []
