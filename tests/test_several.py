@@ -252,8 +252,9 @@ def waiting(count: int) -> None:
 def no_slices(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.Tensor]:
     """Whoever waits goes on at once; gives the state of the generator, which is the same afterwards."""
     monkeypatch.setattr(turns, "SLICE", 0.0)
-    state = torch.get_rng_state()
-    yield state
+    state, answer = torch.get_rng_state(), signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield state  # what a job in the background inherits is that Ctrl-C is ignored
+    signal.signal(signal.SIGINT, answer)
     assert torch.equal(torch.get_rng_state(), state)
     assert not turns._turns.queue
 
