@@ -25,6 +25,7 @@ import pyro
 import pytest
 import torch
 from pyro.poutine.runtime import _DIM_ALLOCATOR, _PYRO_STACK
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import pyrovae
 from pyrovae import evaluation, turns
@@ -85,10 +86,12 @@ def changed(before: dict[str, Any]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pyrovae.Run:
-    """A run on the disk, after which every library is loaded: what these do when they are imported is theirs."""
+    """A run on the disk, after which every library is loaded: what these do when they are imported is theirs (with
+    torch 2.6 the first trace of a process adds to its environment and to sys.path)."""
     import sklearn.decomposition  # noqa: F401
     import torch._inductor  # noqa: F401
 
+    make_fx(torch.neg, tracing_mode="fake")(torch.ones(1))
     folder = tmp_path_factory.mktemp("several")
     return pyrovae.fit("vae", "digits", out=folder / "run", **SMALL)
 
