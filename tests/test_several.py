@@ -89,7 +89,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pyrovae.Run:
     """A run on the disk, after which every library is loaded: what these do when they are imported is theirs (with
     torch 2.6 the first trace of a process adds to its environment and to sys.path)."""
     import sklearn.decomposition  # noqa: F401
-    import torch._inductor  # noqa: F401
+    import torch._inductor
 
     make_fx(torch.neg, tracing_mode="fake")(torch.ones(1))
     folder = tmp_path_factory.mktemp("several")
