@@ -118,11 +118,16 @@ def command(
 
     from pyrovae.files import write_arrays
     from pyrovae.progress import progress
+    from pyrovae.svi.ranks import joined, world
 
-    with progress() as show:
+    with joined(), progress(False if (rank := world().rank) else None) as show:
+        if world().size > 1 and method != "is":
+            raise UsageError(f"--method {method} runs in one process: leave torchrun out")
         common: dict[str, Any] = {"split": split, "limit": limit, "seed": seed, "show": show, "compile": compile}
         verbs: Mapping[str, Callable[..., Any]] = {"is": run.log_likelihood, "ais": run.ais, "bdmc": run.bdmc}
         found = verbs[method](**given, **common)
+    if rank:
+        return None  # the first process speaks for all
     summary = found.summary()
     if worst is not None:
         summary["worst"] = found.worst(worst).tolist()

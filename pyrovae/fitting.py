@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pyrovae import data as data_package
-from pyrovae import devices, directory, evaluation, freezing, gallery, registry, resuming, store
+from pyrovae import devices, directory, evaluation, freezing, gallery, memory, registry, resuming, store
 from pyrovae.concerns import concerns
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
@@ -100,7 +100,7 @@ def fit(
 def _fit(plan: Plan, device: torch.device, overwrite: bool, show: Progress | bool | None) -> Run:
     """What a plan says, in a directory that is locked."""
     config, folder, dataset = plan.recipe.training, plan.folder, plan.dataset
-    with seeded(config.seed, device):
+    with memory.limited(config.max_memory, device), seeded(config.seed, device):
         pair, recipe = _pair(plan, device)
         with _shown(show) as shown:
             for note in [*notes(dataset, recipe), *plan.notes]:
@@ -231,11 +231,13 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     `scored_elbo` is the ELBO of the same data as the log-likelihood.
     """
     started, batch = time.perf_counter(), run.split("test")
-    found: dict[str, Any] = {f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch).items()}
+    found: dict[str, Any] = {
+        f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch, show=shown).items()
+    }
     chosen = evenly(len(batch[0]), config.score_limit)
     part, lengths = [tensor[chosen] for tensor in batch], run.lengths("test")
     if len(part[0]) < len(batch[0]):
-        found["scored_elbo"] = evaluation.elbo(run.pair, part)["elbo"]
+        found["scored_elbo"] = evaluation.elbo(run.pair, part, show=shown)["elbo"]
     try:
         run.scored = evaluation.log_likelihood_over_ranks(
             run.pair,

@@ -16,6 +16,16 @@ class TrainConfig(Config):
     batch_size: int | None = Option(
         None, ge=1, le=10**9, description="data a step [default: 128, or all where there are fewer]"
     )
+    microbatch: int | None = Option(
+        None,
+        ge=1,
+        description="data at once, at most; the gradients of a step are added up [default: all; fewer where memory "
+        "runs out]",
+    )
+    max_memory: str | None = Option(
+        None,
+        description="memory that the fit may take, such as 8GB: of a GPU; of a CPU about, with smaller microbatches",
+    )
     lr: float = Option(2e-3, gt=0, le=1e30, description="learning rate")
     schedule: Literal["constant", "cosine", "linear", "iwae"] = Option("cosine", description="of the learning rate")
     optimizer: Literal["adam", "adamw", "adamax"] = Option("adam", description="fused where torch can")

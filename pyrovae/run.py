@@ -25,6 +25,7 @@ from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.recipe import Recipe
 from pyrovae.seeding import seeded
+from pyrovae.svi.ranks import world
 
 Status = Literal["training", "trained", "done"]
 """How far a fit is: its steps, then its scores, are still to be done; or nothing is."""
@@ -116,7 +117,7 @@ class Run:
     ) -> LogLikelihood:
         """Importance-sampled log p(x) of a split; options are those of `pyrovae.log_likelihood`."""
         batch, lengths = self.split(split, limit), self.lengths(split, limit)
-        return evaluation.log_likelihood(self.pair, batch, samples, lengths=lengths, **options)
+        return evaluation.log_likelihood_over_ranks(self.pair, batch, samples, lengths=lengths, **options)
 
     def ais(
         self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
@@ -177,9 +178,9 @@ class Run:
         if baseline is not None:
             baselines.require_comparable(self, baseline, split, limit)
         batch = self.split(split, limit)
-        scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed)
-        found = evaluation.diagnose(self.pair, batch, seed=seed)
-        usage = evaluation.usage(self.pair, batch, sum(found.rate.values()), seed)
+        scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed, show=show)
+        found = evaluation.diagnose(self.pair, batch, seed=seed, show=show)
+        usage = evaluation.usage(self.pair, batch, sum(found.rate.values()), seed, show)
         scores["sites"] = found.summary()
         scores["active_units"] = sum(scores["sites"]["active_units"].values())
         scores["latents"] = usage.summary()
@@ -371,7 +372,7 @@ def found_at(data: str, root: Path | None) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Versions that a run was made with."""
+    """Versions, machine and settings that a run was made with; nothing of who made it and where."""
     import pyro
 
     return {
@@ -379,7 +380,12 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "pyro": pyro.__version__,
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "threads": str(torch.get_num_threads()),
+        "processes": str(world().size),
     }
 
 

@@ -184,7 +184,7 @@ class _Training:
         self.optimizer = Optimizer(
             parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip
         )
-        self.step = Step(aim, self.optimizer, self._batch_of, config.precision, show=show)
+        self.step = Step(aim, self.optimizer, self._batch_of, config.precision, config.microbatch, show)
         self.position, self.plan = Position(of=self.epochs), list[tuple[float, float]]()
         self.sums = [torch.zeros((), device=device) for _ in range(4)]
         self.metrics: list[dict[str, Any]] = []
@@ -204,8 +204,8 @@ class _Training:
             self.pair.model.eval()
         if told := note(self.config.precision, self.device):
             self.show.line(f"note: {told}")
-        for told in not_additive(self.step.objective) if self.ranks > 1 else ():
-            self.show.line(f"note: with {self.ranks} processes, {told}")
+        for told in not_additive(self.step.objective) if self.ranks > 1 or self.config.microbatch else ():
+            self.show.line(f"note: {told}")
         from_first(self.pair)
         try:
             self._restore()
@@ -284,6 +284,7 @@ class _Training:
             examples_of = examples(self.columns, -(-(self.size - self.rank) // self.ranks))
             engine = self.step.lower(examples_of, self.steps * self.epochs, self.config.compile, self.show)
         else:
+            self.step.plan(stream.take(self.columns, torch.arange(min(self.size, self.n), device=self.device)))
             engine = Engine(self.step.gradients, "eager", "sentences differ in length from batch to batch")
         if told := engine.note("training"):
             self.show.line(told)
@@ -298,7 +299,8 @@ class _Training:
         self.order.set_state(start.generators["order"])
         if at.device == self.device.type:
             set_generators(start.generators, self.device)
-        self.step.microbatch = at.microbatch if at.ranks == self.ranks and at.device == self.device.type else None
+        if at.ranks == self.ranks and at.device == self.device.type:
+            self.step.microbatch = at.microbatch
         self.sums = [each.to(self.device, copy=True) for each in start.sums.unbind()]
         self.metrics, self.position = list(start.metrics), dataclasses.replace(at, of=self.epochs)
         if start.best:

@@ -68,7 +68,7 @@ class Scored:
     def elbo(self) -> PerDatum | None:
         """ELBO, rate and distortion of each datum, by `evaluation.per_datum.DRAWS` draws; None with a global latent."""
         try:
-            return evaluation.elbo_per_datum(self.run.pair, self.batch, lengths=self.lengths)
+            return evaluation.elbo_per_datum(self.run.pair, self.batch, lengths=self.lengths, show=self.show)
         except PyrovaeError:
             return None
 
@@ -81,7 +81,7 @@ class Scored:
     def diagnostics(self) -> Diagnostics | None:
         """Rates and active units; None with a global latent."""
         try:
-            return evaluation.diagnose(self.run.pair, self.batch)
+            return evaluation.diagnose(self.run.pair, self.batch, show=self.show)
         except PyrovaeError:
             return None
 
