@@ -127,6 +127,7 @@ def _exit(error: BaseException, line: str, exit_code: int, debug: bool) -> click
 def _line(text: str) -> str:
     """`text` on one line of bearable length: torch and CUDA write paragraphs."""
     text = " ".join(text.split())
+    text = text if text.isprintable() else repr(text)[1:-1]  # names from files may hold what moves the cursor
     return text if len(text) <= 500 else f"{text[:499]}…"
 
 

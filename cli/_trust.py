@@ -28,4 +28,5 @@ def show_code(run: Path | str) -> None:
             line = f"{each['path']} ({each['bytes']:,} bytes, sha256 {each['sha256']}): {each['verdict']}"
             if each["was"] not in (None, each["sha256"]):
                 line += f" (sha256 {each['was']})"
-        click.echo(f"--trust runs your own code, {line}", err=True)
+        line = f"--trust runs your own code, {line}"
+        click.echo(line if line.isprintable() else repr(line)[1:-1], err=True)

@@ -116,7 +116,8 @@ class Checkpoint:
         """Raises PyrovaeError where a tensor cannot be one of a checkpoint; `what` names the file."""
         store.refuse_nan({f"weights/{name}": tensor for name, tensor in self.weights.items()}, what, infinity=False)
         store.refuse_nan({f"best/{name}": tensor for name, tensor in self.best.items()}, what, infinity=False)
-        store.refuse_nan({f"optimizer/{name}": tensor for name, tensor in self.optimizer.items()}, what)
+        for name, tensor in self.optimizer.items():  # squares of large gradients may be infinite
+            store.refuse_nan({f"optimizer/{name}": tensor}, what, infinity=not name.endswith(("_sq", "_inf")))
         store.refuse_nan({"sums": self.sums}, what)
         if not self.weights:
             raise PyrovaeError(f"{what} is damaged (it holds no weights)")

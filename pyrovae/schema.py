@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.jsonable import finite, strict
@@ -51,6 +51,16 @@ Seconds = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(max_length=1000)]
 
 
+def _is_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("it is no text")
+    return value
+
+
+Text = Annotated[Any, AfterValidator(_is_text)]
+"""A text that may hold the name of a file, and so what is no UTF-8."""
+
+
 class Strict(BaseModel):
     """Base of the parts: no other keys, no conversions."""
 
@@ -75,7 +85,7 @@ class Code(Strict):
 class Frozen(Strict):
     """The run whose model was frozen."""
 
-    run: str | None
+    run: Text | None
     weights: Digest
     shared: list[str]
 
@@ -83,10 +93,10 @@ class Frozen(Strict):
 class RecipeFile(Strict):
     """What was fitted to what, and how; the options are checked by their own classes."""
 
-    model: Name | None
+    model: Text | None
     options: dict[str, Any] | None
-    guide: str | None
-    data: str | None
+    guide: Text | None
+    data: Text | None
     data_options: dict[str, Any]
     training: dict[str, Any]
     frozen: Frozen | None = None
@@ -103,7 +113,7 @@ class FieldFile(Strict):
     eos: Count | None = None
     unk: Count | None = None
     of: Name | None = None
-    names: list[Name] | None = None
+    names: list[Text] | None = None
 
 
 class Progress(Strict):
@@ -129,8 +139,8 @@ class Progress(Strict):
             raise ValueError(f"epoch {self.epoch} is after the last one, {self.of}")
         if self.epoch > self.step:
             raise ValueError(f"{self.epoch} epochs are over after {self.step} steps")
-        if (self.best is None) != (self.best_epoch == 0):
-            raise ValueError(f"the best epoch is {self.best_epoch}, and its ELBO is {self.best}")
+        if self.best is not None and self.best_epoch == 0:
+            raise ValueError(f"the best epoch is 0, and its ELBO is {self.best}")
         return self
 
 
@@ -145,7 +155,7 @@ class RunFile(Strict):
     data: dict[str, Any]
     progress: Progress | None
     environment: dict[Name, str | int | float | bool | None]
-    code: dict[str, Code] = {}
+    code: dict[Any, Code] = {}
     results: dict[str, Any]
     files: dict[Role, Entry]
     checksum: Digest | None = None
@@ -237,7 +247,7 @@ def _sentence(error: Exception) -> str:
     if first["type"] == "extra_forbidden":
         return f"there is a {where}, which format {FORMAT} has not"
     said = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
+    if first["type"] == "value_error" and isinstance(first["input"], dict):  # of several keys together
         return f"{where}: {said}" if where else said
     given = repr(first["input"])
     return f"{where} = {given if len(given) <= 80 else given[:79] + '…'}: {said[:1].lower()}{said[1:]}"
