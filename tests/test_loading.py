@@ -22,7 +22,7 @@ from test_run import OWN, QUICK
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, layout, registry, schema, store
+from pyrovae import Pair, PyrovaeError, UsageError, directory, layout, reading, registry, schema, store
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.jsonable import strict
 
@@ -246,6 +246,13 @@ def test_what_is_no_file_of_the_folder_is_refused_without_waiting(run, damage, n
     change(run / name)
     told = refused(resume_from if "checkpoint" in name else load, says, run)
     assert Path(name).name in told or "not a run directory" in told
+
+
+def test_a_pipe_that_comes_between_looking_and_opening_is_not_waited_for(run, monkeypatch):
+    look, calls = reading._require_regular, []
+    monkeypatch.setattr(reading, "_require_regular", lambda *args: look(*args) if calls else calls.append(1))
+    pipe(run / "run.json")
+    refused(load, "it is a named pipe", run)
 
 
 def test_a_link_within_the_folder_and_to_it_is_followed(run, tmp_path):
