@@ -164,6 +164,8 @@ class RunFile(Strict):
     def _files_are_ours(self) -> RunFile:
         for role, entry in self.files.items():
             require_ours(role, entry.path)
+            if entry.bytes is None or entry.sha256 is None:
+                raise ValueError(f"the file of {role} has no size or no checksum")
         paths = [entry.path for entry in self.files.values()]
         if len(set(paths)) < len(paths):
             raise ValueError("two roles have one file")

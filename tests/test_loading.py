@@ -318,6 +318,8 @@ RUN_JSON = [  # what is done to run.json, its checksum put right, and what is to
     (lambda c: c["files"]["weights"].update(bytes=-1), r"files\.weights\.bytes = -1"),
     (lambda c: c["files"]["weights"].update(bytes=2**50), r"files\.weights\.bytes"),
     (lambda c: c["files"]["weights"].update(bytes=7), "its checksum differs"),
+    (lambda c: c["files"]["weights"].update(sha256=None), "the file of weights has no size or no checksum"),
+    (lambda c: c["files"]["weights"].pop("bytes"), "the file of weights has no size or no checksum"),
     (lambda c: c["files"]["weights"].update(sha256="A" * 64), r"files\.weights\.sha256"),
     (lambda c: c["files"]["weights"].update(sha256="a" * 64 + "\n"), r"files\.weights\.sha256"),
     (lambda c: c["files"]["weights"].update(sha256="a" * 64), "its checksum differs"),
