@@ -104,8 +104,9 @@ ROW = {"descr": "|u1", "fortran_order": False, "shape": (4, 2**22)}
         ("a.npy", lambda: member(ROW, 0)[:0] + b"\x93NUMPY\x01\0" + struct.pack("<H", 0)),
         ("a.txt", lambda: b"a\n" * 2**23),
         ("a.npy", lambda: np.lib.format.magic(1, 0) + bytes(2**24)),
+        ("a.txt", lambda: b"the cat\n" * 20 + b"a" * 50_000),
     ],
-    ids=["npz", "txt.gz", "amat.gz", "no-header", "txt", "zeros"],
+    ids=["npz", "txt.gz", "amat.gz", "no-header", "txt", "zeros", "line"],
 )
 def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch, name, content):
     (tmp_path / name).write_bytes(content())
