@@ -3,15 +3,16 @@
 python -m tests.fuzzing --seconds 60 --seed 0
 python -m tests.fuzzing --seconds 600 --target npz --keep found
 
-A target (`data.py`, `settings.py`) makes a case of random numbers, and `judge.py` says whether it goes as it
+A target (`data.py`, `settings.py`, `runs.py`) makes a case of random numbers, and `judge.py` says whether it goes as it
 must: no exception but ours, no warning, no more memory or time than is allowed, nothing unpickled. What ever went wrong
 stands in `tests/crashes/`, and `tests/test_fuzzing.py` tries it again.
 """
 
 from .case import Case, Target
 from .data import DATA
+from .runs import RUN
 from .settings import TOML
 
-TARGETS: dict[str, Target] = {target.name: target for target in (*DATA, TOML)}
+TARGETS: dict[str, Target] = {target.name: target for target in (*DATA, TOML, RUN)}
 
 __all__ = ["TARGETS", "Case", "Target"]
