@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
 from pyrovae.config import Config, from_signature, parse
-from pyrovae.errors import UsageError, did_you_mean
+from pyrovae.errors import UsageError, brief, did_you_mean
 from pyrovae.options import TrainConfig
 from pyrovae.specs import by_site
 from pyrovae.specs import split_guides as split_guides
@@ -282,7 +282,7 @@ def _find(kind: Kind, name: str) -> Any:
     if name.endswith(".py") and Path(name).is_file():
         raise UsageError(f"{name} is a file: name the class or function in it, {name}:MyVAE")
     if name not in known:
-        raise UsageError(f"there is no {kind[:-1]} '{name}'{did_you_mean(name, known)}")
+        raise UsageError(f"there is no {kind[:-1]} '{brief(name)}'{did_you_mean(name, known)}")
     if name in _files(kind):
         return importlib.import_module(f"pyrovae.{kind}.{name}")
     (point,) = importlib.metadata.entry_points(group=f"pyrovae.{kind}", name=name)
