@@ -10,6 +10,7 @@ from pyrovae import registry
 from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._options import ModelCommand
 from pyrovae.cli._output import likelihood_line, print_json, print_table
+from pyrovae.cli._trust import show_code
 from pyrovae.errors import PyrovaeError, UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _resumed(resume: Path, settings: dict[str, Any], overwrite: bool, trust: boo
     for name in [*named, *(["overwrite"] if overwrite else [])]:
         option = f"--{name.replace('_', '-')}"
         raise UsageError(f"{option} is as it was in {resume}, which is resumed: leave it out")
+    if trust:
+        show_code(resume)
 
     from pyrovae.fitting import fit
     from pyrovae.progress import notes_only

@@ -234,7 +234,7 @@ def steady(folder: Path, use: Callable[[dict[str, Any]], T], tries: int = 50) ->
 def clear(folder: Path, keep: Collection[str]) -> None:
     """Removes what a run may have left: files of ours that run.json does not name, and unfinished ones."""
     for place in (folder, folder / "state"):
-        for path in place.glob("*") if place.is_dir() else ():
+        for path in place.glob("*") if place.is_dir() and not (place.is_symlink() and place != folder) else ():
             name = path.relative_to(folder).as_posix()
             if OURS.fullmatch(name) and name not in keep:
                 with contextlib.suppress(OSError):

@@ -78,28 +78,38 @@ def fit(
         PyrovaeError: where the data or the pair cannot be trained on; nothing is written then. Where the directory
             cannot be written any more; the last checkpoint is whole then.
     """
+    own = model if isinstance(model, Pair) else None
     if resume is not None:
         given = {"guide": guide, "out": out, "freeze_model": freeze_model, "overwrite": overwrite or None}
         if foreign := [name for name, value in given.items() if value is not None]:
             raise UsageError(f"{foreign[0]} is as it was in the run that is resumed: leave it out")
-        plan = resuming.plan(resume, model, data, trust, settings)
-    else:
-        source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
-        recipe, variant = _recipe(model, data, guide, source, settings)
-        folder = None if out is None or world().rank else Path(out)
-        if folder is not None:
-            directory.require_free(folder, overwrite)
-        own = model if isinstance(model, Pair) else None
-        plan = Plan(recipe, variant, _dataset(data, recipe, variant, source), folder, own, source)
-    device = devices.find(plan.recipe.training.device)
-    together()  # no process reads what the first one is about to write
-    with contextlib.nullcontext() if plan.folder is None else directory.locked(plan.folder):
-        return _fit(plan, device, overwrite, show)
+        if model is not None and own is None:
+            raise UsageError("the model is as it was in the run that is resumed: leave it out")
+        if not (Path(resume) / directory.RUN).is_file():
+            raise directory.no_run(Path(resume))
+        with _held(Path(resume)):  # nothing is read that another fit is about to write
+            plan = resuming.plan(resume, own, data, trust, settings)
+            return _fit(plan, overwrite, show)
+    source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
+    recipe, variant = _recipe(model, data, guide, source, settings)
+    folder = None if out is None or world().rank else Path(out)
+    if folder is not None:
+        directory.require_free(folder, overwrite)
+    plan = Plan(recipe, variant, _dataset(data, recipe, variant, source), folder, own, source)
+    with _held(folder):
+        return _fit(plan, overwrite, show)
 
 
-def _fit(plan: Plan, device: torch.device, overwrite: bool, show: Progress | bool | None) -> Run:
+def _held(folder: Path | None) -> contextlib.AbstractContextManager[None]:
+    """The lock of the run directory, which the first process has."""
+    return contextlib.nullcontext() if folder is None or world().rank else directory.locked(folder)
+
+
+def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
     """What a plan says, in a directory that is locked."""
     config, folder, dataset = plan.recipe.training, plan.folder, plan.dataset
+    device = devices.find(config.device)
+    together()  # no process reads what the first one is about to write
     with memory.limited(config.max_memory, device), seeded(config.seed, device):
         pair, recipe = _pair(plan, device)
         with _shown(show) as shown:

@@ -49,12 +49,12 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan(path: str | Path, model: Any, data: Any, trust: bool, settings: Mapping[str, Any]) -> Plan:
+def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: Mapping[str, Any]) -> Plan:
     """The plan of a fit that goes on.
 
     Args:
         path: the run directory.
-        model: the pair, where the run was made with one that was handed over in Python; else None.
+        pair: where the run was made with one that was handed over in Python; else None.
         data: the tensors, where the run was made with tensors; else None.
         trust: run the user's own Python file where the run names one.
         settings: options that differ from those of the run.
@@ -64,9 +64,6 @@ def plan(path: str | Path, model: Any, data: Any, trust: bool, settings: Mapping
         PyrovaeError: where the directory is damaged, or the data are others.
     """
     path = Path(path)
-    pair = model if isinstance(model, Pair) else None
-    if model is not None and pair is None:
-        raise UsageError(f"the model is as it was in {path}, which is resumed: leave it out")
     found = opened(path, pair, trust)
     recipe = _changed(found.recipe, path, settings)
     start = Checkpoint.read(path, found.content) if "checkpoint" in found.content["files"] else None
