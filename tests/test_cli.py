@@ -61,7 +61,7 @@ def words_of(text):
 
 @pytest.mark.parametrize("name", FITS)
 def test_fit_leaves_a_whole_run(runs, name):
-    expected = {"run.json", "weights.safetensors", "state", "metrics.jsonl", "curves.png"}
+    expected = {".lock", "run.json", "weights.safetensors", "state", "metrics.jsonl", "curves.png"}
     if name in IMAGES:
         expected |= {"samples.png", "reconstructions.png"}
     if name in TEXTS:
@@ -265,7 +265,7 @@ def test_overwrite_replaces_a_run(tmp_path):
     assert run("fit", *FITS["vector"], "--out", out, "--quiet").exit_code == 2
     done("fit", *FITS["vector"], "--out", out, "--quiet", "--overwrite")
     assert {path.name for path in out.iterdir()} == {
-        *("run.json", "weights.safetensors", "state", "metrics.jsonl", "curves.png", "latents.png", "mine.npz")
+        *(".lock", "run.json", "weights.safetensors", "state", "metrics.jsonl", "curves.png", "latents.png", "mine.npz")
     }
     assert json.loads((out / "run.json").read_text())["recipe"]["model"] == "vae"
 
