@@ -139,6 +139,8 @@ def _opened(path: Path, content: dict[str, Any], pair: Pair | None, trust: bool)
         raise PyrovaeError(f"{file} is damaged, or of another version of the model: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise PyrovaeError(f"{file} is damaged ({type(error).__name__}: {error})") from None
+    # Whoever loads a run has not asked for a download.
+    recipe = dataclasses.replace(recipe, data_options=recipe.data_options.model_copy(update={"download": False}))
     return Opened(path, content, recipe, variant, fields)
 
 

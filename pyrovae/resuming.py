@@ -20,7 +20,7 @@ from pyrovae.run import Run, data_of, environment
 from pyrovae.svi.ranks import world
 from pyrovae.training import epochs
 
-FREE = ("epochs", "device", "data_root", "workers", "checkpoint_every", "max_memory")
+FREE = ("epochs", "device", "data_root", "download", "workers", "checkpoint_every", "max_memory")
 """Options that may be others than before."""
 
 
