@@ -34,7 +34,8 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
     Args:
         folder: the run directory.
         content: what run.json says, without `format` and `files`.
-        contents: role -> content. A `metrics` that the file on the disk continues is left as it is.
+        contents: role -> content. A `metrics` that the file on the disk continues is left as it is; pictures are drawn
+            in their places before.
         keep: roles of the present run.json that stay as they are.
 
     Raises:
@@ -44,14 +45,16 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
     named: dict[str, dict[str, Any]] = {role: before[role] for role in keep if role in before}
     new: dict[Path, bytes] = {}
     for role, data in contents.items():
-        digest, path = hashlib.sha256(data).hexdigest(), PurePosixPath(PATHS[role])
+        path, digest = PurePosixPath(PATHS[role]), hashlib.sha256(data).hexdigest()
         taken = next((each for each in before.values() if each["path"] == str(path)), None)
-        grows = role == "metrics" and _continues(folder / path, data)
-        if taken is not None and taken["sha256"] != digest and role != "metrics":
-            path = path.with_stem(f"{path.stem}-{digest[:8]}")
-        named[role] = {"path": str(path), "bytes": len(data), "sha256": digest}
-        if not grows and not (taken is not None and taken["sha256"] == digest and (folder / path).is_file()):
+        there = role in PICTURES or (taken is not None and taken["sha256"] == digest)
+        if role == "metrics":
+            there, taken = _continues(folder / path, data), None if taken and _begins(data, taken) else taken
+        if not there:
+            if taken is not None:
+                path = path.with_stem(f"{path.stem}-{digest[:8]}")
             new[folder / path] = data
+        named[role] = {"path": str(path), "bytes": len(data), "sha256": digest}
     text = files.to_json(schema.sealed({"format": FORMAT, **content, "files": named})).encode()
     fresh = [each for each in new if not each.exists()]
     try:
@@ -61,6 +64,11 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
             each.unlink(missing_ok=True)
         raise
     clear(folder, {each["path"] for each in named.values()})
+
+
+def _begins(data: bytes, entry: Mapping[str, Any]) -> bool:
+    """Whether `data` continues the file that an entry of run.json is of."""
+    return hashlib.sha256(data[: entry["bytes"]]).hexdigest() == entry["sha256"]
 
 
 def _continues(path: Path, data: bytes) -> bool:
@@ -251,7 +259,8 @@ OURS = re.compile(rf"(?:{_STEMS}|state/last)(?:-[0-9a-f]{{8}})?\.(?:{_ENDS})|(?:
 
 def append_metrics(folder: Path, line: str) -> None:
     """Adds a line that the next `commit` will name."""
-    with open(folder / METRICS, "a", encoding="utf-8") as file:
+    named = entries(folder).get("metrics", {"path": METRICS})
+    with open(folder / named["path"], "a", encoding="utf-8") as file:
         file.write(line)
 
 

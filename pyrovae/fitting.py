@@ -146,8 +146,8 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                 status="training" if trained.stopped == "interrupted" else "trained",
                 last=trained.last,
             )
-            if folder is not None:
-                run.save(folder, overwrite)  # before the scores: what was trained is not lost to what comes after
+            if journal is not None:
+                journal.save(run, overwrite)  # before the scores: what was trained is not lost to what comes after
             if trained.stopped != "interrupted":
                 run.results |= scores(run, config, shown)
                 latent = structure(run.pair, run.split("test", 2)).latent
@@ -155,9 +155,9 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                 for warning in run.results["warnings"]:
                     shown.line(f"warning: {warning}")
                 run.status = "done"
-                if folder is not None:
-                    gallery.pictures(run, folder)
-                    run.save(folder)
+                if journal is not None:
+                    gallery.pictures(run, journal.folder)
+                    journal.save(run)
     return run
 
 

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyrovae import directory, files, store
+from pyrovae import directory, store
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, system
+from pyrovae.run import Run
 
 
 class Journal:
@@ -38,8 +39,6 @@ class Journal:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Writes the start; where the fit fails before a checkpoint, nothing of it stays."""
-        if self.start is not None:  # without the epochs after the checkpoint, which come again
-            files.write_text(self.folder / directory.METRICS, store.to_lines(self.start.metrics))
         if not self.replaces:
             self._commit(self.start)
         try:
@@ -64,6 +63,11 @@ class Journal:
         """
         self._commit(checkpoint)
         self.step, self.replaces = checkpoint.position.step, False
+
+    def save(self, run: Run, overwrite: bool = False) -> None:
+        """Saves what was trained, see `Run.save`; raises PyrovaeError where it cannot be written."""
+        with self._told():
+            run.save(self.folder, overwrite)
 
     def _commit(self, checkpoint: Checkpoint | None) -> None:
         contents, progress = dict(self.vocabulary), None

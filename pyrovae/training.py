@@ -236,7 +236,7 @@ class _Training:
         if never and stopped != "interrupted":
             raise PyrovaeError(
                 f"training never reached a finite held-out ELBO ({skipped} of {at.step} steps were skipped, because "
-                f"loss or gradients were not finite): {self.culprit()}"
+                f"loss or gradients were not finite): {self.culprit()}; look at the data, or lower --lr"
             )
         if save is not None and not self.torn and at.step:
             save(self.checkpoint())

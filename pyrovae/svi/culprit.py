@@ -46,14 +46,14 @@ def culprit(pair: Pair, pieces: Callable[[], Iterable[Rows]], step: Step) -> str
             for parameter, gradient in zip(step.optimizer.parameters, guarded.gradients, strict=True):
                 if not gradient.isfinite().all():
                     return f"the gradient of {names.get(id(parameter), 'a parameter')}, while all sites were finite"
-    return "with other noise all of it is finite; lower --lr"
+    return "with other noise all of it is finite"
 
 
 def of_batch(pair: Pair, batch: Sequence[Tensor], begin: int = 0) -> str:
     """What of a batch is not finite, in words; empty where nothing is. `begin` is the number of its first datum."""
     for name, field in zip(pair.inputs, batch, strict=True):
         if (at := first_bad(field.flatten(1) if field.dim() > 1 else field)) is not None:
-            return f"field '{name}' of training datum {begin + at} is not finite: look at the data"
+            return f"field '{name}' of training datum {begin + at} is not finite"
     with torch.no_grad(), unvalidated():
         p, q = traces(pair, batch)
     for of, trace in (("guide", q), ("model", p)):
