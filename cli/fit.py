@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     configs=configs,
     epilog="""\b
 Examples:
-  pyrovae fit --model cvae
   pyrovae fit --model vae --guide iaf:steps=4 --data mnist --data-root DIR --epochs 10
   pyrovae fit --resume runs/cvae-digits
 

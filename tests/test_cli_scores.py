@@ -109,7 +109,7 @@ def test_gap(monkeypatch):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("loglik", "label", "--samples", 0), "0 is not in the range x>=1"),
+        (("loglik", "label", "--samples", 0), "0 is not in the range 1<=x<=1000000000"),
         (("loglik", "label", "--target-se", 0), "0.0 is not in the range x>0"),
         (
             ("loglik", "label", "--target-se", 0.1, "--max-samples", 10),
@@ -121,7 +121,7 @@ def test_gap(monkeypatch):
         (("loglik", "label", "--steps", 5), "--steps is an option of --method ais or bdmc: leave it out with is"),
         (("loglik", "label", "--method", "ais", "--samples", 5), "--samples is an option of --method is"),
         (("loglik", "label", "--method", "ais", "--worst", 5), "--worst is an option of --method is"),
-        (("loglik", "label", "--method", "ais", "--chains", 0), "0 is not in the range x>=1"),
+        (("loglik", "label", "--method", "ais", "--chains", 0), "0 is not in the range 1<=x<=1000000000"),
         (("loglik", "label", "--method", "harmonic"), "'harmonic' is not one of 'is', 'ais', 'bdmc'"),
         (("loglik", "label", "--out", "x.png"), "--out x.png: a .png shows the data of --worst N"),
         (("loglik", "label", "--worst", 3, "--out", "x.pdf"), "--out x.pdf: end the name in .npz or .png"),
@@ -131,9 +131,9 @@ def test_gap(monkeypatch):
             ("compare", "--model", "vae", "--guides", "full", "--ais-steps", 3),
             "--ais-steps has no effect without --gaps",
         ),
-        (("compare", "--model", "vae", "--guides", "full", "--gaps", 0), "0 is not in the range x>=1"),
+        (("compare", "--model", "vae", "--guides", "full", "--gaps", 0), "0 is not in the range 1<=x<=1000000000"),
         (("gap", "words"), "the pair has no latent site, so there is no guide to refit"),
-        (("gap", "label", "--limit", 0), "0 is not in the range x>=1"),
+        (("gap", "label", "--limit", 0), "0 is not in the range 1<=x<=1000000000"),
         (("gap", "nowhere"), "no such folder"),
     ],
 )

@@ -19,6 +19,7 @@ import numpy as np
 import pyro
 import pytest
 import torch
+from damage import edited
 
 import pyrovae
 from pyrovae.data import SOURCES, DataConfig, load
@@ -157,6 +158,7 @@ def test_nothing_asks_for_the_network(spoken):
 
 def test_nothing_is_said_of_who_made_a_run_and_where(spoken):
     for name, content in spoken.items():
+        content = re.sub(rb"^--trust runs your own code, .*$", b"", content, flags=re.MULTILINE)  # shown on purpose
         assert (name, re.findall(rb"telling\w+", content)) == (name, [])
     recipe = json.loads(spoken["own/run.json"])["recipe"]
     assert (recipe["model"], recipe["data"]) == ("my_model.py:MyVAE", "vectors.npy")
@@ -170,9 +172,7 @@ def test_a_run_executes_no_file_that_it_names_as_its_guide(guide, tmp_path, monk
         "from pathlib import Path\nPath('executed').touch()\nfrom pyrovae.guides.diagonal import Diagonal as Family\n"
     )
     (tmp_path / "tellingmodule.py").write_text(code)
-    content = json.loads((tmp_path / "run" / "run.json").read_text())
-    content["recipe"]["guide"] = guide.format("tellingmodule.py")
-    (tmp_path / "run" / "run.json").write_text(json.dumps(content))
+    edited(tmp_path / "run", lambda content: content["recipe"].update(guide=guide.format("tellingmodule.py")))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match=r"your own code, tellingmodule.*--trust"):
