@@ -8,9 +8,10 @@ import torch
 from click.testing import CliRunner
 from conftest import linear
 
-from benchmarks import distributed, gradients, loglik, measure, setting
+from benchmarks import distributed, gradients, loglik, measure, scaling, setting
 from benchmarks.peers import by_hand, ours, pyro_svi
 from pyrovae import evaluation
+from pyrovae.svi.ranks import Sums
 
 SMALL = dataclasses.replace(setting.DEEP, hidden=(12, 12), latent_dim=4)
 
@@ -119,3 +120,51 @@ def test_what_processes_are_compared_by_has_no_noise(dataset):
     assert distributed.worst(*found) == 0
     noisy = [torch.autograd.grad(distributed.Loss(pair)(x), used) for _ in range(2)]
     assert distributed.worst(*noisy) > 1e-3
+
+
+def test_the_bytes_of_a_step_are_those_of_the_buffer(dataset):
+    parameters = list(setting.build(SMALL, dataset).parameters())
+    buffers = Sums(parameters, scaling.FIGURES).buffers
+    assert [buffer.nbytes for buffer in buffers] == [scaling.message(sum(each.numel() for each in parameters))]
+
+
+def test_gloo_is_fitted():
+    sizes = [4, 4000, 4_000_000]
+    latency, bandwidth = scaling.fit(sizes, [2e-4 + size / 3e9 for size in sizes])
+    assert (latency, bandwidth) == (pytest.approx(2e-4), pytest.approx(3e9))
+
+
+@pytest.mark.parametrize("cluster", scaling.CLUSTERS, ids=lambda cluster: cluster.inside)
+def test_the_model_of_scaling(cluster):
+    """Where several GPUs pay, they take as long as one; twice the efficiency, half the gain; sums only grow."""
+    pair = scaling.Size("some", 10**6, 128)
+    sums = [scaling.all_reduce(10**6, world, cluster) for world in scaling.WORLDS]
+    assert sums[0] == 0
+    assert sums == sorted(set(sums))
+    assert sums[1] < scaling.all_reduce(10**7, 8, cluster) < 10 * sums[1]
+    large = 10**12  # latency does not count, and a ring is the way
+    assert scaling.all_reduce(large, 8, cluster) == pytest.approx(2 * 7 / 8 * large / cluster.gpu, rel=1e-3)
+    for captured in (False, True):
+        rows = scaling.pays_from(pair, 8, cluster, 0.5, captured)
+        several = scaling.step(pair, rows, 8, cluster, 0.5, captured)
+        assert several == pytest.approx(scaling.step(pair, 8 * rows, 1, cluster, 0.5))
+    rows = scaling.half_from(pair, 64, cluster, 0.5)
+    assert 32 * scaling.step(pair, rows, 64, cluster, 0.5) == pytest.approx(
+        scaling.step(pair, 64 * rows, 1, cluster, 0.5)
+    )
+
+
+def test_scaling_is_printed_and_written(tmp_path):
+    path = tmp_path / "found.json"
+    told = CliRunner().invoke(scaling.main, ["--no-measure", "--out", str(path)], catch_exceptions=False).output
+    assert "652,824" in told  # 784 x 400 + 400 + 2 (400 x 20 + 20) and 20 x 400 + 400 + 400 x 784 + 784
+    found = json.loads(path.read_text())
+    assert found["parameters"]["vae 784-400-20"] == 652_824
+    assert sum(len(rows) == len(scaling.WORLDS) for rows in found.values() if isinstance(rows, list)) == 4
+
+
+@pytest.mark.slow
+def test_two_processes_are_measured():
+    found = scaling.measured(("deep",), blocks=2, repeats=1)
+    assert len(found["all_reduce"]) == len(scaling.ELEMENTS)
+    assert [row["name"] for row in found["steps"]["deep"]][-1] == "2 processes"
