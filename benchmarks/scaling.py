@@ -118,7 +118,7 @@ def counts() -> dict[str, int]:
     found = {}
     for name, (model, fields, options) in cases.items():
         variant = registry.variant(model)
-        pair = variant.build(variant.config(**options), fields, registry.family(variant.guide))
+        pair = variant.build(variant.config(**options), fields, registry.family(variant.guide or "diagonal"))
         found[name] = sum(parameter.numel() for parameter in pair.parameters())
     return found
 
@@ -268,14 +268,14 @@ def measured(cases: Sequence[str], blocks: int, repeats: int) -> dict[str, Any]:
     for case, rows in found["steps"].items():
         setting = SETTINGS[case]
         size = message(sum(parameter.numel() for parameter in build(setting, images(None)).parameters()))
-        lines = [
+        steps = [
             (row["name"], f"{row['median']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}", f"{row['fastest']:.2f}")
             for row in rows
         ]
         median = {row["name"]: row["median"] for row in rows}
         told = median["2 processes, no all-reduce"] + (latency + size / bandwidth) * 1e3
-        lines.append(("2 processes, predicted", f"{told:.2f}", "", ""))
-        printed(f"{case}: {setting}, {size:,} bytes, traced", ("", "ms", "quartiles", "fastest"), lines)
+        steps.append(("2 processes, predicted", f"{told:.2f}", "", ""))
+        printed(f"{case}: {setting}, {size:,} bytes, traced", ("", "ms", "quartiles", "fastest"), steps)
     return found
 
 
