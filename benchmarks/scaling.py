@@ -291,9 +291,9 @@ def modelled(pair: Size, cluster: Cluster) -> list[dict[str, Any]]:
             row[name] = seconds if rows >= 1 else None
             row[f"{name}_efficiency"] = [a / (s * by) for a, s in zip(alone, seconds, strict=True)]
         if world > 1:
-            row["pays_from"] = [pays_from(pair, world, cluster, each) for each in EFFICIENCIES]
-            row["captured_pays_from"] = [pays_from(pair, world, cluster, each, True) for each in EFFICIENCIES]
-            row["half_from"] = [half_from(pair, world, cluster, each) for each in EFFICIENCIES]
+            for name, captured in (("pays_from", False), ("captured_pays_from", True)):
+                row[name] = [math.ceil(pays_from(pair, world, cluster, each, captured)) for each in EFFICIENCIES]
+            row["half_from"] = [math.ceil(half_from(pair, world, cluster, each)) for each in EFFICIENCIES]
         found.append(row)
     return found
 
