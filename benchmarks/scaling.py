@@ -51,7 +51,7 @@ TOUCHED = 60
 Adam 28."""
 
 KERNELS = 60
-"""Of a compiled step of 784-400-20: 22 generated, 14 products, and sums, guard and optimizer."""
+"""Of a compiled step of 784-400-20: 22 generated, 14 products; sums, guard and optimizer are estimated."""
 
 CAPTURED, LAUNCHED = 3.4e-6, 10e-6
 """Seconds a small kernel takes in a CUDA graph (NVIDIA's figure, V100, 2019), and launched from Python (assumed)."""
@@ -62,7 +62,7 @@ GPUS = 8
 WORLDS = (1, 8, 64, 256, 1024)
 
 BASE = {"tree": (6.8e-6, 14e-6, 8.4e-6), "ring": (6.6e-6, 14e-6, 8.4e-6)}
-"""Seconds an all-reduce takes at least, in the protocols LL, LL128 and Simple: NCCL 2.28, src/graph/tuning.cc."""
+"""Seconds an all-reduce takes at least, in the protocols LL, LL128 and Simple: src/graph/tuning.cc of NCCL 2.28."""
 
 HOP = {
     "NVLink": {"tree": (0.6e-6, 1.25e-6, 4e-6), "ring": (0.6e-6, 1.9e-6, 3.4e-6)},
@@ -72,11 +72,11 @@ HOP = {
 """Seconds a hop, from the same file."""
 
 SHARE = (1 / 4, 15 / 16, 1.0)
-"""Of the bandwidth, that the protocols reach; a tree reaches `TREE` of it. From the same file."""
+"""Of the bandwidth, that the protocols reach; a tree reaches `TREE` of it. From the same file, 2021."""
 
 TREE = 0.92
 SLOWER = 1.8
-"""Hops of LL inside a machine, where there are several machines. From the same file."""
+"""Hops of LL inside a machine, where there are several machines. From the same file, 2021."""
 
 
 class Cluster(NamedTuple):
