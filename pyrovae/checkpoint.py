@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,30 @@ def set_generators(state: State, device: torch.device) -> None:
         torch.cuda.set_rng_state(state["device"], device)
     elif "device" in state and device.type == "mps":
         torch.mps.set_rng_state(state["device"])
+
+
+class Every:
+    """How often something is done: every so many steps, or seconds.
+
+    Args:
+        steps: 0 where seconds count.
+        seconds: 0 where steps count.
+    """
+
+    def __init__(self, steps: int, seconds: float) -> None:
+        self.steps, self.seconds = steps, seconds
+        self.since = time.monotonic()
+
+    @classmethod
+    def parse(cls, text: str) -> Every:
+        """`500` are steps, `30s` are seconds, `0` is never."""
+        return cls(0, float(text[:-1])) if text.endswith("s") else cls(int(text), 0.0)
+
+    def is_due(self, step: int) -> bool:
+        """Whether it is time, after this step."""
+        if self.steps:
+            return step % self.steps == 0
+        if not self.seconds or time.monotonic() - self.since < self.seconds:
+            return False
+        self.since = time.monotonic()
+        return True

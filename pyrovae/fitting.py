@@ -19,6 +19,7 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.chunks import evenly
 from pyrovae.journal import Journal
 from pyrovae.options import TrainConfig
+from pyrovae.order import epochs
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
@@ -29,7 +30,7 @@ from pyrovae.svi import objective
 from pyrovae.svi.precision import tf32
 from pyrovae.svi.ranks import together, world
 from pyrovae.traces import structure
-from pyrovae.training import Trained, epochs, train
+from pyrovae.training import Trained, train
 
 
 def fit(

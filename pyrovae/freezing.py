@@ -24,7 +24,8 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.loading import load
 from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe, require_repeated
-from pyrovae.run import Run, found_at
+from pyrovae.run import Run
+from pyrovae.rundata import found_at
 from pyrovae.seeding import seeded
 from pyrovae.traces import draw, evaluating, sites, unvalidated
 

@@ -12,13 +12,15 @@ import torch
 from pyrovae import devices, freezing, registry
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.data.dataset import Dataset
+from pyrovae.environment import environment
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.loading import Opened, opened
+from pyrovae.order import epochs
 from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe, require_repeated
-from pyrovae.run import Run, data_of, environment
+from pyrovae.run import Run
+from pyrovae.rundata import data_of
 from pyrovae.svi.ranks import world
-from pyrovae.training import epochs
 
 FREE = ("epochs", "device", "data_root", "download", "workers", "checkpoint_every", "max_memory")
 """Options that may be others than before."""

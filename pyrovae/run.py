@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,20 +11,18 @@ import torch
 from torch import Tensor
 
 from pyrovae import baseline as baselines
-from pyrovae import directory, evaluation, generate, registry, store
-from pyrovae._version import __version__
-from pyrovae.data import DataConfig, Field, sources
-from pyrovae.data import load as load_data
+from pyrovae import directory, evaluation, generate, registry, rundata, store
+from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.environment import environment
+from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.recipe import Recipe
 from pyrovae.seeding import seeded
-from pyrovae.svi.ranks import world
 
 Status = Literal["training", "trained", "done"]
 """How far a fit is: its steps, then its scores, are still to be done; or nothing is."""
@@ -87,20 +84,20 @@ class Run:
             PyrovaeError: where the data are gone, or are other data than those the run was trained on.
         """
         if self._data is None:
-            self._data = data_of(self.recipe, self.description)
+            self._data = rundata.data_of(self.recipe, self.description)
         return self._data
 
     def data_options(self) -> DataConfig:
-        """Those of the recipe, by which the same data are loaded again; see `data_options`."""
-        return data_options(self.recipe, self.description)
+        """Those of the recipe, by which the same data are loaded again; see `pyrovae.rundata`."""
+        return rundata.data_options(self.recipe, self.description)
 
     def checked(self, data: Dataset) -> Dataset:
         """The data as the pair reads them; raises PyrovaeError where they are not those of the run."""
-        return checked(self.recipe, self.description, data)
+        return rundata.checked(self.recipe, self.description, data)
 
     def give(self, data: Any) -> None:
         """Takes data that were handed over in Python; raises PyrovaeError where they are not those of the run."""
-        self._data = data_of(self.recipe, self.description, data)
+        self._data = rundata.data_of(self.recipe, self.description, data)
 
     def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
         """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
@@ -313,84 +310,3 @@ def header(
         "environment": environment(),
         "code": registry.code(recipe.model, recipe.guide),
     }
-
-
-def data_of(recipe: Recipe, description: Mapping[str, Any], given: Any = None) -> Dataset:
-    """The data of a run, as its pair reads them.
-
-    Args:
-        recipe: of the run.
-        description: of the data, as the run has it.
-        given: tensors or a Dataset in the place of what the recipe names.
-
-    Raises:
-        PyrovaeError: where the data are gone, or are other data than those of the run.
-    """
-    options = data_options(recipe, description)
-    if isinstance(given, Dataset):
-        return checked(recipe, description, given)  # made already, and its fingerprint says whether it is the right one
-    if given is None and recipe.data is None:
-        raise PyrovaeError("this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)")
-    if given is None:
-        assert recipe.data is not None
-        given = found_at(recipe.data, options.data_root)
-    return checked(recipe, description, load_data(given, options))
-
-
-def data_options(recipe: Recipe, description: Mapping[str, Any]) -> DataConfig:
-    """The options of the data of a run.
-
-    Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was.
-    """
-    options = recipe.data_options
-    if options.stream is not None or str(recipe.data).endswith(".npy"):
-        return options
-    return options.model_copy(update={"stream": bool(description.get("streamed"))})
-
-
-def checked(recipe: Recipe, description: Mapping[str, Any], data: Dataset) -> Dataset:
-    """The data as the pair reads them; raises PyrovaeError where they are not those that `description` is of."""
-    data = prepared(recipe, data)
-    ours, theirs = description.get("fingerprint"), data.description.get("fingerprint")
-    if ours != theirs:
-        raise PyrovaeError(
-            f"data '{data.name}' are not those of this run (fingerprint {str(theirs)[:12]}, the run has "
-            f"{str(ours)[:12]}): give the same files and the same data options"
-        )
-    return data
-
-
-def found_at(data: str, root: Path | None) -> str:
-    """The name of the data, or their path: as it was when they were fitted, else the same name below `root`."""
-    if data in sources() or Path(data).exists():
-        return data
-    if root is None or not (root / Path(data).name).exists():
-        raise PyrovaeError(
-            f"the data of this run are not at {data}: give the folder that holds {Path(data).name} now, --data-root DIR"
-        )
-    return str(root / Path(data).name)
-
-
-def environment() -> dict[str, str]:
-    """Versions, machine and settings that a run was made with; nothing of who made it and where."""
-    import pyro
-
-    return {
-        "pyrovae": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pyro": pyro.__version__,
-        "numpy": np.__version__,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        "threads": str(torch.get_num_threads()),
-        "processes": str(world().size),
-    }
-
-
-def prepared(recipe: Recipe, data: Dataset) -> Dataset:
-    """The data as the recipe's variant reads them."""
-    if recipe.model is None:
-        return data
-    return registry.variant(recipe.model).prepare(recipe.options, data)

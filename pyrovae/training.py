@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pyrovae import store
-from pyrovae.checkpoint import Checkpoint, Position, generators, set_generators
+from pyrovae.checkpoint import Checkpoint, Every, Position, generators, set_generators
 from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.elbo import data_at_once, elbo
 from pyrovae.lowering import Engine
 from pyrovae.options import TrainConfig
+from pyrovae.order import batch_size, epochs, order_of, shuffled
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.stopping import Stop, stoppable
@@ -30,15 +30,6 @@ from pyrovae.svi.precision import note, require_precision
 from pyrovae.svi.ranks import from_first, noise_of, summed, world
 from pyrovae.svi.step import Batch
 from pyrovae.turns import between
-
-STEPS = 3000
-"""Steps of a fit whose epochs were not given."""
-
-BATCH = 128
-"""Data a step where the batch size was not given."""
-
-POOL = 20
-"""Batches of sentences that are sorted by length together."""
 
 
 @dataclasses.dataclass
@@ -68,48 +59,6 @@ class Trained:
     seconds: float
     engine: Engine
     why: str = ""
-
-
-def batch_size(data: Dataset, config: TrainConfig) -> int:
-    """Data a step; raises UsageError where more are asked for than there are."""
-    n = data.size("train")
-    # A default of the variant is no demand.
-    if config.batch_size is not None and config.batch_size > n and "batch_size" in config.model_fields_set:
-        raise UsageError(f"batch size {config.batch_size} is larger than the {n} training data: set it to {n} or less")
-    return min(config.batch_size or BATCH, n)
-
-
-def epochs(data: Dataset, config: TrainConfig) -> int:
-    """Passes over the data: as given, or about `STEPS` steps and at least ten."""
-    return config.epochs or max(10, math.ceil(STEPS * batch_size(data, config) / data.size("train")))
-
-
-def shuffled(
-    n: int, size: int, lengths: Tensor | None = None, generator: torch.Generator | None = None
-) -> list[Tensor]:
-    """The rows 0..n-1 in a fresh order, in pieces of `size`, one of them short; on the CPU.
-
-    With `lengths`, each piece holds rows of similar length: the order is cut into pools of `POOL` pieces, each pool is
-    sorted, and its pieces come in a fresh order.
-
-    Args:
-        n: how many rows there are.
-        size: rows a piece.
-        lengths: of each row, (N,), on the CPU.
-        generator: of the order, on the CPU; None is torch's own.
-    """
-    order = torch.randperm(n, generator=generator)
-    if lengths is None:
-        return list(order.split(size))
-    pools = [pool[lengths[pool].argsort(stable=True)] for pool in order.split(size * POOL)]
-    pieces = [piece for pool in pools for piece in pool.split(size)]
-    return [pieces[i] for i in torch.randperm(len(pieces), generator=generator).tolist()]
-
-
-def order_of(seed: int) -> torch.Generator:
-    """The generator of the order of the data, which nothing else draws from: two guides with other weights and other
-    noise see the same minibatches. It lies on the CPU, so that they are the same on every device."""
-    return torch.Generator().manual_seed(seed + 2**31)  # not the numbers that the weights come from
 
 
 def train(
@@ -397,33 +346,6 @@ class _Training:
     def _seconds(self) -> float:
         before = 0.0 if self.start is None else self.start.position.seconds
         return before + time.perf_counter() - self.began
-
-
-class Every:
-    """How often something is done: every so many steps, or seconds.
-
-    Args:
-        steps: 0 where seconds count.
-        seconds: 0 where steps count.
-    """
-
-    def __init__(self, steps: int, seconds: float) -> None:
-        self.steps, self.seconds = steps, seconds
-        self.since = time.monotonic()
-
-    @classmethod
-    def parse(cls, text: str) -> Every:
-        """`500` are steps, `30s` are seconds, `0` is never."""
-        return cls(0, float(text[:-1])) if text.endswith("s") else cls(int(text), 0.0)
-
-    def is_due(self, step: int) -> bool:
-        """Whether it is time, after this step."""
-        if self.steps:
-            return step % self.steps == 0
-        if not self.seconds or time.monotonic() - self.since < self.seconds:
-            return False
-        self.since = time.monotonic()
-        return True
 
 
 def examples(columns: stream.Placed, size: int, count: int = 3) -> list[Columns]:

@@ -15,8 +15,7 @@ from damage import edited
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, directory, files, store
-from pyrovae.checkpoint import Checkpoint
-from pyrovae.training import Every
+from pyrovae.checkpoint import Checkpoint, Every
 
 QUICK = {"epochs": 4, "batch_size": 16, "score_samples": 2, "device": "cpu", "show": False}
 VAE = QUICK | {"latent_dim": 2, "hidden": (6,)}

@@ -21,9 +21,10 @@ from pyrovae.data import DataConfig, load, stored, stream, with_quadrants
 from pyrovae.data.npy import NpyFile
 from pyrovae.data.stored import Stored
 from pyrovae.options import TrainConfig
+from pyrovae.order import shuffled
 from pyrovae.progress import progress
 from pyrovae.seeding import seeded
-from pyrovae.training import shuffled, train
+from pyrovae.training import train
 
 CPU = torch.device("cpu")
 TINY = {"latent_dim": 2, "hidden": (6,), "score_samples": 2, "device": "cpu", "show": False, "compile": False}

@@ -15,11 +15,12 @@ from pyrovae import Pair, PyrovaeError, UsageError, store
 from pyrovae.data import DataConfig, load, stream
 from pyrovae.fitting import notes
 from pyrovae.options import TrainConfig
+from pyrovae.order import batch_size, epochs, shuffled
 from pyrovae.progress import progress
 from pyrovae.recipe import Recipe
 from pyrovae.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate
-from pyrovae.training import batch_size, epochs, shuffled, train
+from pyrovae.training import train
 
 CPU = torch.device("cpu")
 RATE = torch.tensor(0.1)

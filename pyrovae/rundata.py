@@ -1,0 +1,77 @@
+"""The data of a run, found and read again, and compared with what the run has of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyrovae import registry
+from pyrovae.data import DataConfig, sources
+from pyrovae.data import load as load_data
+from pyrovae.data.dataset import Dataset
+from pyrovae.errors import PyrovaeError
+from pyrovae.recipe import Recipe
+
+
+def data_of(recipe: Recipe, description: Mapping[str, Any], given: Any = None) -> Dataset:
+    """The data of a run, as its pair reads them.
+
+    Args:
+        recipe: of the run.
+        description: of the data, as the run has it.
+        given: tensors or a Dataset in the place of what the recipe names.
+
+    Raises:
+        PyrovaeError: where the data are gone, or are other data than those of the run.
+    """
+    options = data_options(recipe, description)
+    if isinstance(given, Dataset):
+        return checked(recipe, description, given)  # made already, and its fingerprint says whether it is the right one
+    if given is None and recipe.data is None:
+        raise PyrovaeError("this run was trained on tensors from Python: give them again, pyrovae.load(run, data=...)")
+    if given is None:
+        assert recipe.data is not None
+        given = found_at(recipe.data, options.data_root)
+    return checked(recipe, description, load_data(given, options))
+
+
+def data_options(recipe: Recipe, description: Mapping[str, Any]) -> DataConfig:
+    """The options of the data of a run.
+
+    Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was.
+    """
+    options = recipe.data_options
+    if options.stream is not None or str(recipe.data).endswith(".npy"):
+        return options
+    return options.model_copy(update={"stream": bool(description.get("streamed"))})
+
+
+def checked(recipe: Recipe, description: Mapping[str, Any], data: Dataset) -> Dataset:
+    """The data as the pair reads them; raises PyrovaeError where they are not those that `description` is of."""
+    data = prepared(recipe, data)
+    ours, theirs = description.get("fingerprint"), data.description.get("fingerprint")
+    if ours != theirs:
+        raise PyrovaeError(
+            f"data '{data.name}' are not those of this run (fingerprint {str(theirs)[:12]}, the run has "
+            f"{str(ours)[:12]}): give the same files and the same data options"
+        )
+    return data
+
+
+def found_at(data: str, root: Path | None) -> str:
+    """The name of the data, or their path: as it was when they were fitted, else the same name below `root`."""
+    if data in sources() or Path(data).exists():
+        return data
+    if root is None or not (root / Path(data).name).exists():
+        raise PyrovaeError(
+            f"the data of this run are not at {data}: give the folder that holds {Path(data).name} now, --data-root DIR"
+        )
+    return str(root / Path(data).name)
+
+
+def prepared(recipe: Recipe, data: Dataset) -> Dataset:
+    """The data as the recipe's variant reads them."""
+    if recipe.model is None:
+        return data
+    return registry.variant(recipe.model).prepare(recipe.options, data)
