@@ -6,7 +6,6 @@ The process forks: a child fits, or resumes, and gets SIGKILL after a random sha
 """
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -15,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -62,10 +62,13 @@ def killed(name: str, out: Path, after: float | None) -> bool:
     child = os.fork()
     if child == 0:
         code = 1
-        with contextlib.suppress(BaseException):
+        try:
             fit(name, out, resume)
             code = 0
-        os._exit(code)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     if after is not None:
         time.sleep(after)
         os.kill(child, signal.SIGKILL)
@@ -73,6 +76,11 @@ def killed(name: str, out: Path, after: float | None) -> bool:
     if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
         sys.exit(f"{name}: a fit in {out} failed")
     return os.WIFSIGNALED(status)
+
+
+def is_done(out: Path) -> bool:
+    """Whether a fit has written the last of it."""
+    return (out / "run.json").is_file() and json.loads((out / "run.json").read_text())["status"] == "done"
 
 
 def state(out: Path) -> dict:
@@ -109,13 +117,12 @@ def main(count: int, seed: int, root: Path) -> dict[str, int]:
                     left -= 1
                     tally["kills"] += 1
                     tally["before the first checkpoint"] += not (root / "run" / "state").is_dir()
-                elif state(root / "run") == expected:
+                if is_done(root / "run"):  # which it may have been when it was killed
                     tally["fits"] += 1
-                    tally["bit for bit"] += 1
-                    shutil.rmtree(root / "run")
-                else:
-                    tally["fits"] += 1
-                    print(f"{name} is not bit for bit the same", file=sys.stderr)
+                    if state(root / "run") == expected:
+                        tally["bit for bit"] += 1
+                    else:
+                        print(f"{name} is not bit for bit the same", file=sys.stderr)
                     shutil.rmtree(root / "run")
             shutil.rmtree(root / "whole")
             shutil.rmtree(root / "again")
