@@ -100,6 +100,7 @@ class Checkpoint:
         metrics = store.metrics_of(
             directory.read(folder, content, "metrics", texts.METRICS), directory.path_of(folder, content, "metrics")
         )
+        metrics = [{key: math.nan if value is None else value for key, value in line.items()} for line in metrics]
         groups: dict[str, State] = {name: {} for name in GROUPS}
         try:
             sums = tensors.pop("sums")
@@ -134,13 +135,20 @@ class Checkpoint:
             raise PyrovaeError(f"{what} is damaged ('sums' has shape {tuple(self.sums.shape)} and not (4,))")
         for name, tensor in self.optimizer.items():
             counts = name in COUNTS or name.rpartition(".")[2] in ("step", "exp_avg_sq", "exp_inf")
-            if counts and tensor.numel() and tensor.min() < 0:
+            if counts and tensor.dtype.is_signed and tensor.numel() and tensor.min() < 0:
                 raise PyrovaeError(f"{what} is damaged ('optimizer/{name}' is {tensor.min().item():g}, below 0)")
         for name in ("cpu", "order"):
             if name not in self.generators:
                 raise PyrovaeError(f"{what} is damaged (it has no state 'generators/{name}')")
         for name, state in self.generators.items():
             _require_state(name, state, what)
+        for epoch, line in enumerate(self.metrics, 1):
+            if missing := sorted(EVERY_EPOCH - set(line)):
+                raise PyrovaeError(f"{what}: {directory.METRICS} has no {missing[0]} of epoch {epoch}: it is damaged")
+            if line["epoch"] != epoch:
+                raise PyrovaeError(
+                    f"{what}: line {epoch} of {directory.METRICS} is of epoch {line['epoch']}: it is damaged"
+                )
         if len(self.metrics) != self.position.epoch:
             raise PyrovaeError(
                 f"{what} is of epoch {self.position.epoch}, and {directory.METRICS} has {len(self.metrics)} lines: "
@@ -153,6 +161,9 @@ class Checkpoint:
 
 
 GROUPS = ("weights", "best", "optimizer", "generators")
+
+EVERY_EPOCH = {"epoch", "step", "train_elbo", "valid_elbo", "rate", "distortion", "kl_weight"}
+"""What the metrics of every epoch say, of which curves and warnings are made at the end."""
 
 COUNTS = ("skipped", "streak", "longest")
 """Of the optimizer, beside those of each parameter."""

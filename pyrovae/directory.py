@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from pyrovae import files, reading, schema
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, system
 from pyrovae.schema import FORMAT, PATHS
 
 RUN, LOCK = "run.json", ".lock"
@@ -294,13 +294,20 @@ def locked(folder: Path) -> Iterator[None]:
     """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
-        with FileLock(folder / LOCK, timeout=0):
-            try:
-                yield
-            finally:
-                if all(each.name == LOCK for each in folder.iterdir()):
-                    (folder / LOCK).unlink(missing_ok=True)
-                    files.remove_empty(made)
+        lock.acquire()
     except Timeout:
         raise PyrovaeError(f"another fit runs in {folder}: wait for its end, or take another --out") from None
+    except OSError as error:
+        files.remove_empty(made)
+        raise PyrovaeError(f"{folder / LOCK}: {system(error)}: no fit can hold {folder}") from None
+    try:
+        yield
+    finally:
+        try:
+            if all(each.name == LOCK for each in folder.iterdir()):
+                (folder / LOCK).unlink(missing_ok=True)
+                files.remove_empty(made)
+        finally:
+            lock.release()

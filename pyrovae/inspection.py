@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def _report(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise directory.no_run(folder) from None
     except PyrovaeError as error:
+        if not os.path.isdir(folder):  # a name that no file can have
+            raise
         damage.append(str(error))
         content = raw = directory.present(folder)
     recipe, entries = _object(content.get("recipe")), _object(content.get("files"))

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, brief
 from pyrovae.jsonable import finite, strict
 from pyrovae.reading import foreign
 
@@ -241,9 +241,9 @@ def _upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sentence(error: Exception) -> str:
     if not isinstance(error, ValidationError):
-        return str(error)[:200]
+        return brief(error)
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = brief(".".join(str(part) for part in first["loc"]))
     if first["type"] == "missing":
         return f"there is no {where}"
     if first["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""What once went wrong with a damaged file, and a few hundred new ones; `python -m tests.fuzzing` tries any number."""
+"""What once went wrong with a damaged file, and some hundred new ones; `python -m tests.fuzzing` tries any number."""
 
 import gzip
 import io
@@ -30,11 +30,11 @@ def test_what_once_went_wrong(stored, tmp_path):
 @pytest.mark.parametrize("name", DATA)
 def test_cases_of_every_target(name, tmp_path):
     target, counts = fuzzing.TARGETS[name], {"loaded": 0, "refused": 0}
-    for number in range(100):
+    for number in range(50):
         folder = tmp_path / str(number)
         folder.mkdir()
         counts[outcome(target, target.make(Random(f"{name} {number}"), folder))] += 1
-    assert min(counts.values()) > 3  # a target that is never loaded, or never refused, tries nothing
+    assert min(counts.values()) > 1  # a target that is never loaded, or never refused, tries nothing
 
 
 def test_the_judge_finds_every_kind_of_fault(tmp_path):

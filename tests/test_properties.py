@@ -23,7 +23,7 @@ from PIL import Image
 
 import pyrovae
 import pyrovae.cli
-from pyrovae import UsageError, config, devices, gallery, registry, store
+from pyrovae import UsageError, config, devices, directory, gallery, registry
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
 from pyrovae.recipe import Recipe
@@ -34,7 +34,7 @@ hypothesis.settings.register_profile(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 hypothesis.settings.load_profile("ci")
@@ -454,9 +454,15 @@ def lines(stand_ins, monkeypatch):
         made = Recipe.of(registry.variant(model), guide, data, settings)
         devices.find(made.training.device)
 
-    def fit(model, data, guide, out, overwrite, show, source, **settings):
+    def fit(
+        model=None, data=None, guide=None, out=None, overwrite=False, show=None, source=None, trust=False, resume=None,
+        **settings,
+    ):  # fmt: skip
+        if resume is not None and not (resume / directory.RUN).is_file():
+            raise directory.no_run(resume)
         recipe(model or "vae", guide, data, settings)
-        store.require_free(Path(out), overwrite)
+        if resume is None:
+            directory.require_free(out, overwrite)
         return found
 
     def compare(model, guides, seeds, data, out, overwrite, show, freeze_model, baseline, gaps, **settings):
@@ -554,7 +560,7 @@ def command_lines(draw, name):
 
 @pytest.mark.usefixtures("lines")
 @pytest.mark.parametrize("name", pyrovae.cli.COMMANDS)
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=20)
 @given(data=st.data())
 def test_no_command_line_shows_a_traceback(name, data):
     line = data.draw(command_lines(name))
@@ -618,7 +624,7 @@ TRIED = {
 
 
 @pytest.mark.usefixtures("stand_ins")
-@hypothesis.settings(max_examples=15, phases=[hypothesis.Phase.generate])
+@hypothesis.settings(max_examples=8, phases=[hypothesis.Phase.generate])
 @given(
     options=st.dictionaries(st.sampled_from(sorted(TRIED)), st.integers(0, 5), min_size=1, max_size=5),
     seed=st.integers(0, 9),

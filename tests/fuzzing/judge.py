@@ -67,17 +67,23 @@ def _judge(sentence: str, target: Target, case: Case) -> None:
         raise Fault(f"names neither a file nor an option: {sentence}")
 
 
+def limit_memory(more: int) -> tuple[int, int]:
+    """So many bytes of address space on top of what the process has, at most; returns the limits before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, hard))
+    return soft, hard
+
+
 @contextmanager
 def _bounded() -> Iterator[None]:
     def hang(number: int, frame: FrameType | None) -> None:
         raise Hang
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
     told = memory.free_memory
     before = {number: signal.signal(number, hang) for number in (signal.SIGALRM, signal.SIGPROF)}
     memory.free_memory = lambda: FREE
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
+    soft, hard = limit_memory(MEMORY)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.setitimer(signal.ITIMER_REAL, 6 * SECONDS)
     try:
