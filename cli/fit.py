@@ -103,11 +103,12 @@ def _report(run: "Run", out: Path, as_json: bool) -> None:
         return
     results = {"run": str(out), **run.results, "pictures": sorted(path.name for path in out.glob("*.png"))}
     if run.results["stopped"] == "interrupted":
-        click.echo(
-            f"stopped by Ctrl-C after {run.results['epochs']} epochs; the weights are in {out}, and "
-            f"`pyrovae fit --resume {out}` goes on",
-            err=True,
+        kept = (
+            f"what was in {out} before stays"
+            if run.path is None
+            else f"the weights are in {out}, and `pyrovae fit --resume {out}` goes on"
         )
+        click.echo(f"stopped by Ctrl-C after {run.results['epochs']} epochs; {kept}", err=True)
         raise click.exceptions.Exit(130)
     if as_json:
         print_json(results)

@@ -34,8 +34,8 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
     Args:
         folder: the run directory.
         content: what run.json says, without `format` and `files`.
-        contents: role -> content. A `metrics` that the file on the disk continues is left as it is; pictures are drawn
-            in their places before.
+        contents: role -> content. `metrics` that lie there already, line by line, are left as they are; pictures were
+            drawn in their places.
         keep: roles of the present run.json that stay as they are.
 
     Raises:
@@ -47,14 +47,14 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
     for role, data in contents.items():
         path, digest = PurePosixPath(PATHS[role]), hashlib.sha256(data).hexdigest()
         taken = next((each for each in before.values() if each["path"] == str(path)), None)
-        there = role in PICTURES or (taken is not None and taken["sha256"] == digest)
-        if role == "metrics":
-            there, taken = _continues(folder / path, data), None if taken and _begins(data, taken) else taken
-        if not there:
-            if taken is not None:
-                path = path.with_stem(f"{path.stem}-{digest[:8]}")
-            new[folder / path] = data
+        if taken is not None and role not in PICTURES:
+            size = taken["bytes"] if role == "metrics" else None  # to which lines may be added
+            if hashlib.sha256(data[:size]).hexdigest() != taken["sha256"]:
+                path, taken = path.with_stem(f"{path.stem}-{digest[:8]}"), None
         named[role] = {"path": str(path), "bytes": len(data), "sha256": digest}
+        there = _holds(folder / path, data) if role == "metrics" else taken is not None and (folder / path).is_file()
+        if not there and role not in PICTURES:
+            new[folder / path] = data
     text = files.to_json(schema.sealed({"format": FORMAT, **content, "files": named})).encode()
     fresh = [each for each in new if not each.exists()]
     try:
@@ -66,17 +66,12 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
     clear(folder, {each["path"] for each in named.values()})
 
 
-def _begins(data: bytes, entry: Mapping[str, Any]) -> bool:
-    """Whether `data` continues the file that an entry of run.json is of."""
-    return hashlib.sha256(data[: entry["bytes"]]).hexdigest() == entry["sha256"]
-
-
-def _continues(path: Path, data: bytes) -> bool:
-    """Whether a file begins with `data`, which is then on the disk."""
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file is `data`, which is then on the disk."""
     if not path.is_file():
         return False
     with open(path, "rb") as file:
-        if file.read(len(data)) != data:
+        if file.read(len(data) + 1) != data:
             return False
         os.fsync(file.fileno())
     return True
@@ -257,10 +252,14 @@ OURS = re.compile(rf"(?:{_STEMS}|state/last)(?:-[0-9a-f]{{8}})?\.(?:{_ENDS})|(?:
 """Names that only a run has: those above, and those of files on their way to them."""
 
 
+def metrics_path(named: Mapping[str, Mapping[str, Any]]) -> PurePosixPath:
+    """Where the metrics lie, or will, where run.json names these files."""
+    return PurePosixPath(named["metrics"]["path"] if "metrics" in named else METRICS)
+
+
 def append_metrics(folder: Path, line: str) -> None:
     """Adds a line that the next `commit` will name."""
-    named = entries(folder).get("metrics", {"path": METRICS})
-    with open(folder / named["path"], "a", encoding="utf-8") as file:
+    with open(folder / metrics_path(entries(folder)), "a", encoding="utf-8") as file:
         file.write(line)
 
 

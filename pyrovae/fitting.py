@@ -147,8 +147,10 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                 status="training" if trained.stopped == "interrupted" else "trained",
                 last=trained.last,
             )
-            if journal is not None:
-                journal.save(run, overwrite)  # before the scores: what was trained is not lost to what comes after
+            # Before the scores: what was trained is not lost to what comes after. Where the last checkpoint is of
+            # another step, because a second Ctrl-C came inside one, or is still to come, the folder stays as it is.
+            if journal is not None and (trained.stopped != "interrupted" or journal.step == trained.steps):
+                journal.save(run, overwrite)
             if trained.stopped != "interrupted":
                 run.results |= scores(run, config, shown)
                 latent = structure(run.pair, run.split("test", 2)).latent

@@ -39,6 +39,9 @@ class Journal:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Writes the start; where the fit fails before a checkpoint, nothing of it stays."""
+        if self.start is not None:  # without the epochs after the checkpoint, which come again
+            named = directory.entries(self.folder)
+            files.write_text(self.folder / directory.metrics_path(named), store.to_lines(self.start.metrics))
         if not self.replaces:
             self._commit(self.start)
         try:

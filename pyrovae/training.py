@@ -138,7 +138,7 @@ class _Training:
         self.sums = [torch.zeros((), device=device) for _ in range(4)]
         self.metrics: list[dict[str, Any]] = []
         self.best = snapshot(pair)
-        self.torn = False  # inside a step, where no checkpoint can be taken
+        self.torn = False  # inside a step, or the books of an epoch, where no checkpoint can be taken
         self.began = time.perf_counter()
         self.every = Every.parse(config.checkpoint_every)
 
@@ -251,9 +251,10 @@ class _Training:
         if at.ranks == self.ranks and at.device == self.device.type:
             self.step.microbatch = at.microbatch
         self.sums = [each.to(self.device, copy=True) for each in start.sums.unbind()]
-        self.metrics, self.position = list(start.metrics), dataclasses.replace(at, of=self.epochs)
         if start.best:
             self.best = dict(start.best)
+        # Last: until here nothing is saved.
+        self.metrics, self.position = list(start.metrics), dataclasses.replace(at, of=self.epochs)
 
     def _pass(self, save: Callable[[Checkpoint], None] | None, stop: Stop) -> bool:
         """The steps of an epoch that are still to be done; whether all were, or too many in a row were skipped."""
@@ -299,6 +300,7 @@ class _Training:
     def _close_epoch(self, held_out: float, seconds: float, on_epoch: Callable[[dict[str, Any]], None]) -> None:
         """Keeps what an epoch has given."""
         train_elbo, rate, distortion = (torch.stack(self.sums[:3]) / self.sums[3]).tolist()
+        self.torn = True
         for total in self.sums:
             total.zero_()
         at, lr = self.position, self.plan[-1][0]
@@ -318,6 +320,7 @@ class _Training:
         at.epoch += 1
         if held_out > at.best:
             at.best, at.best_epoch, self.best = held_out, at.epoch, snapshot(self.pair)
+        self.torn = False
         on_epoch(metrics)
         self.show.advance(ELBO=train_elbo, held_out=held_out, best=at.best, lr=lr)
 

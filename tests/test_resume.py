@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -309,7 +310,8 @@ def test_a_run_that_is_replaced_stays_until_the_first_checkpoint(x, tmp_path, mo
     stopped(monkeypatch, 2, "vae", data=x, out=tmp_path / "run", overwrite=True, checkpoint_every="2", **VAE)
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
     stopped(monkeypatch, 4, "vae", data=x, out=tmp_path / "run", overwrite=True, checkpoint_every="2", **VAE)
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", "metrics.jsonl", "run.json", "state"]
+    there = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert there == [".lock", "metrics-e3b0c442.jsonl", "run.json", "state"]  # those of the other run had their name
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -369,3 +371,105 @@ def test_reading_a_checkpoint_gives_what_was_written(x, tmp_path, monkeypatch):
     assert found.sums.shape == (4,)
     assert set(found.generators) == {"cpu", "order"}
     assert found.best.keys() == found.weights.keys()
+
+
+def require_whole_after_each_write(monkeypatch, first, act, check):
+    """Ends the process before each write of `act` in turn, in a copy of a directory, and checks what is left."""
+    writes, ended = 0, False
+    while not ended:
+        out = first.with_name(f"{first.name}-{writes}")
+        shutil.copytree(first, out)
+        with monkeypatch.context() as patch:
+            Dead(patch, writes)
+            try:
+                act(out)
+                ended = True
+            except Killed:
+                pass
+        check(out)
+        shutil.rmtree(out)
+        writes += 1
+    assert writes > 8
+
+
+@pytest.mark.slow
+def test_a_run_that_is_replaced_is_whole_whatever_write_was_the_last(x, tmp_path, monkeypatch):
+    monkeypatch.setattr("pyrovae.gallery.pictures", lambda run, folder: [])
+    options = VAE | {"epochs": 1}
+    old = pyrovae.fit("vae", data=x, out=tmp_path / "run", **options)
+    options |= {"seed": 3}
+    new = pyrovae.fit("vae", data=x, **options)
+
+    def act(out):
+        pyrovae.fit("vae", data=x, out=out, overwrite=True, checkpoint_every="0", **options)
+
+    def check(out):
+        found = pyrovae.load(out, data=x, device="cpu")
+        if found.status != "done":
+            found = pyrovae.fit(resume=out, data=x, show=False)
+        require_same(found, new if found.recipe.training.seed == 3 else old)
+        assert (out / "metrics.jsonl").read_text() == store.to_lines(found.metrics)
+
+    require_whole_after_each_write(monkeypatch, tmp_path / "run", act, check)
+
+
+def test_a_run_that_is_saved_over_another_is_whole_whatever_write_was_the_last(x, tmp_path, monkeypatch):
+    first = pyrovae.fit("vae", data=x, out=tmp_path / "run", **VAE | {"epochs": 2})
+    other = pyrovae.fit("vae", data=x, **VAE | {"seed": 3, "epochs": 2})
+
+    def act(out):
+        other.path = None
+        other.save(out, overwrite=True)
+
+    def check(out):
+        found = pyrovae.load(out, data=x, device="cpu")
+        require_same(found, other if found.recipe.training.seed == 3 else first)
+
+    require_whole_after_each_write(monkeypatch, tmp_path / "run", act, check)
+
+
+def pressed(monkeypatch, *arguments, at, times, **options):
+    """Fits, with Ctrl-C so often inside step `at`; before the first one where that is 0."""
+    raw, lower, count = pyrovae.svi.Step.raw, pyrovae.svi.Step.lower, iter(range(1, 10**6))
+
+    def press():
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def raw_pressed(self, *given):
+        if next(count) == at:
+            press()
+        return raw(self, *given)
+
+    def lower_pressed(self, *given):
+        if at == 0:
+            press()
+        return lower(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyrovae.svi.Step.raw", raw_pressed)
+        patch.setattr("pyrovae.svi.Step.lower", lower_pressed)
+        run = pyrovae.fit(*arguments, **options)
+    assert run.results["stopped"] == "interrupted"
+    return run
+
+
+@pytest.mark.parametrize(("at", "times"), [(0, 1), (2, 2), (8, 2)])
+def test_a_fit_that_stops_between_two_checkpoints_goes_on_from_the_last(x, tmp_path, monkeypatch, at, times):
+    options = VAE | {"compile": False}
+    whole = pyrovae.fit("vae", data=x, **options)
+    press = {"at": at, "times": times}
+    pressed(monkeypatch, "vae", data=x, out=tmp_path / "run", checkpoint_every="5", **options, **press)
+    assert ("checkpoint" in directory.entries(tmp_path / "run")) == (at > 5)
+    if at < 5:  # once more, from the start
+        pressed(monkeypatch, data=x, resume=tmp_path / "run", show=False, **press)
+    require_same(pyrovae.fit(resume=tmp_path / "run", data=x, show=False), whole)
+
+
+@pytest.mark.parametrize(("at", "times"), [(0, 1), (2, 2)])
+def test_a_run_stays_where_the_one_that_replaces_it_has_no_checkpoint(x, tmp_path, monkeypatch, at, times):
+    old = pyrovae.fit("vae", data=x, out=tmp_path / "run", **VAE)
+    options = VAE | {"seed": 3, "overwrite": True}
+    run = pressed(monkeypatch, "vae", data=x, out=tmp_path / "run", **options, at=at, times=times)
+    assert run.path is None
+    require_same(pyrovae.load(tmp_path / "run", data=x, device="cpu"), old)

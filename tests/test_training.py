@@ -369,8 +369,8 @@ def test_ctrl_c_leaves_a_run_that_can_be_loaded(x, tmp_path, epoch):
     assert len(back.metrics) == epoch
 
 
-def test_ctrl_c_before_the_first_epoch_is_over_leaves_nothing_of_the_run_before(x, tmp_path, monkeypatch):
-    pyrovae.fit("vae", data=x, epochs=3, out=tmp_path / "run", **SMALL)
+def test_ctrl_c_before_the_first_step_leaves_the_run_before(x, tmp_path, monkeypatch):
+    before = pyrovae.fit("vae", data=x, epochs=3, out=tmp_path / "run", **SMALL)
 
     def press(*args):
         raise KeyboardInterrupt
@@ -378,8 +378,9 @@ def test_ctrl_c_before_the_first_epoch_is_over_leaves_nothing_of_the_run_before(
     monkeypatch.setattr("pyrovae.training.shuffled", press)
     run = pyrovae.fit("vae", data=x, epochs=3, out=tmp_path / "run", overwrite=True, **SMALL)
     assert run.results["stopped"] == "interrupted"
-    assert pyrovae.load(tmp_path / "run", data=x, device="cpu").metrics == []
-    assert not (tmp_path / "run" / "samples.png").exists()
+    assert run.path is None
+    assert pyrovae.load(tmp_path / "run", data=x, device="cpu").metrics == before.metrics
+    assert (tmp_path / "run" / "samples.png").exists()
 
 
 def test_metrics_have_exactly_these_keys(x, tmp_path):
