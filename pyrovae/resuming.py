@@ -71,7 +71,10 @@ def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: 
     start = Checkpoint.read(path, found.content) if "checkpoint" in found.content["files"] else None
 
     dataset = data_of(recipe, found.description, data)
-    _require_more(path, found, epochs(dataset, recipe.training))
+    before, total = epochs(dataset, found.recipe.training), epochs(dataset, recipe.training)
+    if total < before:
+        raise UsageError(f"--epochs {total} is less than the {before} of {path}: give {before} or more")
+    _require_more(path, found, total)
     source = None
     if recipe.frozen is not None:
         if recipe.frozen["run"] is None:
@@ -96,9 +99,6 @@ def _changed(recipe: Recipe, path: Path, settings: Mapping[str, Any]) -> Recipe:
             raise UsageError(f"--resume {path}: there is no option '{key}'")
     for name, group in groups.items():
         groups[name] = require_repeated(f"--resume {path}", settings, group, FREE)
-    before, now = recipe.training.epochs, groups["training"].epochs
-    if before is not None and now is not None and now < before:
-        raise UsageError(f"--epochs {now} is less than the {before} of {path}: give {before} or more")
     return dataclasses.replace(recipe, **groups)
 
 

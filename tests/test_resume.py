@@ -156,6 +156,13 @@ def test_what_contradicts_the_run_is_refused(x, tmp_path, monkeypatch, given, sa
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 
 
+def test_fewer_epochs_than_the_default_are_refused(x, tmp_path, monkeypatch):
+    default = {key: value for key, value in VAE.items() if key != "epochs"}
+    stopped(monkeypatch, 9, "vae", data=x, out=tmp_path / "run", checkpoint_every="1", **default)
+    with pytest.raises(UsageError, match="--epochs 2 is less than the 1000"):
+        pyrovae.fit(resume=tmp_path / "run", data=x, epochs=2, show=False)
+
+
 def test_other_threads_are_told(x, tmp_path, monkeypatch, capsys):
     stopped(monkeypatch, 5, "vae", data=x, out=tmp_path / "run", checkpoint_every="1", **VAE)
     edited(tmp_path / "run", lambda content: content["progress"].update(threads=7))
