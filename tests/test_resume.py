@@ -480,3 +480,33 @@ def test_a_run_stays_where_the_one_that_replaces_it_has_no_checkpoint(x, tmp_pat
     run = pressed(monkeypatch, "vae", data=x, out=tmp_path / "run", **options, at=at, times=times)
     assert run.path is None
     require_same(pyrovae.load(tmp_path / "run", data=x, device="cpu"), old)
+
+
+def test_a_second_ctrl_c_in_the_books_of_an_epoch_leaves_the_last_checkpoint(x, tmp_path, monkeypatch):
+    whole = pyrovae.fit("vae", data=x, **VAE)
+
+    copy = pyrovae.training.snapshot
+
+    def pressed_in_the_books(pair):
+        if sys._getframe(1).f_code.co_name == "_close_epoch":
+            raise KeyboardInterrupt
+        return copy(pair)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyrovae.training.snapshot", pressed_in_the_books)
+        pyrovae.fit("vae", data=x, out=tmp_path / "run", checkpoint_every="2", **VAE)
+    assert directory.present(tmp_path / "run")["progress"]["step"] == 2  # the epoch ended at 3
+    require_same(pyrovae.fit(resume=tmp_path / "run", data=x, show=False), whole)
+
+
+def test_a_fit_that_fails_before_its_first_checkpoint_leaves_the_run_that_it_would_replace(x, tmp_path, monkeypatch):
+    old = pyrovae.fit("vae", data=x, out=tmp_path / "run", **VAE)
+
+    def fail(self, *given):
+        raise ValueError("so")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyrovae.svi.Step.__call__", fail)
+        with pytest.raises(ValueError, match="so"):
+            pyrovae.fit("vae", data=x, out=tmp_path / "run", overwrite=True, **VAE)
+    require_same(pyrovae.load(tmp_path / "run", data=x, device="cpu"), old)
