@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyrovae import directory, store
+from pyrovae import directory, files, store
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, system
