@@ -60,10 +60,13 @@ def open_run(path: Path, device: str, trust: bool, data_root: Path | None) -> "R
 MOST = 10**9
 """Of samples, steps, chains and the like: more would not end within a year."""
 
+SHOWN = 10**6
+"""Of what is shown or written at once."""
 
-def count(least: int = 1) -> click.IntRange:
+
+def count(least: int = 1, most: int = MOST) -> click.IntRange:
     """The type of an option that says how many."""
-    return click.IntRange(min=least, max=MOST)
+    return click.IntRange(min=least, max=most)
 
 
 split_option = click.option(

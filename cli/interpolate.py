@@ -7,7 +7,7 @@ import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import show
-from pyrovae.cli._runs import count, on_run, require_suffix
+from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -19,8 +19,10 @@ Examples:
   pyrovae interpolate runs/cvae-digits --out interpolation.png
   pyrovae interpolate runs/textvae-pydoc --rows 3 --steps 6"""
 )
-@click.option("--rows", type=count(), default=6, show_default=True, help="Pairs of test data.")
-@click.option("--steps", type=count(2), default=10, show_default=True, help="Points on each line, with its ends.")
+@click.option("--rows", type=count(most=SHOWN), default=6, show_default=True, help="Pairs of test data.")
+@click.option(
+    "--steps", type=count(2, SHOWN), default=10, show_default=True, help="Points on each line, with its ends."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
 @on_run

@@ -7,7 +7,7 @@ import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import show
-from pyrovae.cli._runs import count, on_run, require_suffix, seed_option
+from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -19,7 +19,7 @@ Examples:
   pyrovae reconstruct runs/cvae-digits --out reconstructions.png
   pyrovae reconstruct runs/textvae-pydoc -n 5"""
 )
-@click.option("-n", "--number", "n", type=count(), default=10, show_default=True, help="How many data.")
+@click.option("-n", "--number", "n", type=count(most=SHOWN), default=10, show_default=True, help="How many data.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option

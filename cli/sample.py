@@ -7,7 +7,7 @@ import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import parse_given, show
-from pyrovae.cli._runs import count, on_run, require_suffix, seed_option
+from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -19,7 +19,7 @@ Examples:
   pyrovae sample runs/cvae-digits --out samples.png
   pyrovae sample runs/cvae-digits --given y=3 -n 50 --out threes.png"""
 )
-@click.option("-n", "--number", "n", type=count(), help="How many [default: 100; of text or completions 10].")
+@click.option("-n", "--number", "n", type=count(most=SHOWN), help="How many [default: 100; of text or completions 10].")
 @click.option("--given", multiple=True, metavar="NAME=VALUE", help="Fix a condition or a latent: y=3, z=0.5,-1.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")

@@ -78,7 +78,7 @@ def train(
     that of a batch alone. Ctrl-C and SIGTERM wait for the end of a step.
 
     Where `torch.distributed` is initialised, all processes train one pair: each takes its rows of every batch, and
-    of its own that follows from `config.seed`, its rank and the step. The first one saves.
+    noise of its own that follows from `config.seed`, its rank and the step. The first one saves.
 
     Args:
         pair: model and guide.
@@ -221,10 +221,8 @@ class _Training:
         if self.ranks == 1:
             return elbo(self.pair, self.valid, self.at_once, self.config.seed)["elbo"]
         total = torch.zeros((), dtype=torch.float64)
-        if len(self.valid[0]):
-            total += elbo(self.pair, self.valid, self.at_once, self.config.seed + self.rank)["elbo"] * len(
-                self.valid[0]
-            )
+        if mine := len(self.valid[0]):
+            total += mine * elbo(self.pair, self.valid, self.at_once, self.config.seed + self.rank)["elbo"]
         summed(total)
         return float(total / self.held_out)
 

@@ -77,6 +77,23 @@ def test_nothing_but_bad_steps_is_an_error_that_names_the_datum(splits, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_skipped_step_leaves_the_moments_of_norms_alone(splits):
+    class Normed(Guide):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                pyro.sample("z", dist.Normal(self.norm(x) + self.loc, 1.0).to_event(1))
+
+    splits["train"][BAD] = 1e30  # whose square is no number of float32
+    run = pyrovae.fit(Pair(Model(), Normed()), data=splits, batch_size=10, epochs=3, **QUICK)
+    assert run.results["skipped_steps"] == 3
+    assert all(torch.isfinite(tensor).all() for tensor in store.weights(run.pair).values())
+    assert run.pair.guide.norm.running_var.max() < 10
+
+
 def test_the_first_site_and_datum_are_named():
     x = torch.randn(8, 3)
     pair = Pair(Model(), Guide())

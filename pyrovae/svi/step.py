@@ -116,15 +116,24 @@ class Step:
         """
         if self.captured is not None and self.captured.fits(rows, lr, kl_weight, fraction):
             return self.captured(rows, lr, kl_weight, fraction)
+        before = [tensor.clone() for tensor in self.moments]
         figures, guarded = self._guarded(rows, kl_weight, fraction, total)
+        self._forget(before, guarded)
         self.optimizer.update(guarded, lr)
         return figures
 
     def once(self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor) -> Figures:
         """The same for one process and all rows at once, kernel by kernel."""
+        before = [tensor.clone() for tensor in self.moments]
         figures, guarded = self.engine.call(rows, kl_weight, fraction)
+        self._forget(before, guarded)
         self.optimizer.update(guarded, lr)
         return figures
+
+    def _forget(self, before: Sequence[Tensor], guarded: Guarded) -> None:
+        """Puts the moments of norms back where the step is skipped, without a sync."""
+        for tensor, value in zip(self.moments, before, strict=True):
+            tensor.copy_(torch.where(guarded.bad > 0, value, tensor))
 
     def _guarded(self, rows: Rows, kl_weight: Tensor, fraction: Tensor, total: int | None) -> tuple[Figures, Guarded]:
         B = rows_in(rows)
