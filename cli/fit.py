@@ -40,7 +40,7 @@ Examples:
         metavar="RUN",
         type=click.Path(path_type=Path),
         help="Go on with the fit of this run from its last checkpoint; beside it only --epochs (more than before), "
-        "--device, --data-root, --workers and --checkpoint-every.",
+        "--device, --data-root, --download, --workers, --checkpoint-every and --max-memory.",
     ),
 )
 def command(

@@ -66,8 +66,8 @@ def fit(
         trust: run the user's own Python file where the run of `freeze_model` or `resume` names one.
         resume: a run directory whose fit was stopped, by Ctrl-C, a signal or a crash: it goes on from its last
             checkpoint, on a CPU with as many threads to the same bits as if it had never stopped. Only `epochs` (more
-            than before), `device`, `data_root`, `workers` and `checkpoint_every` may be given with it; and the pair and
-            the tensors, where those were handed over in Python.
+            than before), `device`, `data_root`, `download`, `workers`, `checkpoint_every` and `max_memory` may be given
+            with it; and the pair and the tensors, where those were handed over in Python.
         settings: options of the variant, of the data (`pyrovae.data.DataConfig`) and of training
             (`pyrovae.options.TrainConfig`), by name.
 
