@@ -17,6 +17,7 @@ COMMANDS = {
     "gap": "Take the gap between ELBO and log-likelihood apart.",
     "evaluate": "Score a run: ELBO, rate, distortion, active units, log-likelihood.",
     "compare": "Train one model with several guides; print one table.",
+    "reproduce": "Run recipes of published figures, and print ours beside them.",
     "inspect": "Show all about a run, and check every file of it.",
     "sample": "Draw samples from the model of a run.",
     "reconstruct": "Encode and decode held-out data.",

@@ -56,6 +56,8 @@ def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     if config is None:
         return given
     from_file = read_toml(config)
+    if isinstance(from_file.get("experiment"), dict):  # of a recipe: what `pyrovae reproduce` prints of it
+        del from_file["experiment"]
     for key, value in from_file.items():
         if isinstance(value, dict):
             raise UsageError(f"config file {config}: [{brief(key)}] is a table: write all keys at the top level")

@@ -44,16 +44,13 @@ def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def open_run(path: Path, device: str, trust: bool, data_root: Path | None) -> "Run":
     """Loads a run, its data from another root where that is given."""
-    import dataclasses
-
     from pyrovae.loading import load
 
     if trust:
         show_code(path)
     run = load(path, device=device, trust=trust)
     if data_root is not None:
-        options = run.recipe.data_options.model_copy(update={"data_root": data_root})
-        run.recipe = dataclasses.replace(run.recipe, data_options=options)
+        run.move_data(data_root)
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -90,6 +91,11 @@ class Run:
     def data_options(self) -> DataConfig:
         """Those of the recipe, by which the same data are loaded again; see `pyrovae.rundata`."""
         return rundata.data_options(self.recipe, self.description)
+
+    def move_data(self, data_root: Path) -> None:
+        """Says where the data are now, before they are first asked for."""
+        options = self.recipe.data_options.model_copy(update={"data_root": data_root})
+        self.recipe = dataclasses.replace(self.recipe, data_options=options)
 
     def checked(self, data: Dataset) -> Dataset:
         """The data as the pair reads them; raises PyrovaeError where they are not those of the run."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("pyrovae", "models", "cli")
-LINKS = {"pyrovae/models", "pyrovae/cli"}
+ROOMS = ("pyrovae", "models", "cli", "experiments")
+LINKS = {f"pyrovae/{room}" for room in ROOMS[1:]}
 
 
 def files(room: str) -> list[Path]:
@@ -36,7 +36,7 @@ def within(names: set[str], *packages: str) -> set[str]:
 def test_every_package_is_listed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     inside = {path.parent for path in files("pyrovae") if path.name == "__init__.py"}
-    expected = {".".join(path.relative_to(ROOT).parts) for path in inside} | {"pyrovae.models", "pyrovae.cli"}
+    expected = {".".join(path.relative_to(ROOT).parts) for path in inside} | {f"pyrovae.{room}" for room in ROOMS[1:]}
     assert set(project["packages"]) == expected
 
 
@@ -46,7 +46,7 @@ def test_the_only_name_in_site_packages_is_pyrovae():
     assert top.split() == ["pyrovae"]
 
 
-@pytest.mark.parametrize("name", ["models", "cli"])
+@pytest.mark.parametrize("name", ROOMS[1:])
 def test_no_generic_name_is_imported(name):
     done = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1

@@ -1,0 +1,68 @@
+"""Keeps what `pyrovae reproduce` has found and writes it into docs/results.md: `python -m benchmarks.results RUNS`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pyrovae import files, plots
+from pyrovae.reproduction import recipes, report, results
+
+ROOT = Path(__file__).parent.parent
+
+CURVES = {"iwae": "nll", "guides": "elbo", "priors": "nll", "resnet": "elbo"}
+"""Tables whose learning curves are drawn, and the published figure that is drawn beside them."""
+
+POINTS = 60
+"""Of a curve, at most."""
+
+
+@click.command()
+@click.argument("runs", type=click.Path(path_type=Path, exists=True), required=False)
+def main(runs: Path | None) -> None:
+    """Takes the figures that lie in RUNS into experiments/obtained, and writes tables and curves anew."""
+    if runs is not None:
+        for name in recipes.names():
+            found = [each for each in results.lying(runs, name) if each["budget"] != "quick"]
+            if found:
+                keep(name, found)
+                click.echo(f"{name}: seeds {', '.join(str(each['seed']) for each in found)}")
+    page = ROOT / "docs" / "results.md"
+    files.write_text(page, report.filled(page.read_text(encoding="utf-8")))
+    for table, figure in CURVES.items():
+        draw(table, figure)
+
+
+def keep(name: str, found: list[dict[str, Any]]) -> None:
+    """Puts figures in the place of those of the same budget and seed."""
+    new = {(each["budget"], each["seed"]): each | {"curve": thinned(each["curve"])} for each in found}
+    kept = {(each["budget"], each["seed"]): each for each in results.kept(name)} | new
+    path = ROOT / "experiments" / "obtained" / f"{name}.json"
+    files.write_text(path, json.dumps([kept[key] for key in sorted(kept)], indent=1) + "\n")
+
+
+def thinned(curve: list[list[float]]) -> list[list[float]]:
+    """At most POINTS of a curve, the last one among them."""
+    step = -(-len(curve) // POINTS)
+    return [[epoch, round(value, 3)] for epoch, value in curve[:: -step or -1][::-1]]
+
+
+def draw(table: str, figure: str) -> None:
+    """The learning curves of a table beside its published figures."""
+    about, curves, published = recipes.tables()[table], {}, {}
+    for name in about.rows:
+        (recipe,) = recipes.find(name)
+        for each in results.kept(name)[:1]:
+            curves[recipe.experiment.row] = [(epoch, value) for epoch, value in each["curve"]]
+        if (value := recipe.experiment.published.get(figure)) is not None:
+            sign = -1 if figure.startswith("nll") else 1
+            published[f"{recipe.experiment.row}, published {'-NLL' if sign < 0 else 'ELBO'}"] = sign * value
+    if curves:
+        plots.learning(curves, ROOT / "docs" / f"{table}.png", published, f"{about.title}: {about.data}")
+
+
+if __name__ == "__main__":
+    main()

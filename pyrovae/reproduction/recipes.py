@@ -1,0 +1,161 @@
+"""Recipes of published figures: a TOML file a row, with options of `fit` and a table `[experiment]` of what is printed.
+
+To add a row, name it in `experiments/tables.toml` and add `experiments/name.toml`: options of `pyrovae fit` at the top
+level (the short budget), and
+
+    [experiment]
+    row = "IWAE, k = 5"                 # its first cell in docs/results.md
+    seeds = [0, 1, 2]                   # [0] where this is left out
+    score.samples = 5000                # see Score
+    published.nll = 85.54               # see pyrovae.reproduction.figures
+    full = { epochs = 3280 }            # options that the published budget changes; none: short and full are the same
+    quick = { particles = 2 }           # options that --quick changes on top of its own
+
+`pyrovae fit --config experiments/name.toml` runs the options, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import tomllib
+from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+from typing import Any, Literal
+
+from pydantic import Field as Option
+
+from pyrovae.config import Config, parse
+from pyrovae.errors import UsageError, did_you_mean
+
+Budget = Literal["short", "full", "quick"]
+
+FOLDER: Traversable = importlib.resources.files("pyrovae.experiments")
+
+
+class Score(Config):
+    """What is computed of a trained pair."""
+
+    samples: int = Option(1000, ge=1, description="K, importance samples a datum of the NLL")
+    limit: int | None = Option(None, ge=1, description="test data of the NLL, evenly spaced; None: all")
+    elbo_draws: int = Option(1, ge=1, description="draws of z a datum of the ELBO")
+    ais_steps: int = Option(0, ge=0, description="temperatures of annealed importance sampling; 0 leaves it out")
+    ais_limit: int = Option(100, ge=1, description="test data of annealed importance sampling, evenly spaced")
+    chains: int = Option(16, ge=1, description="of annealed importance sampling, a datum")
+
+
+class Table(Config):
+    """A table of docs/results.md."""
+
+    title: str
+    rows: tuple[str, ...] = Option(min_length=1, description="names of the recipes, in the order of print")
+    data: str = Option(description="the data and their binarization, in words")
+    source: str = Option("", description="where the published figures are from")
+    columns: tuple[str, ...] = Option(
+        min_length=1, description="figures of `pyrovae.reproduction.figures`; the first is the one that is compared"
+    )
+
+
+class Experiment(Config):
+    """The table `[experiment]` of a recipe; see the module."""
+
+    row: str
+    seeds: tuple[int, ...] = Option((0,), min_length=1)
+    per_seed: tuple[str, ...] = Option((), description="options that take the value of the seed, too")
+    published: dict[str, float] = Option(default_factory=dict)
+    source: str = Option("", description="of the published figures, where it is not that of the table")
+    score: Score = Score()
+    full: dict[str, Any] | None = None
+    quick: dict[str, Any] = Option(default_factory=dict)
+
+
+class Recipe:
+    """A row that can be run.
+
+    Attributes:
+        name: of its file.
+        settings: options of `fit`, with `model`, `data` and `guide`.
+        experiment: what is printed.
+    """
+
+    def __init__(self, name: str, settings: Mapping[str, Any], experiment: Experiment) -> None:
+        self.name = name
+        self.settings = dict(settings)
+        self.experiment = experiment
+
+    def options(self, budget: Budget, seed: int) -> dict[str, Any]:
+        """Options of `fit` for a budget and a seed.
+
+        Raises:
+            UsageError: where the recipe has no full budget of its own.
+        """
+        found = self.settings | {"seed": seed} | dict.fromkeys(self.experiment.per_seed, seed)
+        if budget == "full":
+            if self.experiment.full is None:
+                raise UsageError(f"{self.name} has one budget, the published one: leave out --full")
+            return found | self.experiment.full
+        if budget == "quick":
+            return found | quick(found) | self.experiment.quick
+        return found
+
+    def score(self, budget: Budget) -> Score:
+        """What is computed."""
+        score = self.experiment.score
+        if budget != "quick":
+            return score
+        few = {"samples": 5, "limit": 16, "elbo_draws": min(score.elbo_draws, 2), "ais_limit": 2, "chains": 2}
+        return score.model_copy(update=few | {"ais_steps": min(score.ais_steps, 5)})
+
+
+TEXT = ("textvae",)
+"""Models whose recipes are tried on sentences."""
+
+
+def quick(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What --quick changes: one epoch over few of the embedded data, so that it needs no file and little time."""
+    text = settings["model"] in TEXT
+    static = settings.get("data") == "static-mnist"
+    return {
+        "data": "pydoc" if text else "digits",
+        **({"binarize": "static"} if static else {}),
+        "held_out": 0.1,
+        "limit_train": 128,
+        "epochs": 1,
+        "batch_size": min(settings.get("batch_size", 128), 64),
+        "compile": False,
+        "score_samples": 2,
+        "score_limit": 16,
+    }
+
+
+def names() -> list[str]:
+    """Of all recipes, in the order of print."""
+    return [name for table in tables().values() for name in table.rows]
+
+
+def find(name: str) -> list[Recipe]:
+    """The recipe of a name, or all rows of a table; raises UsageError for neither."""
+    if name in tables():
+        return [_read(row) for row in tables()[name].rows]
+    if name not in names():
+        known = [*tables(), *names()]
+        raise UsageError(f"there is no recipe '{name}'{did_you_mean(name, known)}: see pyrovae reproduce --list")
+    return [_read(name)]
+
+
+def table_of(name: str) -> str:
+    """The table in which a recipe is a row."""
+    return next(table for table, found in tables().items() if name in found.rows)
+
+
+@functools.cache
+def tables() -> dict[str, Table]:
+    """The tables, in the order of print."""
+    found = tomllib.loads(FOLDER.joinpath("tables.toml").read_text(encoding="utf-8"))
+    return {name: parse(Table, values, f"table {name}") for name, values in found.items()}
+
+
+@functools.cache
+def _read(name: str) -> Recipe:
+    settings = tomllib.loads(FOLDER.joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    return Recipe(name, settings, parse(Experiment, settings.pop("experiment"), f"recipe {name}"))

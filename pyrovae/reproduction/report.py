@@ -1,0 +1,69 @@
+"""The tables of docs/results.md, from what is kept beside the recipes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyrovae.reproduction import recipes, results
+from pyrovae.reproduction.figures import FIGURES, shown
+from pyrovae.reproduction.recipes import Recipe, Table
+
+MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+BUDGETS = {"short": "", "full": "full budget: "}
+
+
+def filled(text: str) -> str:
+    """A text in which what stands between `<!-- table: NAME -->` and `<!-- end -->` is the table of that name."""
+    return MARKED.sub(lambda found: found[1] + table(found[2]) + found[3], text)
+
+
+def table(name: str) -> str:
+    """A table in Markdown: a row for each recipe and budget of which something is kept."""
+    about = recipes.tables()[name]
+    titles = [
+        "",
+        *(f"{FIGURES[figure].title}, published" for figure in published(about)),
+        *(FIGURES[figure].title for figure in about.columns),
+        "K, data",
+        "pixels",
+        "seeds",
+        "epochs (steps)",
+        "minutes",
+        "recipe",
+    ]
+    lines = [titles, ["---"] * len(titles)]
+    for each in about.rows:
+        (recipe,) = recipes.find(each)
+        kept = results.kept(each)
+        for budget, prefix in BUDGETS.items():
+            if of := results.of_budget(kept, budget):
+                lines.append(_row(recipe, about, of, prefix))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def published(about: Table) -> list[str]:
+    """The figures of a table that any of its rows has in print, in the order of the columns."""
+    known = {figure for name in about.rows for figure in recipes.find(name)[0].experiment.published}
+    return [figure for figure in about.columns if figure in known]
+
+
+def _row(recipe: Recipe, about: Table, of: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
+    figures, in_print = of[0]["figures"], recipe.experiment.published
+    trained, scored = results.minutes(of)
+    likelihood = any(figure.startswith(("nll", "perplexity")) for figure in about.columns)
+    epochs = sorted({each["epochs"] for each in of})
+    several = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+    return [
+        prefix + recipe.experiment.row,
+        *(shown(figure, in_print.get(figure)) for figure in published(about)),
+        *(results.spread(figure, results.values(of, figure)) for figure in about.columns),
+        f"{figures['nll_samples']:,}, {figures['nll_data']:,}" if likelihood else f"-, {figures['elbo_data']:,}",
+        of[0]["pixels"] or "-",
+        ", ".join(str(each["seed"]) for each in of),
+        f"{several} ({of[0]['steps']:,})",
+        f"{trained:.1f} + {scored:.1f}",
+        f"`{recipe.name}`",
+    ]

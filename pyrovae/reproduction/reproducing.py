@@ -1,0 +1,155 @@
+"""`reproduce`: a recipe fitted and scored for each seed; what is done already is not done again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyrovae import data as data_package
+from pyrovae import directory, files, registry
+from pyrovae.environment import environment
+from pyrovae.errors import UsageError
+from pyrovae.fitting import fit
+from pyrovae.loading import load
+from pyrovae.progress import Progress
+from pyrovae.recipe import Recipe as FitRecipe
+from pyrovae.reproduction.recipes import Budget, Recipe, Score
+from pyrovae.reproduction.scoring import scores
+from pyrovae.resuming import FREE
+from pyrovae.run import Run
+
+
+def reproduce(
+    recipe: Recipe,
+    out: Path,
+    show: Progress,
+    budget: Budget = "short",
+    seeds: Sequence[int] | None = None,
+    data: str | None = None,
+    overwrite: bool = False,
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """Fits and scores a recipe once for each seed.
+
+    A seed has a run directory, `OUT/NAME/BUDGET-seed-S`, and its figures in a file beside it, `BUDGET-seed-S.json`. A
+    fit that was stopped goes on, and one that is done is not done again.
+
+    Args:
+        recipe: the row.
+        out: where runs of recipes lie.
+        show: where progress goes.
+        budget: `short`, the recipe as it stands; `full`, the published budget; `quick`, a trial on embedded data.
+        seeds: None takes those of the recipe; of `quick` its first.
+        data: instead of the recipe's data; not for `quick`.
+        overwrite: begin anew where there is a run of other options.
+        settings: where the data are and where to compute: `data_root`, `download`, `device`.
+
+    Returns:
+        What is in the file of each seed: `name`, `budget`, `seed`, `figures`, `curve` (epoch and held-out ELBO), counts
+        and seconds of training and scoring, `options` that were given, `environment`.
+
+    Raises:
+        UsageError: where a run of other options lies in its place, or data that a recipe names by a path are not found.
+        PyrovaeError: as `fit` and the scores.
+    """
+    chosen = recipe.experiment.seeds if seeds is None else tuple(seeds)
+    if budget == "quick":
+        chosen = chosen[:1]
+    return [_one(recipe, out, show, budget, seed, data, overwrite, settings) for seed in chosen]
+
+
+def _one(
+    recipe: Recipe,
+    out: Path,
+    show: Progress,
+    budget: Budget,
+    seed: int,
+    data: str | None,
+    overwrite: bool,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    options = recipe.options(budget, seed)
+    model, guide, source = options.pop("model"), options.pop("guide", None), options.pop("data")
+    source = source if budget == "quick" else _data(data or source, settings.get("data_root"), recipe.name)
+    folder = out / recipe.name / f"{budget}-seed-{seed}"
+    file = folder.with_name(f"{folder.name}.json")
+    wanted = FitRecipe.of(registry.variant(model), guide, source, options)
+
+    where = {key: value for key, value in settings.items() if value is not None}
+    run = None
+    if (folder / directory.RUN).is_file() and not (overwrite and not _same(folder, wanted)):
+        run = _gone_on(folder, wanted, where, show)
+    if run is None:
+        file.unlink(missing_ok=True)
+        run = fit(model, source, guide, folder, overwrite, show, **options, **where)
+    if run.results.get("stopped") == "interrupted":
+        raise KeyboardInterrupt
+    score = recipe.score(budget)
+    if file.is_file():
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if found["score"] == score.model_dump(mode="json"):
+            return found
+    found = _figures(recipe, budget, seed, run, score, show)
+    files.write_json(file, found)
+    return found
+
+
+def _data(name: str, root: Any, recipe: str) -> str:
+    """A name of a data set, or a path: as it is, or below the data root."""
+    if name in data_package.sources() or Path(name).exists():
+        return name
+    if root is not None and (Path(root) / name).exists():
+        return str(Path(root) / name)
+    where = "" if root is None else f" in {root}"
+    raise UsageError(
+        f"{recipe} reads the folder {name}, and there is none{where}: give --data PATH, or --data-root, the folder that "
+        f"holds it"
+    )
+
+
+def _same(folder: Path, wanted: FitRecipe) -> bool:
+    """Whether the run in a directory is that of the wanted options, but for those that may change."""
+    return _plain(directory.content(folder)["recipe"]) == _plain(wanted.to_json())
+
+
+def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    free = {*FREE} - {"epochs"}
+    parts = {"model": recipe["model"], "guide": recipe["guide"], "data": Path(recipe["data"]).name}
+    for name in ("options", "data_options", "training"):
+        parts[name] = {key: value for key, value in (recipe[name] or {}).items() if key not in free}
+    return parts
+
+
+def _gone_on(folder: Path, wanted: FitRecipe, where: Mapping[str, Any], show: Progress) -> Run:
+    """The run that lies there, trained to its end."""
+    if not _same(folder, wanted):
+        raise UsageError(f"{folder} holds a run of other options: give --overwrite, or another --out")
+    if directory.content(folder)["status"] != "done":
+        return fit(resume=folder, show=show, **where)
+    run = load(folder, device=where.get("device", "auto"))
+    if "data_root" in where:
+        run.move_data(where["data_root"])
+    return run
+
+
+def _figures(recipe: Recipe, budget: Budget, seed: int, run: Run, score: Score, show: Progress) -> dict[str, Any]:
+    started = time.perf_counter()
+    found = scores(run, score, seed, show)
+    return {
+        "name": recipe.name,
+        "budget": budget,
+        "seed": seed,
+        "figures": found,
+        "score": score.model_dump(mode="json"),
+        "data": run.description["source"],
+        "pixels": run.description.get("binarize"),
+        "curve": [[row["epoch"], row["valid_elbo"]] for row in run.metrics],
+        **{name: run.results[name] for name in ("epochs", "steps", "best_epoch", "stopped", "parameters")},
+        "train_seconds": run.results["train_seconds"],
+        "score_seconds": time.perf_counter() - started,
+        "engine": run.results["engine"],
+        "environment": environment(),
+    }

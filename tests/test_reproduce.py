@@ -1,0 +1,235 @@
+"""`pyrovae reproduce`: every recipe is whole and runs; what is done is done once; docs/results.md says what is kept."""
+
+import json
+import math
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from commands import done, run, the_error
+
+from pyrovae import registry
+from pyrovae.data.transforms import Binarize
+from pyrovae.errors import UsageError
+from pyrovae.progress import progress
+from pyrovae.recipe import Recipe
+from pyrovae.reproduction import recipes, report, results
+from pyrovae.reproduction.figures import FIGURES, spread
+from pyrovae.reproduction.reproducing import reproduce
+
+ROOT = Path(__file__).parent.parent
+NAMES = recipes.names()
+
+
+def find(name: str) -> recipes.Recipe:
+    (found,) = recipes.find(name)
+    return found
+
+
+def test_every_file_is_a_row_of_one_table():
+    files = {path.name for path in (ROOT / "experiments").glob("*.toml")} - {"tables.toml"}
+    assert sorted(files) == sorted(f"{name}.toml" for name in NAMES)
+    assert not set(recipes.tables()) & set(NAMES)
+    assert {path.stem for path in (ROOT / "experiments" / "obtained").glob("*.json")} <= set(NAMES)
+
+
+def test_the_recipes_are_packaged():
+    assert resources.files("pyrovae.experiments").joinpath("tables.toml").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_options_of_fit_for_each_of_its_budgets(name):
+    recipe = find(name)
+    for budget in ("short", "quick", *(["full"] if recipe.experiment.full is not None else [])):
+        options = recipe.options(budget, seed=3)
+        variant = registry.variant(options.pop("model"))
+        made = Recipe.of(variant, options.pop("guide", None), options.pop("data"), options)
+        assert made.training.seed == 3
+    assert set(recipe.experiment.published) <= set(FIGURES)
+    assert set(recipes.tables()[recipes.table_of(name)].columns) <= set(FIGURES)
+
+
+# That of each recipe's model and data which training does not shrink: what --quick does is not the machine's to time.
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_runs_and_finds_the_figures_of_its_table(name, tmp_path):
+    (found,) = reproduce(find(name), tmp_path, progress(False), "quick")
+    assert (found["name"], found["budget"]) == (name, "quick")
+    figures = found["figures"]
+    for figure in recipes.tables()[recipes.table_of(name)].columns:
+        if figure in ("active_units", "information") and not figures.get("units"):
+            continue  # a pair without z
+        assert isinstance(figures[figure], int | float), figure
+        assert abs(figures[figure]) < 1e6
+    run_of = json.loads((tmp_path / name / f"quick-seed-{found['seed']}" / "run.json").read_text())
+    static, none = ("static-mnist" in str(find(name).settings["data"]), find(name).settings.get("binarize"))
+    expected = "static" if static else none or found["pixels"]
+    assert run_of["data"].get("binarize") == expected
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A recipe on digits of a few steps."""
+    settings: dict[str, Any] = {
+        "model": "vae", "data": "digits", "hidden": (8,), "latent_dim": 2, "limit_train": 60, "epochs": 2,
+        "score_samples": 2, "score_limit": 4, "compile": False,
+    }  # fmt: skip
+    score = {"samples": 3, "limit": 5, "elbo_draws": 2, "ais_steps": 2, "ais_limit": 2, "chains": 2}
+    experiment = recipes.Experiment(
+        row="tiny", seeds=(0, 1), published={"elbo": -20.0}, score=score, full={"epochs": 3}
+    )
+    return recipes.Recipe("tiny", settings, experiment)
+
+
+def quiet(recipe: recipes.Recipe, out: Path, **options: Any) -> list[dict[str, Any]]:
+    return reproduce(recipe, out, progress(False), **options)
+
+
+def test_each_seed_is_a_fit_and_its_figures_and_none_is_done_twice(tiny, tmp_path):
+    first = quiet(tiny, tmp_path)
+    assert [each["seed"] for each in first] == [0, 1]
+    assert first[0]["figures"] != first[1]["figures"]
+    assert [each["epochs"] for each in first] == [2, 2]
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert quiet(tiny, tmp_path) == first
+    assert files == {path: path.stat().st_mtime_ns for path in files}
+    assert results.lying(tmp_path, "tiny") == first
+    (full,) = quiet(tiny, tmp_path, budget="full", seeds=[1])
+    assert (full["budget"], full["epochs"]) == ("full", 3)
+
+
+def test_the_figures_are_those_of_the_run(tiny, tmp_path):
+    import pyrovae
+    from pyrovae import evaluation
+
+    (found,) = quiet(tiny, tmp_path, seeds=[1])
+    loaded = pyrovae.load(tmp_path / "tiny" / "short-seed-1")
+    batch = loaded.split("test")
+    elbos = [evaluation.elbo(loaded.pair, batch, seed=seed)["elbo"] for seed in (1, 2)]
+    assert found["figures"]["elbo"] == pytest.approx(sum(elbos) / 2)
+    chosen = torch.linspace(0, len(batch[0]) - 1, 5).round().long()
+    likelihood = evaluation.log_likelihood(loaded.pair, [x[chosen] for x in batch], 3, seed=1)
+    assert found["figures"]["nll"] == pytest.approx(-likelihood.log_likelihood.mean().item())
+    assert found["figures"]["nll_data"] == 5
+    assert found["curve"] == [[row["epoch"], row["valid_elbo"]] for row in loaded.metrics]
+
+
+def test_new_scores_of_a_run_that_is_done_need_no_other_fit(tiny, tmp_path):
+    (first,) = quiet(tiny, tmp_path, seeds=[0])
+    more = tiny.experiment.model_copy(update={"score": tiny.experiment.score.model_copy(update={"samples": 7})})
+    before = (tmp_path / "tiny" / "short-seed-0" / "weights.safetensors").stat().st_mtime_ns
+    (again,) = quiet(recipes.Recipe("tiny", tiny.settings, more), tmp_path, seeds=[0])
+    assert again["figures"]["nll_samples"] == 7
+    assert again["figures"]["elbo"] == first["figures"]["elbo"]
+    assert (tmp_path / "tiny" / "short-seed-0" / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_fit_that_was_stopped_goes_on(tiny, tmp_path, monkeypatch):
+    whole = quiet(tiny, tmp_path / "whole", seeds=[0])
+    calls = []
+
+    def stopped(self: Binarize, columns: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(self, columns)
+
+    original = Binarize.__call__
+    monkeypatch.setattr(Binarize, "__call__", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        quiet(tiny, tmp_path / "cut", seeds=[0])
+    monkeypatch.setattr(Binarize, "__call__", original)
+    assert quiet(tiny, tmp_path / "cut", seeds=[0])[0]["figures"]["elbo"] == whole[0]["figures"]["elbo"]
+
+
+def test_a_run_of_other_options_is_in_the_way_until_it_may_be_replaced(tiny, tmp_path):
+    quiet(tiny, tmp_path, seeds=[0])
+    other = recipes.Recipe("tiny", tiny.settings | {"hidden": (9,)}, tiny.experiment)
+    with pytest.raises(UsageError, match="holds a run of other options: give --overwrite"):
+        quiet(other, tmp_path, seeds=[0])
+    (found,) = quiet(other, tmp_path, seeds=[0], overwrite=True)
+    assert found["parameters"] != quiet(tiny, tmp_path / "new", seeds=[0])[0]["parameters"]
+
+
+def test_options_that_follow_the_seed(tiny):
+    each = recipes.Recipe("tiny", tiny.settings, tiny.experiment.model_copy(update={"per_seed": ("data_seed",)}))
+    assert [each.options("short", seed)["data_seed"] for seed in (0, 4)] == [0, 4]
+
+
+def test_data_that_a_recipe_names_by_a_folder_are_looked_for_below_the_root(tiny, tmp_path):
+    folder = tmp_path / "root" / "sentences"
+    folder.mkdir(parents=True)
+    (folder / "train.txt").write_text("a b c .\nb c a\n" * 20)
+    settings = {"model": "textvae", "data": "sentences", "hidden": 4, "embedding": 3, "latent_dim": 2, "epochs": 1}
+    text = recipes.Recipe("text", settings, recipes.Experiment(row="text", score={"samples": 2}))
+    with pytest.raises(UsageError, match="text reads the folder sentences, and there is none: give --data PATH"):
+        quiet(text, tmp_path)
+    (found,) = quiet(text, tmp_path, data_root=tmp_path / "root")
+    figures = found["figures"]
+    assert figures["perplexity"] == pytest.approx(math.exp(figures["nll"] * figures["nll_data"] / figures["words"]))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "which recipe"),
+        (("iwae-vea-1",), "did you mean 'iwae-vae-1'"),
+        (("iwae", "--list"), "leave out the names"),
+        (("iwae", "--quick", "--full"), "leave out --full"),
+        (("iwae-vae-1", "--seeds", ""), "--seeds is empty"),
+        (("taught-conv", "--full"), "has one budget"),
+        (("iwae-vae-1", "--data-root", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_told(words, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("reproduce", *words)
+    assert result.exit_code in (1, 2)
+    assert told in the_error(result.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_list_names_every_recipe_with_what_is_published_and_kept():
+    listed = json.loads(done("reproduce", "--list", "--json").stdout)
+    assert [each["name"] for each in listed] == NAMES
+    shown = done("reproduce", "--list").stdout
+    for name in NAMES:
+        assert re.search(rf"^{name}\b", shown, re.MULTILINE)
+
+
+def test_the_command_prints_a_table(tmp_path):
+    result = done("reproduce", "taught-bernoulli", "--quick", "--out", tmp_path)
+    assert "784-400-20" in result.stdout
+    assert "shows that it runs and nothing else" in result.stdout
+    found = json.loads(done("reproduce", "taught-bernoulli", "--quick", "--out", tmp_path, "--json").stdout)
+    assert list(found) == ["taught-bernoulli"]
+
+
+def test_means_and_deviations_over_seeds():
+    assert spread("nll", []) == "-"
+    assert spread("nll", [86.761]) == "86.76"
+    assert spread("nll", [1.0, 2.0, 3.0]) == "2.00 +- 1.00"
+    assert spread("active_units", [3, 4]) == "3.5 +- 0.7"
+
+
+def test_the_page_of_results_says_what_is_kept():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert report.filled(page) == page, "run python -m benchmarks.results"
+    assert re.findall(r"<!-- table: (\S+) -->", page) == [
+        name for name in recipes.tables() if report.table(name).count("\n") > 2
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_kept_was_found_with_the_recipe_as_it_stands(name):
+    recipe = find(name)
+    for found in results.kept(name):
+        assert found["name"] == name
+        assert found["score"] == recipe.score(found["budget"]).model_dump(mode="json")
+        epochs = recipe.options(found["budget"], found["seed"])["epochs"]
+        assert found["epochs"] <= epochs
+        if found["stopped"] == "done":
+            assert found["epochs"] == epochs
+        assert found["figures"]["elbo_draws"] == recipe.experiment.score.elbo_draws
