@@ -35,10 +35,10 @@ def test_the_model_goes_down_and_the_guide_up():
 
 def test_log_p_is_the_integral_over_both_latents():
     tried = case("hvae", latent_dim=(1, 1))
-    pair, batch = tried.pair(seed=4), [tried.batch[0][:5]]
+    pair, batch = tried.pair(seed=1), [tried.batch[0][:5]]
     with torch.no_grad():
         for weight in pair.model.parameters():
-            weight.mul_(1.3)  # a posterior that is no copy of the prior
+            weight.mul_(1.5)  # a posterior that is no copy of the prior
         # The scale of z1 may be 4 or so: a wide grid.
         grid = torch.linspace(-20, 20, 401)
         z1, z2 = torch.meshgrid(grid, grid[100:301], indexing="ij")
