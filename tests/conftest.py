@@ -55,6 +55,8 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data,
     "vae": ("vae", "images", {}),
     "vae-conv": ("vae", "images", CONV),
     "vae-conv-colour": ("vae", "colour", CONV),
+    "vae-gated": ("vae", "images", {"activation": "gated"}),
+    "vae-conv-gated": ("vae", "colour", CONV | {"activation": "gated"}),
     "vae-normal-learned": ("vae", "vectors", {"scale": "learned"}),
     "vae-normal-fixed": ("vae", "vectors", {"scale": "fixed"}),
     "vae-normal-pixel": ("vae", "vectors", {"scale": "pixel"}),
@@ -78,6 +80,8 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data,
 
 GUIDES_OF: dict[str, tuple[str, ...]] = {
     "vae": GUIDES,
+    "vae-gated": ("diagonal",),
+    "vae-conv-gated": ("diagonal",),
     "hvae": ("diagonal", "iaf:steps=2:hidden=8", "z1=iaf:steps=2:hidden=8,z2=full"),
     "hvae-conv-colour": ("diagonal",),
 }
