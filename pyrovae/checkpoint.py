@@ -119,7 +119,7 @@ class Checkpoint:
         store.refuse_nan({f"weights/{name}": tensor for name, tensor in self.weights.items()}, what, infinity=False)
         store.refuse_nan({f"best/{name}": tensor for name, tensor in self.best.items()}, what, infinity=False)
         for name, tensor in self.optimizer.items():  # squares of large gradients may be infinite
-            store.refuse_nan({f"optimizer/{name}": tensor}, what, infinity=not name.endswith(("_sq", "_inf")))
+            store.refuse_nan({f"optimizer/{name}": tensor}, what, infinity=not name.endswith(SQUARES))
         store.refuse_nan({"sums": self.sums}, what)
         if not self.weights:
             raise PyrovaeError(f"{what} is damaged (it holds no weights)")
@@ -134,7 +134,7 @@ class Checkpoint:
         if self.sums.shape != (4,) or not self.sums.is_floating_point():
             raise PyrovaeError(f"{what} is damaged ('sums' has shape {tuple(self.sums.shape)} and not (4,))")
         for name, tensor in self.optimizer.items():
-            counts = name in COUNTS or name.rpartition(".")[2] in ("step", "exp_avg_sq", "exp_inf")
+            counts = name in COUNTS or name.rpartition(".")[2] in ("step", *SQUARES)
             if counts and tensor.dtype.is_signed and tensor.numel() and tensor.min() < 0:
                 raise PyrovaeError(f"{what} is damaged ('optimizer/{name}' is {tensor.min().item():g}, below 0)")
         for name in ("cpu", "order"):
@@ -167,6 +167,9 @@ EVERY_EPOCH = {"epoch", "step", "train_elbo", "valid_elbo", "rate", "distortion"
 
 COUNTS = ("skipped", "streak", "longest")
 """Of the optimizer, beside those of each parameter."""
+
+SQUARES = ("exp_avg_sq", "exp_inf", "square_avg")
+"""Of each parameter, what is never negative and may be infinite."""
 
 
 def _require_state(name: str, state: Tensor, what: str) -> None:

@@ -131,7 +131,7 @@ class _Training:
         if not parameters:
             raise PyrovaeError("the pair has no parameter that requires a gradient: there is nothing to train")
         self.optimizer = Optimizer(
-            parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip
+            parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip, config.momentum
         )
         self.step = Step(aim, self.optimizer, self._batch_of, config.precision, config.microbatch, show)
         self.position, self.plan = Position(of=self.epochs), list[tuple[float, float]]()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pyrovae import Pair, registry
 from pyrovae.data import Field
 from pyrovae.data.transforms import Quadrants
+from pyrovae.specs import by_site
 
 torch.set_num_threads(1)  # the networks are tiny: threads only cost
 
@@ -44,6 +45,7 @@ SMALL: dict[str, Any] = {
     "vae": {"latent_dim": 3, "hidden": (9,)},
     "cvae": {"latent_dim": 3, "hidden": (9,)},
     "iaf": {"latent_dim": 3, "widths": (4, 4), "context": 9},
+    "hvae": {"latent_dim": (3, 2), "hidden": (9,), "hidden2": (7,)},
     "textvae": {"latent_dim": 3, "hidden": 9, "embedding": 6},
 }
 
@@ -53,6 +55,8 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data,
     "vae": ("vae", "images", {}),
     "vae-conv": ("vae", "images", CONV),
     "vae-conv-colour": ("vae", "colour", CONV),
+    "vae-gated": ("vae", "images", {"activation": "gated"}),
+    "vae-conv-gated": ("vae", "colour", CONV | {"activation": "gated"}),
     "vae-normal-learned": ("vae", "vectors", {"scale": "learned"}),
     "vae-normal-fixed": ("vae", "vectors", {"scale": "fixed"}),
     "vae-normal-pixel": ("vae", "vectors", {"scale": "pixel"}),
@@ -67,10 +71,21 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data,
     "iaf": ("iaf", "images", {}),
     "iaf-colour": ("iaf", "colour", {}),
     "iaf-vectors": ("iaf", "vectors", {}),
+    "hvae": ("hvae", "images", {}),
+    "hvae-conv-colour": ("hvae", "colour", CONV),
     "textvae": ("textvae", "text", {}),
     "textvae-tied": ("textvae", "text", {"tied": True}),
     "textvae-no-z": ("textvae", "text", {"z": False}),
 }
+
+GUIDES_OF: dict[str, tuple[str, ...]] = {
+    "vae": GUIDES,
+    "vae-gated": ("diagonal",),
+    "vae-conv-gated": ("diagonal",),
+    "hvae": ("diagonal", "iaf:steps=2:hidden=8", "z1=iaf:steps=2:hidden=8,z2=full"),
+    "hvae-conv-colour": ("diagonal",),
+}
+"""Guides of the variants that are not tried with the first ones."""
 
 
 def small(kind: str) -> tuple[dict[str, Field], dict[str, Tensor]]:
@@ -136,6 +151,8 @@ def _seed() -> None:
 
 def short(spec: str) -> str:
     """`sylvester-householder` for a spec with a kind and other options, `iaf` for one without."""
+    if families := by_site(spec):
+        return "-".join(f"{site}={short(each)}" for site, each in families.items())
     family, options = registry.split_spec(spec)
     return "-".join([family, *options.get("kind", "").split()])
 
@@ -148,11 +165,11 @@ def guide(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(
     name="case",
-    params=[(name, guide) for name in VARIANTS for guide in (GUIDES if name == "vae" else FIRST_GUIDES)],
+    params=[(name, guide) for name in VARIANTS for guide in GUIDES_OF.get(name, FIRST_GUIDES)],
     ids=lambda both: f"{both[0]}-{short(both[1])}",
 )
 def case_fixture(request: pytest.FixtureRequest) -> Case:
-    """Each variant with the guides that come first, and one variant with every guide."""
+    """Each variant with its guides, one variant with every one."""
     return case(*request.param)
 
 

@@ -299,10 +299,11 @@ def test_structure_of_a_broken_pair_is_refused_where_it_matters(global_pair):
         pyrovae.log_likelihood(global_pair, [torch.randn(4, 2)], samples=2)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "gated"])
 @pytest.mark.parametrize("net", ["mlp", "conv"])
-def test_networks_take_any_left_dims(net):
+def test_networks_take_any_left_dims(net, activation):
     fields, columns = small("colour")
-    config = nets.NetConfig(net=net, hidden=(9,), channels=(3, 4))
+    config = nets.NetConfig(net=net, hidden=(9,), channels=(3, 4), activation=activation)
     encoder, decoder = nets.encoder(fields["x"], config), nets.decoder(5, fields["x"], 2, config)
     resnet, back = nets.ResNetEncoder((3, 9, 6), (4, 4), 9), nets.ResNetDecoder(5, (4, 4), (6, 9, 6))
     x, z = columns["x"][:12], torch.randn(12, 5)
@@ -314,6 +315,35 @@ def test_networks_take_any_left_dims(net):
     for label in (nets.embed(fields["y"]), nets.embed(fields["y"], 2)):
         assert label(columns["y"].expand(3, 13)).shape == (3, 13, label.features)
         assert (label(torch.tensor(-1)) == 0).all()
+
+
+def test_gated_layers_are_their_formula():
+    net, x = nets.mlp([5, 7, 3], "gated"), torch.randn(4, 5)
+    first, second = net[0], net[2]
+    value, gate = (torch.nn.functional.linear(x, first.weight[i : i + 7], first.bias[i : i + 7]) for i in (0, 7))
+    h = value / (1 + (-gate).exp())
+    value, gate = (torch.nn.functional.linear(h, second.weight[i : i + 3]) for i in (0, 3))
+    torch.testing.assert_close(net(x), value * gate.sigmoid())
+    encoder = nets.ConvEncoder((2, 8, 8), (3,), 5, "gated").net
+    image = torch.randn(4, 2, 8, 8)
+    both = torch.nn.functional.conv2d(image, encoder[0].weight, encoder[0].bias, stride=2, padding=1)
+    torch.testing.assert_close(encoder[1](both), both[:, :3] * both[:, 3:].sigmoid())
+
+
+def test_each_part_of_a_gated_layer_starts_as_a_layer_of_its_own():
+    """The bounds of Glorot, and torch's of a convolution: by the sizes of the part."""
+    decoder = nets.ConvDecoder(50, (40, 30), (1, 8, 8), "gated").net
+    encoder = nets.ConvEncoder((10, 8, 8), (40,), 30, "gated").net
+    glorot = lambda n_in, n_out: (6 / (n_in + n_out)) ** 0.5  # noqa: E731
+    for layer, bound in (
+        (nets.mlp([50, 70], "gated")[0], glorot(50, 70)),
+        (encoder[0], (9 * 10) ** -0.5),
+        (encoder[3], glorot(40 * 16, 30)),
+        (decoder[0], glorot(50, 40 * 4)),
+        (decoder[3], (9 * 30) ** -0.5),
+        (decoder[5], 9**-0.5),
+    ):
+        assert 0.95 * bound < layer.weight.abs().max() <= 1.001 * bound
 
 
 def test_a_program_of_two_pairs_announces_once():

@@ -10,12 +10,13 @@ from conftest import case
 from torch import nn
 
 from pyrovae import Pair
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.svi.rmsprop import RMSProp
 
 ONE = torch.ones(())
 RATE = torch.tensor(0.1)
-NAMES = ["adam", "adamw", "adamax"]
+NAMES = ["adam", "adamw", "adamax", "rmsprop"]
 
 
 def parameters(*shapes):
@@ -115,6 +116,37 @@ def test_a_state_that_is_put_back_goes_on_bit_for_bit(name, dtypes):
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     assert (second.skipped, second.streak, second.longest) == (2, 0, 2)
     assert saved.keys() == ours.keys()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_rmsprop_for_a_gpu_is_that_of_torch(momentum, weight_decay):
+    """Scaled gradients, steps that are skipped, and the names of the state."""
+    ours, theirs = parameters(), parameters()
+    group = RMSProp(ours, [0, 1, 2], 1e-3, weight_decay, momentum)
+    reference = torch.optim.RMSprop(theirs, lr=0.1, eps=1e-3, weight_decay=weight_decay, momentum=momentum)
+    for bad in (0, 1, 0, 0, 1):
+        gradients = [torch.randn_like(parameter) for parameter in ours]
+        if bad:
+            gradients[1] = gradients[1] * math.inf
+        else:
+            for parameter, gradient in zip(theirs, gradients, strict=True):
+                parameter.grad = gradient / 2
+            reference.step()
+        with torch.no_grad():
+            group.update(gradients, torch.tensor(2.0), torch.tensor(float(bad)), RATE)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    optimizer = Optimizer(theirs, "rmsprop", momentum=momentum)
+    found = {f"{i}.{name}": value for i, values in group.state() for name, value in values}
+    assert found.keys() | {"skipped", "streak", "longest"} == optimizer.state().keys()
+    for name, value in reference.state_dict()["state"][1].items():
+        torch.testing.assert_close(found[f"1.{name}"], value, rtol=1e-5, atol=1e-6)
+
+
+def test_momentum_is_of_rmsprop_alone():
+    with pytest.raises(UsageError, match="--momentum is of --optimizer rmsprop, not of adam: leave it out"):
+        Optimizer(parameters(), "adam", momentum=0.9)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -281,7 +281,8 @@ def values_of(annotation, info):
     if origin in (Union, types.UnionType):
         return st.one_of(*(values_of(member, info) for member in args))
     if origin in (tuple, list):
-        return st.lists(values_of(args[0], info), min_size=1, max_size=3)
+        length = len(args) if origin is tuple and args[-1] is not Ellipsis else None
+        return st.lists(values_of(args[0], info), min_size=length or 1, max_size=length or 3)
     if annotation is type(None):
         return st.none()
     if annotation is bool:
@@ -600,7 +601,9 @@ TRIED = {
     "objective": ["elbo", "stl", "iwae", "dreg", "renyi"],
     "alpha": ["0", "1", "-1e6", "0.5"],
     "schedule": ["constant", "cosine", "linear", "iwae"],
-    "optimizer": ["adam", "adamw", "adamax"],
+    "optimizer": ["adam", "adamw", "adamax", "rmsprop"],
+    "momentum": ["0", "0.9"],
+    "activation": ["elu", "gated"],
     "kl": ["sampled", "analytic"],
     "lr": ["1e-300", "0.1", "1e30", "1e300"],
     "clip": ["1e-300", "1", "1e300"],

@@ -64,6 +64,7 @@ CASES = {
     "plain": {},
     "schedules": {"schedule": "linear", "kl_warmup": 2, "kl_cycles": 2, "clip": 1.0},
     "adamax": {"optimizer": "adamax", "weight_decay": 0.01},
+    "rmsprop": {"optimizer": "rmsprop", "momentum": 0.9, "clip": 1.0},
     "dreg": {"objective": "dreg", "particles": 3},
     "patience": {"patience": 1, "lr": 0.5, "epochs": 20},
     "iaf": {"guide": "iaf:steps=2:hidden=8"},

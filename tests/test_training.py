@@ -95,15 +95,22 @@ def test_training_raises_the_held_out_elbo():
     assert found.metrics[0]["valid_elbo"] < -4
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "adamax"])
+KINDS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adamax": torch.optim.Adamax,
+    "rmsprop": torch.optim.RMSprop,
+}
+
+
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in KINDS), ("rmsprop", {"momentum": 0.9})])
 @pytest.mark.parametrize("clip", [0.0, 0.5])
-def test_updates_are_those_of_torch_with_the_global_norm_clipped(name, clip):
+def test_updates_are_those_of_torch_with_the_global_norm_clipped(name, options, clip):
     """eps = 1 keeps Adam from being blind to the size of a gradient."""
     shapes = [(3, 4), (5,), ()]
     ours, theirs = ([nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
-    optimizer = Optimizer(ours, name, lr=0.1, eps=1.0, weight_decay=0.01, clip=clip)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}[name]
-    reference = kind(theirs, lr=0.1, eps=1.0, weight_decay=0.01)
+    optimizer = Optimizer(ours, name, lr=0.1, eps=1.0, weight_decay=0.01, clip=clip, **options)
+    reference = KINDS[name](theirs, lr=0.1, eps=1.0, weight_decay=0.01, **options)
     for size in (10.0, 0.01, 3.0, 0.1, 1.0):
         gradients = [size * torch.randn(shape) for shape in shapes]
         for parameter, gradient in zip(theirs, gradients, strict=True):
@@ -120,10 +127,10 @@ def test_updates_are_those_of_torch_with_the_global_norm_clipped(name, clip):
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("clip", [0.0, 0.5])
-@pytest.mark.parametrize("name", ["adam", "adamw", "adamax"])
-def test_a_gradient_that_is_not_finite_is_skipped_counted_and_forgotten(name, clip, bad):
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in KINDS), ("rmsprop", {"momentum": 0.9})])
+def test_a_gradient_that_is_not_finite_is_skipped_counted_and_forgotten(name, options, clip, bad):
     hit, clean = ([nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))] for _ in range(2))
-    optimizers = [Optimizer(parameters, name, lr=0.1, clip=clip) for parameters in (hit, clean)]
+    optimizers = [Optimizer(parameters, name, lr=0.1, clip=clip, **options) for parameters in (hit, clean)]
     good = [[torch.randn(3), torch.randn(2)] for _ in range(4)]
     for i, gradients in enumerate(good):
         for optimizer in optimizers:
@@ -487,7 +494,7 @@ def test_a_global_latent_pays_each_batch_its_share(global_pair, monkeypatch):
     assert [share for _, share in seen] == pytest.approx([16 / 50] * 3 + [2 / 50])
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "adamax"])
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("clip", [0.0, 0.5])
 def test_a_pair_in_double_precision_trains(pieces, name, clip):
     pair = linear(wider=1.5).pair

@@ -24,7 +24,9 @@ class NetConfig(Config):
     net: Literal["mlp", "conv"] = Option("mlp", description="fully connected or convolutional networks")
     hidden: tuple[Width, ...] = Option((200, 200), min_length=1, description="widths of the fully connected layers")
     channels: tuple[Width, ...] = Option((32, 64), min_length=1, description="channels of the layers of --net conv")
-    activation: Literal["tanh", "relu", "softplus", "elu"] = Option("tanh", description="between the layers")
+    activation: Literal["tanh", "relu", "softplus", "elu", "gated"] = Option(
+        "tanh", description="between the layers; gated: layers (W x + b) * sigmoid(V x + c)"
+    )
 
 
 def encoder(field: Field, config: NetConfig) -> ConvEncoder | FlatEncoder:

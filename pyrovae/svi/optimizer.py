@@ -8,9 +8,13 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.svi.rmsprop import RMSProp
 
-Name = Literal["adam", "adamw", "adamax"]
+Name = Literal["adam", "adamw", "adamax", "rmsprop"]
+
+WITHOUT_SYNC: dict[str, tuple[Name, ...]] = {"cpu": ("adam", "adamw"), "cuda": ("adam", "adamw", "rmsprop")}
+"""By device what is updated by calls of our own; anything else by torch.optim."""
 
 
 class Guarded(NamedTuple):
@@ -28,19 +32,23 @@ class Guarded(NamedTuple):
 
 
 class Optimizer:
-    """Adam, AdamW or Adamax on a list of parameters.
+    """Adam, AdamW, Adamax or RMSprop on a list of parameters.
 
     Where torch has a fused kernel (Adam and AdamW on CPU and CUDA), it divides the gradients by `scale` and skips the
     step where `bad` is 1, without a host sync. It is called directly: `torch.optim.Adam.step` around it costs as much
-    as a small network. Elsewhere torch.optim does it, with one sync a step.
+    as a small network. RMSprop on CUDA needs no sync, either. Elsewhere torch.optim does it, with one sync a step.
 
     Args:
         parameters: what is trained.
         name: which optimizer.
         lr: learning rate.
         eps: added to the denominator.
-        weight_decay: L2 penalty (adam, adamax) or decoupled decay (adamw).
+        weight_decay: L2 penalty (adam, adamax, rmsprop) or decoupled decay (adamw).
         clip: largest global norm of the gradients; 0 does not clip.
+        momentum: of rmsprop.
+
+    Raises:
+        UsageError: for a momentum of another optimizer.
 
     Attributes:
         skipped: steps left out because loss or gradient was not finite, a float tensor on the device.
@@ -56,26 +64,42 @@ class Optimizer:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         clip: float = 0.0,
+        momentum: float = 0.0,
     ) -> None:
+        if momentum and name != "rmsprop":
+            raise UsageError(f"--momentum is of --optimizer rmsprop, not of {name}: leave it out")
         self.parameters = list(parameters)
         self.clip = clip
         device = self.parameters[0].device
         self.skipped, self.streak, self.longest = (torch.zeros((), device=device) for _ in range(3))
         options: dict[str, Any] = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
         self.optimizer: torch.optim.Optimizer | None = None
-        self.fused: list[_Fused] = []
-        if name != "adamax" and device.type in ("cpu", "cuda"):
+        self.groups: list[_Fused | RMSProp] = []
+        if name in WITHOUT_SYNC.get(device.type, ()):
             # One call takes tensors of one dtype.
             for dtype in dict.fromkeys(parameter.dtype for parameter in self.parameters):
                 which = [i for i, parameter in enumerate(self.parameters) if parameter.dtype == dtype]
-                self.fused.append(_Fused(name, [self.parameters[i] for i in which], which, eps, weight_decay))
+                own = [self.parameters[i] for i in which]
+                self.groups.append(
+                    RMSProp(own, which, eps, weight_decay, momentum)
+                    if name == "rmsprop"
+                    else _Fused(name, own, which, eps, weight_decay)
+                )
         else:
-            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}[name]
-            self.optimizer = kind(self.parameters, **options)
-            second = "exp_inf" if name == "adamax" else "exp_avg_sq"
+            kinds: dict[Name, type[torch.optim.Optimizer]] = {
+                "adam": torch.optim.Adam,
+                "adamw": torch.optim.AdamW,
+                "adamax": torch.optim.Adamax,
+                "rmsprop": torch.optim.RMSprop,
+            }
+            moments = {"adamax": ["exp_avg", "exp_inf"], "rmsprop": ["square_avg"]}.get(name, ["exp_avg", "exp_avg_sq"])
+            if momentum:
+                options["momentum"] = momentum
+                moments.append("momentum_buffer")
+            self.optimizer = kinds[name](self.parameters, **options)
             for parameter in self.parameters:  # which torch does at the first step
-                moments = {moment: torch.zeros_like(parameter) for moment in ("exp_avg", second)}
-                self.optimizer.state[parameter] = {"step": torch.zeros(()), **moments}
+                zeros = {moment: torch.zeros_like(parameter) for moment in moments}
+                self.optimizer.state[parameter] = {"step": torch.zeros(()), **zeros}
 
     def state(self) -> dict[str, Tensor]:
         """The moments and counts behind the next step, and the counts of skipped steps, by name: the tensors
@@ -84,7 +108,7 @@ class Optimizer:
             moved = self.optimizer.state_dict()["state"].items()
             found = {f"{i}.{name}": value for i, values in moved for name, value in values.items()}
         else:
-            groups = (values for group in self.fused for values in group.state())
+            groups = (values for group in self.groups for values in group.state())
             found = {f"{i}.{name}": value for i, values in groups for name, value in values}
         return found | {"skipped": self.skipped, "streak": self.streak, "longest": self.longest}
 
@@ -132,11 +156,11 @@ class Optimizer:
             self.skipped += bad
             self.streak.add_(bad).mul_(bad)
             torch.maximum(self.longest, self.streak, out=self.longest)
-            for group in self.fused:
+            for group in self.groups:
                 group.update(gradients, scale, bad, lr)
             if self.optimizer is not None and not bad.item():
                 for parameter, gradient in zip(self.parameters, gradients, strict=True):
-                    parameter.grad = gradient / scale
+                    parameter.grad = gradient / scale if self.clip else gradient
                 for settings in self.optimizer.param_groups:
                     settings["lr"] = lr.item()
                 self.optimizer.step()

@@ -206,7 +206,7 @@ class Step:
         except memory.NoMemoryError as error:
             self._shrink(B, error)
             return self.engine
-        if self.device.type == "cuda" and self.engine.tier != "eager" and self.optimizer.fused:
+        if self.device.type == "cuda" and self.engine.tier != "eager" and self.optimizer.groups:
             self.capture(self._weighted(examples)[0])
         return self.engine
 
