@@ -19,6 +19,7 @@ from pyrovae.recipe import Recipe
 from pyrovae.reproduction import recipes, report, results
 from pyrovae.reproduction.figures import FIGURES, spread
 from pyrovae.reproduction.reproducing import reproduce
+from pyrovae.reproduction.scoring import of_all
 
 ROOT = Path(__file__).parent.parent
 NAMES = recipes.names()
@@ -110,10 +111,26 @@ def test_the_figures_are_those_of_the_run(tiny, tmp_path):
     elbos = [evaluation.elbo(loaded.pair, batch, seed=seed)["elbo"] for seed in (1, 2)]
     assert found["figures"]["elbo"] == pytest.approx(sum(elbos) / 2)
     chosen = torch.linspace(0, len(batch[0]) - 1, 5).round().long()
-    likelihood = evaluation.log_likelihood(loaded.pair, [x[chosen] for x in batch], 3, seed=1)
-    assert found["figures"]["nll"] == pytest.approx(-likelihood.log_likelihood.mean().item())
+    part = [x[chosen] for x in batch]
+    likelihood = evaluation.log_likelihood(loaded.pair, part, 3, seed=1).log_likelihood
+    assert found["figures"]["nll_scored"] == pytest.approx(-likelihood.mean().item())
     assert found["figures"]["nll_data"] == 5
+    same = evaluation.elbo_per_datum(loaded.pair, part, seed=1).elbo
+    assert found["figures"]["nll"] == pytest.approx((same - likelihood).mean().item() - found["figures"]["elbo"])
     assert found["curve"] == [[row["epoch"], row["valid_elbo"]] for row in loaded.metrics]
+
+
+def test_the_nll_of_all_data_is_found_from_some_of_them():
+    draw = torch.Generator().manual_seed(0)
+    nll = 90 + 25 * torch.randn(2000, generator=draw)
+    elbo = -nll - 5 - 0.5 * torch.randn(2000, generator=draw)
+    found, error = of_all(elbo.mean().item(), nll[:200], elbo[:200], 2000)
+    assert found == pytest.approx(nll.mean().item(), abs=4 * error)
+    assert error == pytest.approx(0.5 / 200**0.5, rel=0.2)
+    assert abs(nll[:200].mean() - nll.mean()) > 4 * error  # what the plain mean of those would be off by
+    whole, none = of_all(elbo.mean().item(), nll, elbo, 2000)
+    assert whole == pytest.approx(nll.mean().item())
+    assert none == 0
 
 
 def test_new_scores_of_a_run_that_is_done_need_no_other_fit(tiny, tmp_path):
@@ -168,7 +185,7 @@ def test_data_that_a_recipe_names_by_a_folder_are_looked_for_below_the_root(tiny
         quiet(text, tmp_path)
     (found,) = quiet(text, tmp_path, data_root=tmp_path / "root")
     figures = found["figures"]
-    assert figures["perplexity"] == pytest.approx(math.exp(figures["nll"] * figures["nll_data"] / figures["words"]))
+    assert figures["perplexity"] == pytest.approx(math.exp(figures["nll"] * figures["elbo_data"] / figures["words"]))
 
 
 @pytest.mark.parametrize(

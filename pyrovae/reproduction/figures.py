@@ -27,7 +27,7 @@ FIGURES = {
     "accuracy": Figure("accuracy", ".4f"),
 }
 """By the name that recipes and stored results give them. NLL is -log p(x), or -log p(x | y) of a conditional pair, by
-importance sampling; all but the last three, and the units, are nats a datum."""
+importance sampling; all but units, perplexity and accuracy are nats a datum."""
 
 
 def shown(name: str, value: float | None) -> str:

@@ -105,8 +105,8 @@ def _data(name: str, root: Any, recipe: str) -> str:
         return str(Path(root) / name)
     where = "" if root is None else f" in {root}"
     raise UsageError(
-        f"{recipe} reads the folder {name}, and there is none{where}: give --data PATH, or --data-root, the folder that "
-        f"holds it"
+        f"{recipe} reads the folder {name}, and there is none{where}: give --data PATH, or --data-root, the "
+        f"folder that holds it"
     )
 
 
