@@ -60,9 +60,9 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
         chosen = evenly(len(batch[0]), score.ais_limit)
         part = [tensor[chosen] for tensor in batch]
         annealed = evaluation.ais(run.pair, part, score.ais_steps, score.chains, seed=seed, show=show).summary()
-        same = evaluation.log_likelihood(run.pair, part, score.samples, seed=seed, show=show).summary()
+        sampled = evaluation.log_likelihood(run.pair, part, score.samples, seed=seed, show=show).summary()
         found |= {"nll_ais": -annealed["log_likelihood"], "nll_ais_error": annealed["standard_error"]}
-        found |= {"nll_same": -same["log_likelihood"], "ais_data": len(part[0])}
+        found |= {"nll_same": -sampled["log_likelihood"], "ais_data": len(part[0])}
         found |= {"ais_steps": score.ais_steps, "ais_chains": score.chains, "ais_seconds": annealed["seconds"]}
     return found
 
