@@ -112,7 +112,12 @@ def _data(name: str, root: Any, recipe: str) -> str:
 
 def _same(folder: Path, wanted: FitRecipe) -> bool:
     """Whether the run in a directory is that of the wanted options, but for those that may change."""
-    return _plain(directory.content(folder)["recipe"]) == _plain(wanted.to_json())
+    there = directory.content(folder)["recipe"]
+    if wanted.model is None or there["model"] != wanted.model:
+        return False
+    # Parsed, so that an option that is newer than the run has its default.
+    there = FitRecipe.from_json(there, registry.variant(wanted.model)).to_json()
+    return _plain(there) == _plain(wanted.to_json())
 
 
 def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
