@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -41,6 +42,7 @@ class Optimizer:
         eps: added to the denominator.
         weight_decay: L2 penalty (adam, adamax) or decoupled decay (adamw).
         clip: largest global norm of the gradients; 0 does not clip.
+        apart: parameters with a count of steps of their own, so that `part` can move them or the others alone.
 
     Attributes:
         skipped: steps left out because loss or gradient was not finite, a float tensor on the device.
@@ -56,6 +58,7 @@ class Optimizer:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         clip: float = 0.0,
+        apart: Collection[nn.Parameter] = (),
     ) -> None:
         self.parameters = list(parameters)
         self.clip = clip
@@ -65,9 +68,11 @@ class Optimizer:
         self.optimizer: torch.optim.Optimizer | None = None
         self.fused: list[_Fused] = []
         if name != "adamax" and device.type in ("cpu", "cuda"):
-            # One call takes tensors of one dtype.
-            for dtype in dict.fromkeys(parameter.dtype for parameter in self.parameters):
-                which = [i for i, parameter in enumerate(self.parameters) if parameter.dtype == dtype]
+            # One call takes tensors of one dtype, and of one count.
+            own = {id(parameter) for parameter in apart}
+            kinds = [(parameter.dtype, id(parameter) in own) for parameter in self.parameters]
+            for of in dict.fromkeys(kinds):
+                which = [i for i, each in enumerate(kinds) if each == of]
                 self.fused.append(_Fused(name, [self.parameters[i] for i in which], which, eps, weight_decay))
         else:
             kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}[name]
@@ -76,6 +81,15 @@ class Optimizer:
             for parameter in self.parameters:  # which torch does at the first step
                 moments = {moment: torch.zeros_like(parameter) for moment in ("exp_avg", second)}
                 self.optimizer.state[parameter] = {"step": torch.zeros(()), **moments}
+
+    def part(self, parameters: Sequence[nn.Parameter]) -> Optimizer:
+        """This optimizer on some of its parameters, all of `apart` or all others: with the same moments, counts and
+        counts of skipped steps; the norm that is clipped is that of their gradients."""
+        found = copy.copy(self)
+        found.parameters = list(parameters)
+        at = {id(parameter): i for i, parameter in enumerate(found.parameters)}
+        found.fused = [group.at(at) for group in self.fused if id(group.parameters[0]) in at]
+        return found
 
     def state(self) -> dict[str, Tensor]:
         """The moments and counts behind the next step, and the counts of skipped steps, by name: the tensors
@@ -158,6 +172,12 @@ class _Fused:
         self.count = torch.zeros((), device=parameters[0].device)  # steps that were made
         self.eps = eps
         self.weight_decay = weight_decay
+
+    def at(self, places: Mapping[int, int]) -> _Fused:
+        """The same for gradients that stand at other places, given by the id of their parameters."""
+        found = copy.copy(self)
+        found.which = [places[id(parameter)] for parameter in self.parameters]
+        return found
 
     def state(self) -> Iterator[tuple[int, tuple[tuple[str, Tensor], ...]]]:
         for i, first, second in zip(self.which, self.first, self.second, strict=True):
