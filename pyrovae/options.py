@@ -61,7 +61,7 @@ class TrainConfig(Config):
         0,
         ge=0,
         le=10**6,
-        description="steps of the guide before each step of the model, at most, until the guide keeps up; 0: both at once",
+        description="steps of the guide before each of the model, at most, until the guide keeps up; 0: both at once",
     )
     patience: int = Option(
         0, ge=0, le=10**9, description="stop after so many epochs without a better held-out ELBO; 0 never"

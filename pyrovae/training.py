@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -212,8 +212,8 @@ class _Training:
         never = not at.best_epoch and (self.metrics or skipped >= at.step + at.inner)
         if never and stopped != "interrupted":
             raise PyrovaeError(
-                f"training never reached a finite held-out ELBO ({skipped} of {at.step + at.inner} steps were skipped, because "
-                f"loss or gradients were not finite): {self.culprit()}; look at the data, or lower --lr"
+                f"training never reached a finite held-out ELBO ({skipped} of {at.step + at.inner} steps were skipped, "
+                f"because loss or gradients were not finite): {self.culprit()}; look at the data, or lower --lr"
             )
         if save is not None and not self.torn and at.step:
             save(self.checkpoint())
@@ -264,7 +264,7 @@ class _Training:
         summed(total)
         return float(total / self.held_out)
 
-    def _information(self) -> dict[str, float]:
+    def _information(self) -> dict[str, Any]:
         """What --aggressive is told to end by: the mutual information on held-out data, while the guide lags."""
         if self.aggressive is None or not lags(self.metrics):
             return {}
@@ -373,7 +373,7 @@ class _Training:
         self,
         held_out: float,
         seconds: float,
-        information: Mapping[str, float],
+        information: dict[str, Any],
         on_epoch: Callable[[dict[str, Any]], None],
     ) -> None:
         """Keeps what an epoch has given."""

@@ -1,4 +1,4 @@
-"""Aggressive updates of the guide: those of a loop by hand, bit for bit after a stop, and refused where they mean nothing."""
+"""Aggressive updates of the guide: those of a loop by hand, the same after a stop, refused where they mean nothing."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from test_resume import QUICK, VAE, require_same, stopped, x  # noqa: F401  the fixture
+from test_resume import QUICK, VAE, require_same, stopped
 from test_training import trained, vae
 from torch import nn
 
@@ -26,8 +26,14 @@ TORCH = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.o
 LR, WEIGHT, CLIP, SIZE = 0.02, 0.7, 0.5, 16
 
 
+@pytest.fixture
+def x():
+    """48 training data: three steps an epoch."""
+    return torch.bernoulli(torch.full((60, 1, 4, 4), 0.4), generator=torch.Generator().manual_seed(0))
+
+
 def by_hand(pair, x, most, epochs, lagging, name):
-    """The same in plain torch, with Pyro's ELBO and two optimizers: the weights, and the guide's steps of each epoch."""
+    """The same in plain torch, with Pyro's traces and two optimizers; how many steps of the guide an epoch had."""
     guide, model = (TORCH[name](part.parameters(), lr=LR, weight_decay=0.01) for part in (pair.guide, pair.model))
     order, step, counts = order_of(0), 0, []
 
@@ -73,7 +79,7 @@ def by_hand(pair, x, most, epochs, lagging, name):
 
 
 @pytest.mark.parametrize("name", TORCH)
-def test_the_weights_are_those_of_a_loop_in_plain_torch(x, monkeypatch, name):  # noqa: F811
+def test_the_weights_are_those_of_a_loop_in_plain_torch(x, monkeypatch, name):
     data = load(x, DataConfig())
     information = iter([SimpleNamespace(nats=1.0), SimpleNamespace(nats=0.5)])
     monkeypatch.setattr("pyrovae.training.mutual_information", lambda *_: next(information))
@@ -92,7 +98,7 @@ def test_the_weights_are_those_of_a_loop_in_plain_torch(x, monkeypatch, name):  
 
 
 @pytest.mark.parametrize(("at", "optimizer"), [(20, "adamax"), (60, "adam")])
-def test_a_fit_goes_on_bit_for_bit(x, tmp_path, monkeypatch, at, optimizer):  # noqa: F811
+def test_a_fit_goes_on_bit_for_bit(x, tmp_path, monkeypatch, at, optimizer):
     options = VAE | {"aggressive": 12, "lr": 0.02, "epochs": 3, "optimizer": optimizer}
     whole = pyrovae.fit("vae", data=x, **options)
     assert whole.results["inner_steps"] > at
@@ -108,7 +114,7 @@ def test_sentences_go_on_bit_for_bit(tmp_path, monkeypatch):
     require_same(pyrovae.fit(resume=tmp_path / "run", show=False), whole)
 
 
-def test_lowered_steps_give_what_eager_ones_give(x, monkeypatch):  # noqa: F811
+def test_lowered_steps_give_what_eager_ones_give(x, monkeypatch):
     eager = pyrovae.fit("vae", data=x, compile=False, aggressive=12, **VAE | {"epochs": 2})
     monkeypatch.setattr("pyrovae.lowering.engine.FEW", 0)
     lowered = pyrovae.fit("vae", data=x, aggressive=12, **VAE | {"epochs": 2})
@@ -142,7 +148,7 @@ class Global(nn.Module):
                 pyro.sample("x", dist.Normal(w, 1.0).expand([len(x), 1]).to_event(1), obs=x)
 
 
-def test_pairs_without_a_guide_of_their_own_are_refused(x, tmp_path):  # noqa: F811
+def test_pairs_without_a_guide_of_their_own_are_refused(x, tmp_path):
     with pytest.raises(UsageError, match="the guide has nothing to train"):
         pyrovae.fit("textvae", z=False, limit_train=50, aggressive=5, **QUICK)
     pyrovae.fit("vae", data=x, out=tmp_path / "source", **VAE | {"epochs": 1})
@@ -156,13 +162,13 @@ def test_pairs_without_a_guide_of_their_own_are_refused(x, tmp_path):  # noqa: F
         pyrovae.fit(Pair(Global(False), Global(True)), data=torch.randn(40, 1), aggressive=5, **QUICK)
 
 
-def test_several_processes_are_refused(x, monkeypatch):  # noqa: F811
+def test_several_processes_are_refused(x, monkeypatch):
     monkeypatch.setattr("pyrovae.training.world", lambda: (0, 2))
     with pytest.raises(UsageError, match="--aggressive is for one process"):
         pyrovae.fit("vae", data=x, aggressive=5, **VAE)
 
 
-def test_a_skipped_step_of_the_guide_is_no_fall_of_the_loss(x):  # noqa: F811
+def test_a_skipped_step_of_the_guide_is_no_fall_of_the_loss(x):
     """Figures of a skipped step are 0, which would be a loss far below all others."""
     pair, calls, zero = vae(load(x, DataConfig())), itertools.count(1), torch.zeros(())
 
