@@ -73,6 +73,11 @@ limit_option = click.option("--limit", type=count(), help="Only the first so man
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True, help="Of the noise."
 )
+temperature_option = click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, max=1e6),
+    help="Text: divides the logits of each word; 0 takes the most likely one [default: 1; of interpolate 0].",
+)
 
 max_memory_option = click.option(
     "--max-memory",

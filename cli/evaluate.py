@@ -9,6 +9,7 @@ import click
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import likelihood_line, print_json, print_table
 from pyrovae.cli._runs import count, limit_option, max_memory_option, on_run, open_run, seed_option, split_option
+from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -32,6 +33,7 @@ Examples:
     help="Another run on the same data: the paired difference of the log-likelihoods, as of `textvae --no-z`.",
 )
 @limit_option
+@click.option("--evenly", is_flag=True, help="Those of --limit are evenly spaced over the split, not its first.")
 @seed_option
 @max_memory_option
 @json_option
@@ -45,15 +47,18 @@ def command(
     samples: int,
     baseline: Path | None,
     limit: int | None,
+    evenly: bool,
     seed: int,
     as_json: bool,
 ) -> None:
     """Score a run: ELBO, distortion, rate, log-likelihood, what z carries and whether that is well; nats a datum."""
     from pyrovae.progress import progress
 
+    if evenly and limit is None:
+        raise UsageError("--evenly says which data --limit keeps, and there is no limit: give both or none")
     with progress() as show:
         beside = None if baseline is None else open_run(baseline, *(ctx.params[name] for name in OPENS))
-        scores = run.evaluate(samples, split, limit, seed, show, beside)  # type: ignore[arg-type]
+        scores = run.evaluate(samples, split, limit, seed, show, beside, evenly)  # type: ignore[arg-type]
     if as_json:
         return print_json(scores)
     rows = [

@@ -136,6 +136,10 @@ def _rows(results: Mapping[str, Any], out: Path) -> list[tuple[str, object]]:
         ("seconds", seconds),
         ("pictures", ", ".join(results["pictures"]) or "none"),
     ]
+    if results["inner_steps"]:
+        rows.append(
+            ("steps", f"{results['steps']:,} of the model, {results['inner_steps']:,} of the guide before them")
+        )
     if results["skipped_steps"]:
         rows.append(("skipped steps", f"{results['skipped_steps']}: their loss or gradients were not finite"))
     return rows

@@ -7,7 +7,7 @@ import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import show
-from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix
+from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, temperature_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -23,15 +23,18 @@ Examples:
 @click.option(
     "--steps", type=count(2, SHOWN), default=10, show_default=True, help="Points on each line, with its ends."
 )
+@temperature_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
 @on_run
-def command(run: "Run", rows: int, steps: int, out: Path | None) -> None:
+def command(run: "Run", rows: int, steps: int, temperature: float | None, out: Path | None) -> None:
     """Decode along lines between the posterior means of test data; a row a pair of data."""
     require_suffix(out, ".png", ".npz")
     from pyrovae import gallery
+    from pyrovae.generate import require_temperature
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
+        require_temperature(temperature, text=False)
         click.echo(gallery.interpolation(run, out or Path("interpolation.png"), rows, steps))
     else:
-        show(run, run.interpolate(rows, steps), out)
+        show(run, run.interpolate(rows, steps, temperature=temperature), out)

@@ -7,7 +7,7 @@ import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import show
-from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option
+from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -20,19 +20,22 @@ Examples:
   pyrovae reconstruct runs/textvae-pydoc -n 5"""
 )
 @click.option("-n", "--number", "n", type=count(most=SHOWN), default=10, show_default=True, help="How many data.")
+@temperature_option
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
 @on_run
-def command(run: "Run", n: int, seed: int, out: Path | None) -> None:
+def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path | None) -> None:
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
     require_suffix(out, ".png", ".npz")
     from pyrovae import gallery
+    from pyrovae.generate import require_temperature
 
     if run.vocabulary is not None:
         truth = run.vocabulary.decode(run.split("test", n)[run.pair.inputs.index("x")])
-        show(run, [list(pair) for pair in zip(truth, run.reconstruct(n, seed), strict=True)], out)
+        show(run, [list(pair) for pair in zip(truth, run.reconstruct(n, seed, temperature), strict=True)], out)
     elif out is None or out.suffix == ".png":
+        require_temperature(temperature, text=False)
         click.echo(gallery.reconstructions(run, out or Path("reconstructions.png"), n, seed))
     else:
-        show(run, run.reconstruct(n, seed), out)
+        show(run, run.reconstruct(n, seed, temperature), out)

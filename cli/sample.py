@@ -7,7 +7,7 @@ import click
 
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._pictures import parse_given, show
-from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option
+from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
 
 if TYPE_CHECKING:
     from pyrovae.run import Run
@@ -21,19 +21,24 @@ Examples:
 )
 @click.option("-n", "--number", "n", type=count(most=SHOWN), help="How many [default: 100; of text or completions 10].")
 @click.option("--given", multiple=True, metavar="NAME=VALUE", help="Fix a condition or a latent: y=3, z=0.5,-1.")
+@temperature_option
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
 @debug_option
 @on_run
-def command(run: "Run", n: int | None, given: tuple[str, ...], seed: int, out: Path | None) -> None:
+def command(
+    run: "Run", n: int | None, given: tuple[str, ...], temperature: float | None, seed: int, out: Path | None
+) -> None:
     """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), or sentences."""
     require_suffix(out, ".png", ".npz")
     values = parse_given(given)
     from pyrovae import gallery
+    from pyrovae.generate import require_temperature
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
         out = out or Path("samples.png")
+        require_temperature(temperature, text=False)
         gallery.samples(run, out, n, seed, values)
         click.echo(out)
     else:
-        show(run, run.sample(n or (10 if run.vocabulary is not None else 100), seed, **values), out)
+        show(run, run.sample(n or (10 if run.vocabulary is not None else 100), seed, temperature, **values), out)

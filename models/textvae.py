@@ -45,7 +45,7 @@ class Config(Base):
 class Training(TrainConfig):
     epochs: int | None = Option(20, ge=1, description="passes over the training data")
     batch_size: int | None = Option(32, ge=1, description="data a step")
-    kl_warmup: float = Option(10.0, ge=0, description="epochs over which the KL weight grows from 0 to beta")
+    kl_warmup: float = Option(10.0, ge=0, description="epochs over which the KL weight grows to beta")
     lr: float = Option(3e-3, gt=0, description="learning rate")
     clip: float = Option(5.0, ge=0, description="largest global norm of the gradient; 0 does not clip")
 

@@ -34,6 +34,7 @@ class Position:
         threads: of torch on the CPU.
         ranks: processes that trained together.
         microbatch: data of a step that went at once, where memory was short; None where all did.
+        inner: steps of the guide alone (`pyrovae.svi.aggressive`), in all.
     """
 
     epoch: int = 0
@@ -47,6 +48,7 @@ class Position:
     threads: int = 1
     ranks: int = 1
     microbatch: int | None = None
+    inner: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, which has no infinity."""
@@ -55,6 +57,7 @@ class Position:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Position:
         """The inverse of `to_json`."""
+        values = {"inner": 0, **values}  # which older runs do not have
         found = {field.name: values[field.name] for field in dataclasses.fields(cls)}
         return cls(**found | {"best": -math.inf if found["best"] is None else float(found["best"])})
 

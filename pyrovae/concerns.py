@@ -28,9 +28,10 @@ def concerns(
         latent: the latent sites.
     """
     found, steps = [], results["steps"]
+    all_steps = steps + results.get("inner_steps", 0)
     if skipped := results["skipped_steps"]:
         found.append(
-            f"{skipped} of {steps} steps were skipped, because loss or gradients were not finite: lower --lr, or "
+            f"{skipped} of {all_steps} steps were skipped, because loss or gradients were not finite: lower --lr, or "
             f"--clip the gradients"
         )
     held_out = [epoch["valid_elbo"] for epoch in metrics]

@@ -278,6 +278,7 @@ def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
         "best_epoch": trained.best_epoch,
         "epochs": len(trained.metrics),
         "steps": trained.steps,
+        "inner_steps": trained.inner,
         "skipped_steps": trained.skipped,
         "parameters": sum(parameter.numel() for parameter in pair.parameters()),
         "train_seconds": trained.seconds,

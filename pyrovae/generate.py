@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
+from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.diagnostics import posterior_moments
+from pyrovae.likelihoods import Autoregressive
 from pyrovae.pair import Pair, first_dim
 from pyrovae.traces import Site, draw, evaluating, sites, structure, unvalidated
 
@@ -43,6 +45,28 @@ def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> No
                 raise UsageError(
                     f"{name} = {wrong[0]:g} is no class: give a whole number from 0 to {field.size - 1}, or -1 for none"
                 )
+
+
+def require_temperature(temperature: float | None, text: bool) -> None:
+    """Raises UsageError for a temperature that is no finite number of at least 0, or of what is no text."""
+    if temperature is None:
+        return
+    if not text:
+        raise UsageError("--temperature is of the words of sentences, and these data are no text: leave it out")
+    if not 0 <= temperature < math.inf:
+        raise UsageError(f"temperature = {temperature:g}: give a finite number of at least 0")
+
+
+class Decoding(Messenger):
+    """Inside, sentences are drawn at a temperature (`pyrovae.likelihoods.Autoregressive.draw`)."""
+
+    def __init__(self, temperature: float | None) -> None:
+        super().__init__()
+        self.temperature = 1.0 if temperature is None else temperature
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if isinstance(msg["fn"], Autoregressive) and not msg["done"] and not msg["is_observed"]:
+            msg["value"], msg["done"] = msg["fn"].draw(temperature=self.temperature), True
 
 
 class Generated(NamedTuple):

@@ -34,12 +34,13 @@ class TrainConfig(Config):
     weight_decay: float = Option(0.0, ge=0, le=1e30, description="of the optimizer")
     clip: float = Option(0.0, ge=0, le=1e30, description="largest global norm of the gradient; 0 does not clip")
     beta: float = Option(1.0, ge=0, le=1e30, description="weight of the KL term; the printed ELBO is never weighted")
-    kl_warmup: float = Option(0.0, ge=0, le=1e30, description="epochs over which the KL weight grows from 0 to beta")
+    kl_warmup: float = Option(0.0, ge=0, le=1e30, description="epochs over which the KL weight grows to beta")
+    kl_start: float = Option(0.0, ge=0, lt=1, description="share of beta at which the KL warm-up starts")
     kl_cycles: int = Option(
         1,
         ge=1,
         le=10**9,
-        description="times that the KL warm-up runs: equal cycles of training, each starting at weight 0",
+        description="times that the KL warm-up runs: equal cycles of training, each starting anew",
     )
     free_bits: float = Option(0.0, ge=0, le=1e30, description="nats a latent dimension that cost nothing")
     free_nats: float = Option(0.0, ge=0, le=1e30, description="nats of all latents together that cost nothing")
@@ -56,6 +57,12 @@ class TrainConfig(Config):
     )
     particles: int = Option(
         1, ge=1, le=10**9, description="draws of z a datum and step: averaged by elbo and stl, K of the bounds"
+    )
+    aggressive: int = Option(
+        0,
+        ge=0,
+        le=10**6,
+        description="steps of the guide before each of the model, at most, until the guide keeps up; 0: both at once",
     )
     patience: int = Option(
         0, ge=0, le=10**9, description="stop after so many epochs without a better held-out ELBO; 0 never"

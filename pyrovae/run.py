@@ -19,7 +19,7 @@ from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.environment import environment
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
-from pyrovae.evaluation.chunks import evenly
+from pyrovae.evaluation.chunks import evenly as spaced
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
 from pyrovae.recipe import Recipe
@@ -115,6 +115,18 @@ class Run:
         lengths = self.data.lengths(split)
         return None if lengths is None else lengths[:limit]
 
+    def _chosen(
+        self, split: Split, limit: int | None, evenly: bool
+    ) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor]:
+        """The first `limit` data of a split, or so many evenly spaced ones: batch, lengths of sentences, rows."""
+        batch, lengths = self.split(split, None if evenly else limit), self.lengths(split)
+        rows = spaced(len(batch[0]), limit or len(batch[0]))
+        return (
+            tuple(tensor[rows.to(tensor.device)] for tensor in batch),
+            None if lengths is None else lengths[rows],
+            rows,
+        )
+
     def log_likelihood(
         self, samples: int = 1000, split: Split = "test", limit: int | None = None, **options: Any
     ) -> LogLikelihood:
@@ -154,7 +166,7 @@ class Run:
     ) -> Gap:
         """The inference gap of at most `limit` data, evenly spaced, taken apart; see `pyrovae.evaluation.gap`."""
         whole, lengths = self.split(split), self.lengths(split)
-        chosen = evenly(len(whole[0]), limit)
+        chosen = spaced(len(whole[0]), limit)
         batch = [tensor[chosen] for tensor in whole]
         lengths = None if lengths is None else lengths[chosen]
         return evaluation.gap(self.pair, batch, samples, ais_steps, chains, seed, show, lengths)
@@ -167,8 +179,9 @@ class Run:
         seed: int = 0,
         show: Progress | None = None,
         baseline: Run | None = None,
+        evenly: bool = False,
     ) -> dict[str, Any]:
-        """All scores of a split, in nats a datum.
+        """All scores of a split, or of `limit` data of it, the first or `evenly` spaced; in nats a datum.
 
         ELBO, distortion, rate in all and for each site and dimension, active units (`sites`), what the latents carry
         (`latents`: mutual information, marginal KL, swap, moments; see `pyrovae.evaluation.Usage`), what that means
@@ -179,8 +192,8 @@ class Run:
             PyrovaeError: where the baseline scores other data.
         """
         if baseline is not None:
-            baselines.require_comparable(self, baseline, split, limit)
-        batch = self.split(split, limit)
+            baselines.require_comparable(self, baseline, split, None if evenly else limit)
+        batch, lengths, rows = self._chosen(split, limit, evenly)
         scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed, show=show)
         found = evaluation.diagnose(self.pair, batch, seed=seed, show=show)
         usage = evaluation.usage(self.pair, batch, sum(found.rate.values()), seed, show)
@@ -189,10 +202,13 @@ class Run:
         scores["latents"] = usage.summary()
         figures = evaluation.Figures.of(found, usage, len(batch[0]))
         scores["diagnosis"] = evaluation.diagnosis(figures, self.options())
-        likelihood = self.log_likelihood(samples, split, limit, seed=seed, show=show)
+        score = evaluation.log_likelihood_over_ranks
+        likelihood = score(self.pair, batch, samples, lengths=lengths, seed=seed, show=show)
         scores |= likelihood.summary()
+        scores["worst"] = rows[scores["worst"]].tolist()  # rows of the split, not of what was scored of it
         if baseline is not None:
-            other = baseline.log_likelihood(samples, split, limit, seed=seed, show=show)
+            theirs, lengths, _ = baseline._chosen(split, limit, evenly)
+            other = score(baseline.pair, theirs, samples, lengths=lengths, seed=seed, show=show)
             own = likelihood.log_likelihood
             scores["baseline"] = baselines.difference(self, baseline, own, other.log_likelihood, figures.used)
         if self.vocabulary is not None:
@@ -207,22 +223,30 @@ class Run:
             return None
         return {**self.recipe.training.model_dump(), **self.recipe.options.model_dump()}
 
-    def sample(self, n: int = 16, seed: int = 0, **given: Any) -> Tensor | list[str]:
+    def sample(self, n: int = 16, seed: int = 0, temperature: float | None = None, **given: Any) -> Tensor | list[str]:
         """Draws from p: E[x | z] for pixels (n, *shape), sentences for text; `given` fixes conditions or latents: y=3.
 
-        Conditions that are not given are those of the test data.
+        Conditions that are not given are those of the test data. `temperature`, of text only, divides the logits of
+        each word, 1 where it is None; at 0 each word is the most likely one.
         """
         generate.require_allowed(self.fields, given)
-        found = self._generated(generate.sample, self.split("test", max(n, 2)), n, given, seed=seed)
+        like = self.split("test", max(n, 2))
+        found = self._generated(generate.sample, like, n, given, seed=seed, temperature=temperature)
         return self._shown(found)
 
-    def reconstruct(self, n: int = 16, seed: int = 0) -> Tensor | list[str]:
-        """The first `n` test data, each through one draw of z from the guide."""
-        return self._shown(self._generated(generate.reconstruct, self.split("test", n), seed=seed))
+    def reconstruct(self, n: int = 16, seed: int = 0, temperature: float | None = None) -> Tensor | list[str]:
+        """The first `n` test data, each through one draw of z from the guide; `temperature` as in `sample`."""
+        batch = self.split("test", n)
+        return self._shown(self._generated(generate.reconstruct, batch, seed=seed, temperature=temperature))
 
-    def interpolate(self, rows: int = 4, steps: int = 8, seed: int = 0) -> Tensor | list[list[str]]:
-        """Between the pairs of test data of `ends`: (rows, steps, *shape), or `rows` lists of `steps` sentences."""
-        found = self._generated(generate.interpolate, self.ends(rows), steps, seed=seed)
+    def interpolate(
+        self, rows: int = 4, steps: int = 8, seed: int = 0, temperature: float | None = None
+    ) -> Tensor | list[list[str]]:
+        """Between the pairs of test data of `ends`: (rows, steps, *shape), or `rows` lists of `steps` sentences, whose
+        words are the most likely ones (`temperature` 0) where nothing else is given."""
+        if temperature is None and self.vocabulary is not None:
+            temperature = 0.0
+        found = self._generated(generate.interpolate, self.ends(rows), steps, seed=seed, temperature=temperature)
         shown = self._shown(found)
         if isinstance(shown, Tensor):
             return shown.unflatten(0, (-1, steps))
@@ -261,8 +285,9 @@ class Run:
         y = self.fields.get("y")
         return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
 
-    def _generated(self, verb: Any, *arguments: Any, seed: int) -> generate.Generated:
-        with seeded(seed, evaluation.chunks.device_of(self.pair)):
+    def _generated(self, verb: Any, *arguments: Any, seed: int, temperature: float | None = None) -> generate.Generated:
+        generate.require_temperature(temperature, self.vocabulary is not None)
+        with seeded(seed, evaluation.chunks.device_of(self.pair)), generate.Decoding(temperature):
             return verb(self.pair, *arguments)
 
     def _shown(self, found: generate.Generated) -> Any:

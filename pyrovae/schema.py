@@ -130,6 +130,7 @@ class Progress(Strict):
     threads: Positive
     ranks: Positive
     microbatch: Positive | None
+    inner: Count = 0
 
     @model_validator(mode="after")
     def _agree(self) -> Progress:

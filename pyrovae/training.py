@@ -6,29 +6,34 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pyrovae import store
 from pyrovae.checkpoint import Checkpoint, Every, Position, generators, set_generators
 from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.elbo import data_at_once, elbo
+from pyrovae.evaluation.information import mutual_information
 from pyrovae.lowering import Engine
 from pyrovae.options import TrainConfig
 from pyrovae.order import batch_size, epochs, order_of, shuffled
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
+from pyrovae.seeding import seeded
 from pyrovae.stopping import Stop, stoppable
 from pyrovae.store import State, weights
 from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, not_additive, objective
+from pyrovae.svi.aggressive import Aggressive, Drawn, apart, lags
 from pyrovae.svi.culprit import culprit
 from pyrovae.svi.precision import note, require_precision
 from pyrovae.svi.ranks import from_first, noise_of, summed, world
-from pyrovae.svi.step import Batch
+from pyrovae.svi.step import Batch, Figures
+from pyrovae.traces import evaluating, require_per_datum, unvalidated
 from pyrovae.turns import between
 
 
@@ -43,6 +48,7 @@ class Trained:
         best_epoch: which epoch `best` is from; 0 before the first.
         stopped: `done`, `patience`, `interrupted` or `diverged`.
         steps: how many there were.
+        inner: steps of the guide alone, beside them (`pyrovae.svi.aggressive`).
         skipped: steps left out because loss or gradients were not finite.
         seconds: training and held-out scoring.
         engine: how the steps ran.
@@ -55,6 +61,7 @@ class Trained:
     best_epoch: int
     stopped: str
     steps: int
+    inner: int
     skipped: int
     seconds: float
     engine: Engine
@@ -131,9 +138,24 @@ class _Training:
         if not parameters:
             raise PyrovaeError("the pair has no parameter that requires a gradient: there is nothing to train")
         self.optimizer = Optimizer(
-            parameters, config.optimizer, config.lr, config.adam_eps, config.weight_decay, config.clip, config.momentum
+            parameters,
+            config.optimizer,
+            config.lr,
+            config.adam_eps,
+            config.weight_decay,
+            config.clip,
+            config.momentum,
+            apart(pair)[1] if config.aggressive else (),
         )
-        self.step = Step(aim, self.optimizer, self._batch_of, config.precision, config.microbatch, show)
+
+        def step_of(optimizer: Optimizer) -> Step:
+            return Step(aim, optimizer, self._batch_of, config.precision, config.microbatch, show)
+
+        self.step = step_of(self.optimizer)
+        self.aggressive: Aggressive | None = None
+        if config.aggressive:
+            self._require_information()
+            self.aggressive = Aggressive(pair, self.optimizer, step_of, config.aggressive)
         self.position, self.plan = Position(of=self.epochs), list[tuple[float, float]]()
         self.sums = [torch.zeros((), device=device) for _ in range(4)]
         self.metrics: list[dict[str, Any]] = []
@@ -141,6 +163,13 @@ class _Training:
         self.torn = False  # inside a step, or the books of an epoch, where no checkpoint can be taken
         self.began = time.perf_counter()
         self.every = Every.parse(config.checkpoint_every)
+
+    def _require_information(self) -> None:
+        """Refuses what --aggressive cannot be told to end by."""
+        if self.ranks > 1:
+            raise UsageError("--aggressive is for one process: leave it out, or leave torchrun out")
+        with seeded(self.config.seed, self.device), unvalidated(), evaluating(self.pair):
+            require_per_datum(self.pair, [tensor[:2] for tensor in self.valid], "--aggressive")
 
     def _batch_of(self, rows: Columns) -> Batch:
         return self.data.batch(rows, self.pair.inputs)
@@ -169,9 +198,9 @@ class _Training:
                 begun = time.perf_counter()
                 if self._pass(save, stop):
                     seconds = time.perf_counter() - begun
-                    held_out = self._score()
+                    held_out, information = self._score(), self._information()
                     with stop.holding():
-                        self._close_epoch(held_out, seconds, on_epoch)
+                        self._close_epoch(held_out, seconds, information, on_epoch)
                 stopped = self._ended()
         except KeyboardInterrupt:
             if self.ranks > 1:  # which do not stop at the same step: the last checkpoint is what stays
@@ -181,11 +210,11 @@ class _Training:
             self.show.close()
             stream.close(self.columns)
         skipped, at = int(self.optimizer.skipped.item()), self.position
-        never = not at.best_epoch and (self.metrics or skipped == at.step)
+        never = not at.best_epoch and (self.metrics or skipped >= at.step + at.inner)
         if never and stopped != "interrupted":
             raise PyrovaeError(
-                f"training never reached a finite held-out ELBO ({skipped} of {at.step} steps were skipped, because "
-                f"loss or gradients were not finite): {self.culprit()}; look at the data, or lower --lr"
+                f"training never reached a finite held-out ELBO ({skipped} of {at.step + at.inner} steps were skipped, "
+                f"because loss or gradients were not finite): {self.culprit()}; look at the data, or lower --lr"
             )
         if save is not None and not self.torn and at.step:
             save(self.checkpoint())
@@ -194,7 +223,17 @@ class _Training:
         why = self.culprit() if stopped == "diverged" else ""
         seconds = self._seconds()
         return Trained(
-            best, last, self.metrics, at.best_epoch, stopped, at.step, skipped, seconds, self.step.engine, why
+            best,
+            last,
+            self.metrics,
+            at.best_epoch,
+            stopped,
+            at.step,
+            at.inner,
+            skipped,
+            seconds,
+            self.step.engine,
+            why,
         )
 
     def _ended(self) -> str:
@@ -226,10 +265,20 @@ class _Training:
         summed(total)
         return float(total / self.held_out)
 
+    def _information(self) -> dict[str, Any]:
+        """What --aggressive is told to end by: the mutual information on held-out data, while the guide lags."""
+        if self.aggressive is None or not lags(self.metrics):
+            return {}
+        found = mutual_information(self.pair, self.valid, self.config.seed)
+        assert found is not None  # a pair without latents has nothing of the guide to train
+        return {"mutual_information": found.nats}
+
     def _lower(self) -> None:
         if self.lengths is None:
             examples_of = examples(self.columns, -(-(self.size - self.rank) // self.ranks))
             engine = self.step.lower(examples_of, self.steps * self.epochs, self.config.compile, self.show)
+            if self.aggressive is not None and lags(self.metrics):
+                self.aggressive.lower(examples_of, self.steps, self.config.compile)
         else:
             self.step.plan(stream.take(self.columns, torch.arange(min(self.size, self.n), device=self.device)))
             engine = Engine(self.step.gradients, "eager", "sentences differ in length from batch to batch")
@@ -247,12 +296,35 @@ class _Training:
         if at.device == self.device.type:
             set_generators(start.generators, self.device)
         if at.ranks == self.ranks and at.device == self.device.type:
-            self.step.microbatch = at.microbatch
+            for step in self._all_steps():
+                step.microbatch = at.microbatch
         self.sums = [each.to(self.device, copy=True) for each in start.sums.unbind()]
         if start.best:
             self.best = dict(start.best)
         # Last: until here nothing is saved.
         self.metrics, self.position = list(start.metrics), dataclasses.replace(at, of=self.epochs)
+
+    def _all_steps(self) -> list[Step]:
+        return [self.step] + ([] if self.aggressive is None else [self.aggressive.guide, self.aggressive.model])
+
+    def _stepped(self, batch: Drawn, total: int, rate: Tensor, weight: Tensor, pieces: Sequence[Tensor]) -> Figures:
+        """One step of the plan, with those of the guide before it where that lags."""
+        if self.aggressive is None or not lags(self.metrics):
+            return self.step(batch.rows, rate, weight, batch.fraction, total)
+        figures, count = self.aggressive(batch, self._drawn(pieces), rate, weight)
+        self.position.inner += count
+        return figures
+
+    def _drawn(self, pieces: Sequence[Tensor]) -> Iterator[Drawn]:
+        """Batches of the epoch, drawn at random; they follow from seed and step."""
+        generator = torch.Generator().manual_seed(noise_of(self.config.seed, 0, self.position.step))
+        while True:
+            piece = pieces[int(torch.randint(len(pieces), (), generator=generator))]
+            rows = stream.take(self.columns, piece.to(self.device))
+            yield Drawn(rows, torch.full((), len(piece) / self.n, device=self.device), self._units(piece))
+
+    def _units(self, piece: Tensor) -> int:
+        return len(piece) if self.lengths is None else int(self.lengths[piece].sum())
 
     def _pass(self, save: Callable[[Checkpoint], None] | None, stop: Stop) -> bool:
         """The steps of an epoch that are still to be done; whether all were, or too many in a row were skipped."""
@@ -265,12 +337,14 @@ class _Training:
                     round(config.kl_warmup * self.steps),
                     config.beta,
                     math.ceil(total / config.kl_cycles),
+                    config.kl_start,
                 ),
             )
             for i in range(done, done + self.steps)
         ]
         self.order_state, skip = self.order.get_state(), self.position.step - done
-        whole = shuffled(self.n, self.size, self.lengths, self.order)[skip:]
+        every = shuffled(self.n, self.size, self.lengths, self.order)
+        whole = every[skip:]
         if not whole:
             return True
         pieces = [piece[self.rank :: self.ranks] for piece in whole]
@@ -285,7 +359,8 @@ class _Training:
                 if self.ranks > 1:
                     torch.manual_seed(noise_of(config.seed, self.rank, self.position.step))
                 self.torn = True
-                torch._foreach_add_(self.sums, list(self.step(rows, rate, weight, shares[len(mine)], len(piece))))
+                batch = Drawn(rows, shares[len(mine)], self._units(piece))
+                torch._foreach_add_(self.sums, list(self._stepped(batch, len(piece), rate, weight, every)))
                 self.torn = False
                 self.position.step += 1
                 if save is not None and self.every.is_due(self.position.step):
@@ -295,7 +370,13 @@ class _Training:
                     return False
         return True
 
-    def _close_epoch(self, held_out: float, seconds: float, on_epoch: Callable[[dict[str, Any]], None]) -> None:
+    def _close_epoch(
+        self,
+        held_out: float,
+        seconds: float,
+        information: dict[str, Any],
+        on_epoch: Callable[[dict[str, Any]], None],
+    ) -> None:
         """Keeps what an epoch has given."""
         train_elbo, rate, distortion = (torch.stack(self.sums[:3]) / self.sums[3]).tolist()
         self.torn = True
@@ -314,12 +395,19 @@ class _Training:
             "train_seconds": seconds,
             "steps": self.steps,
         }
+        if self.aggressive is not None:
+            metrics |= {"inner_steps": at.inner - sum(each["inner_steps"] for each in self.metrics)} | information
         self.metrics.append(metrics)
         at.epoch += 1
         if held_out > at.best:
             at.best, at.best_epoch, self.best = held_out, at.epoch, snapshot(self.pair)
         self.torn = False
         on_epoch(metrics)
+        if information and not lags(self.metrics):
+            self.show.line(
+                f"note: the guide keeps up: the mutual information on held-out data has not risen in epoch {at.epoch}, "
+                f"so model and guide move together from here"
+            )
         self.show.advance(ELBO=train_elbo, held_out=held_out, best=at.best, lr=lr)
 
     def checkpoint(self) -> Checkpoint:

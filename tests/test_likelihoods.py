@@ -192,6 +192,17 @@ def test_samples_have_the_frequencies_that_are_scored():
     torch.testing.assert_close(counts / n, wanted.detach(), atol=0.01, rtol=0)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.4, 3.0])
+def test_words_are_drawn_at_a_temperature(temperature):
+    decoder, n = Bigram(), 40000
+    z = torch.randn(5)
+    first = Autoregressive(decoder, z.expand(n, 5), 2).draw(temperature=temperature)[:, 0]
+    logits = (decoder.table[decoder.bos] + z).detach()
+    logits[[decoder.pad, decoder.bos]] = -torch.inf
+    wanted = (logits == logits.max()).float() if temperature == 0 else (logits / temperature).softmax(-1)
+    torch.testing.assert_close(first.bincount(minlength=5) / n, wanted, atol=0.01, rtol=0)
+
+
 def test_a_sample_ends_once_and_is_scored_through_its_end():
     tried = case("textvae")
     decoder = tried.pair().eval().model.decoder

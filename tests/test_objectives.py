@@ -379,6 +379,7 @@ def test_a_run_from_before_these_options_is_read():
         ({"objective": "stl", "kl": "analytic"}, "set --kl to sampled, or take --objective elbo"),
         ({"free_bits": 0.1, "free_nats": 3}, "set one of them to 0"),
         ({"kl_cycles": 4}, "give --kl-warmup"),
+        ({"kl_start": 0.1}, "give --kl-warmup"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options, says):

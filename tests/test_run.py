@@ -424,6 +424,34 @@ def test_given_conditions_and_latents(saved):
     assert found.shape == (1, 3, 1, 8, 8)
 
 
+def test_the_most_likely_words_are_the_same_whatever_the_noise(saved):
+    run = pyrovae.load(saved / "textvae", device="cpu")
+    z = {"z": [0.3, -0.2, 0.1]}
+    assert len({*run.sample(5, temperature=0, **z), *run.sample(5, seed=1, temperature=0, **z)}) == 1
+    assert len({*run.sample(5, **z), *run.sample(5, seed=1, **z)}) > 1
+    assert run.sample(5, temperature=1.0) == run.sample(5)
+    assert run.interpolate(2, 3, seed=1) == run.interpolate(2, 3) == run.interpolate(2, 3, temperature=0)
+    assert run.interpolate(2, 3, temperature=1) != run.interpolate(2, 3)
+    with pytest.raises(UsageError, match="temperature = inf: give a finite number"):
+        run.sample(1, temperature=float("inf"))
+    images = pyrovae.load(saved / "cvae-iaf", data=data_of("images", saved), device="cpu")
+    for verb in (images.sample, images.reconstruct, images.interpolate):
+        with pytest.raises(UsageError, match="these data are no text"):
+            verb(temperature=0.5)
+
+
+def test_scores_of_evenly_spaced_data(saved):
+    run = pyrovae.load(saved / "textvae-no-z", device="cpu")
+    whole, n = run.log_likelihood().log_likelihood, len(run.split("test")[0])
+    scores = run.evaluate(limit=3, evenly=True, baseline=run)
+    rows = [0, round((n - 1) / 2), n - 1]
+    assert scores["num_data"] == scores["baseline"]["num_data"] == 3
+    assert scores["log_likelihood"] == pytest.approx(whole[rows].mean().item(), rel=1e-5)
+    assert scores["baseline"]["difference"] == 0
+    assert set(scores["worst"]) == set(rows)
+    assert set(run.evaluate(limit=3)["worst"]) == {0, 1, 2}
+
+
 def test_perplexity_counts_words_and_not_padding(saved):
     run = pyrovae.load(saved / "textvae-no-z", device="cpu")
     scores, (x,) = run.evaluate(samples=1), run.split("test")

@@ -232,6 +232,12 @@ def test_kl_warmup():
     assert kl_weight(0, 0) == 1.0
 
 
+def test_a_kl_warmup_that_starts_above_zero():
+    assert [kl_weight(i, 4, 2.0, 6, start=0.1) for i in range(7)] == pytest.approx(
+        [0.2, 0.65, 1.1, 1.55, 2.0, 2.0, 0.2]
+    )
+
+
 def test_kl_weight_grows_in_training(data):
     seen = trained(vae(data), data, epochs=4, batch_size=24, kl_warmup=2, beta=0.5, lr=1e-3, schedule="linear").metrics
     assert [metrics["kl_weight"] for metrics in seen] == [0.125, 0.375, 0.5, 0.5]  # of the last step of an epoch

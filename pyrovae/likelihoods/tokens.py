@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -83,18 +84,26 @@ class Autoregressive(TorchDistribution):
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """(*sample_shape, *L, T) ints: words drawn until <eos>, then padding."""
+        return self.draw(sample_shape)
+
+    def draw(self, sample_shape: Any = (), temperature: float = 1.0) -> Tensor:
+        """The same with each word from the softmax of logits / temperature; at 0 the most likely one."""
         z = self.z.expand(*sample_shape, *self.z.shape)
         with torch.no_grad():
-            return fold(self._draw, (z, 1))
+            return fold(functools.partial(self._draw, temperature), (z, 1))
 
-    def _draw(self, z: Tensor) -> Tensor:
+    def _draw(self, temperature: float, z: Tensor) -> Tensor:
         decoder = self.decoder
         word = torch.full((len(z),), decoder.bos, dtype=torch.long, device=z.device)
         ended = torch.zeros_like(word, dtype=torch.bool)
         state, words = decoder.start(z), []
         for _ in range(self.event_shape[0]):
             logits, state = decoder.advance(z, word, state)
-            word = torch.distributions.Categorical(logits=self._words(logits), validate_args=False).sample()
+            logits = self._words(logits)
+            if temperature:
+                word = torch.distributions.Categorical(logits=logits / temperature, validate_args=False).sample()
+            else:
+                word = logits.argmax(-1)
             words.append(torch.where(ended, decoder.pad, word))
             ended = ended | (word == decoder.eos)
         return torch.stack(words, -1)

@@ -9,6 +9,7 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.seeding import seeded
+from pyrovae.svi.aggressive import apart
 from pyrovae.svi.divergence import called, divergence
 from pyrovae.svi.elbo import ELBO, require_trainable
 from pyrovae.svi.iwae import IWAE, DReG
@@ -21,7 +22,15 @@ from pyrovae.traces import evaluating, sites, traces, unvalidated
 
 Objective = ELBO | STL | IWAE | DReG | Renyi
 
-NEUTRAL = {"beta": 1.0, "kl_warmup": 0.0, "kl_cycles": 1, "free_bits": 0.0, "free_nats": 0.0, "kl": "sampled"}
+NEUTRAL = {
+    "beta": 1.0,
+    "kl_warmup": 0.0,
+    "kl_start": 0.0,
+    "kl_cycles": 1,
+    "free_bits": 0.0,
+    "free_nats": 0.0,
+    "kl": "sampled",
+}
 """Options of the KL term, and where each of them changes nothing."""
 
 
@@ -33,6 +42,8 @@ def objective(pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> Objec
         UsageError: where options contradict each other, or have no effect.
     """
     refuse(config)
+    if config.aggressive:
+        apart(pair)
     K = config.particles
     if config.objective in ("elbo", "stl"):
         found = require_trainable(pair, batch, config.free_bits, config.free_nats)
@@ -84,6 +95,11 @@ def refuse(config: TrainConfig) -> None:
         raise UsageError(
             f"--kl-cycles {config.kl_cycles} repeats the KL warm-up, and there is none: give --kl-warmup, the epochs "
             f"of each cycle in which the KL weight grows"
+        )
+    if config.kl_start and not config.kl_warmup:
+        raise UsageError(
+            f"--kl-start {config.kl_start:g} is where the KL warm-up starts, and there is none: give --kl-warmup, the "
+            f"epochs in which the KL weight grows"
         )
 
 

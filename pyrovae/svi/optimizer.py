@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -46,6 +47,7 @@ class Optimizer:
         weight_decay: L2 penalty (adam, adamax, rmsprop) or decoupled decay (adamw).
         clip: largest global norm of the gradients; 0 does not clip.
         momentum: of rmsprop.
+        apart: parameters with a count of steps of their own, so that `part` can move them or the others alone.
 
     Raises:
         UsageError: for a momentum of another optimizer.
@@ -65,6 +67,7 @@ class Optimizer:
         weight_decay: float = 0.0,
         clip: float = 0.0,
         momentum: float = 0.0,
+        apart: Collection[nn.Parameter] = (),
     ) -> None:
         if momentum and name != "rmsprop":
             raise UsageError(f"--momentum is of --optimizer rmsprop, not of {name}: leave it out")
@@ -76,9 +79,11 @@ class Optimizer:
         self.optimizer: torch.optim.Optimizer | None = None
         self.groups: list[_Fused | RMSProp] = []
         if name in WITHOUT_SYNC.get(device.type, ()):
-            # One call takes tensors of one dtype.
-            for dtype in dict.fromkeys(parameter.dtype for parameter in self.parameters):
-                which = [i for i, parameter in enumerate(self.parameters) if parameter.dtype == dtype]
+            # One call takes tensors of one dtype, and of one count.
+            counted = {id(parameter) for parameter in apart}
+            each = [(parameter.dtype, id(parameter) in counted) for parameter in self.parameters]
+            for of in dict.fromkeys(each):
+                which = [i for i, kind in enumerate(each) if kind == of]
                 own = [self.parameters[i] for i in which]
                 self.groups.append(
                     RMSProp(own, which, eps, weight_decay, momentum)
@@ -100,6 +105,15 @@ class Optimizer:
             for parameter in self.parameters:  # which torch does at the first step
                 zeros = {moment: torch.zeros_like(parameter) for moment in moments}
                 self.optimizer.state[parameter] = {"step": torch.zeros(()), **zeros}
+
+    def part(self, parameters: Sequence[nn.Parameter]) -> Optimizer:
+        """This optimizer on some of its parameters, all of `apart` or all others: with the same moments, counts and
+        counts of skipped steps; the norm that is clipped is that of their gradients."""
+        found = copy.copy(self)
+        found.parameters = list(parameters)
+        at = {id(parameter): i for i, parameter in enumerate(found.parameters)}
+        found.groups = [group.at(at) for group in self.groups if id(group.parameters[0]) in at]
+        return found
 
     def state(self) -> dict[str, Tensor]:
         """The moments and counts behind the next step, and the counts of skipped steps, by name: the tensors
@@ -182,6 +196,12 @@ class _Fused:
         self.count = torch.zeros((), device=parameters[0].device)  # steps that were made
         self.eps = eps
         self.weight_decay = weight_decay
+
+    def at(self, places: Mapping[int, int]) -> _Fused:
+        """The same for gradients that stand at other places, given by the id of their parameters."""
+        found = copy.copy(self)
+        found.which = [places[id(parameter)] for parameter in self.parameters]
+        return found
 
     def state(self) -> Iterator[tuple[int, tuple[tuple[str, Tensor], ...]]]:
         for i, first, second in zip(self.which, self.first, self.second, strict=True):

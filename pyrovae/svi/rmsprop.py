@@ -1,6 +1,9 @@
 """RMSprop (Tieleman & Hinton 2012) on the parameters of one dtype, without a host sync: for a GPU."""
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +31,12 @@ class RMSProp:
         self.eps = eps
         self.weight_decay = weight_decay
         self.momentum = momentum
+
+    def at(self, places: Mapping[int, int]) -> RMSProp:
+        """The same for gradients that stand at other places, given by the id of their parameters."""
+        found = copy.copy(self)
+        found.which = [places[id(parameter)] for parameter in self.parameters]
+        return found
 
     def state(self) -> Iterator[tuple[int, tuple[tuple[str, Tensor], ...]]]:
         for i, place in enumerate(self.which):

@@ -25,13 +25,17 @@ def learning_rate(step: int, steps: int, lr: float, schedule: Schedule = "consta
             return lr * 10 ** (-next((i for i, end in enumerate(ends) if done < end), 7) / 7)
 
 
-def kl_weight(step: int, warmup_steps: int, beta: float = 1.0, cycle_steps: int | None = None) -> float:
-    """The weight of the KL term: linear from 0 to `beta` over `warmup_steps`, then `beta`.
+def kl_weight(
+    step: int, warmup_steps: int, beta: float = 1.0, cycle_steps: int | None = None, start: float = 0.0
+) -> float:
+    """The weight of the KL term: linear from `start * beta` to `beta` over `warmup_steps`, then `beta`.
 
-    With `cycle_steps`, it starts again at 0 after so many steps.
+    With `cycle_steps`, it starts anew after so many steps.
 
     Hao Fu, Chunyuan Li, Xiaodong Liu, Jianfeng Gao, Asli Celikyilmaz, Lawrence Carin: Cyclical Annealing Schedule: A
     Simple Approach to Mitigating KL Vanishing. NAACL 2019.
     """
     at = step % cycle_steps if cycle_steps else step
-    return beta if at >= warmup_steps else beta * at / warmup_steps
+    if at >= warmup_steps:
+        return beta
+    return beta * (start + (1 - start) * at / warmup_steps)
