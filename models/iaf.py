@@ -1,6 +1,6 @@
 """Residual networks with an inverse autoregressive flow, after the MNIST experiment of Kingma et al. 2016.
 
-    p(x, z) = N(z; 0, I) p(x | decoder(z))
+    p(x, z) = p(z) p(x | decoder(z)), with p(z) = N(0, I) or another prior
     q(z | x): h = encoder(x); z_0 ~ N(mu(h), diag sigma(h)^2); z_t = s_t * z_(t-1) + (1 - s_t) * m_t,  t = 1..T
 
 (s_t, m_t) come from masked networks of z_(t-1) and the context h, with the ordering of z reversed between steps.
@@ -23,13 +23,13 @@ from pyrovae.data.field import Field
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.nets.build import Width, start_at
 from pyrovae.pair import Pair
-from pyrovae.priors import StandardNormal
+from pyrovae.priors import PriorConfig, prior
 from pyrovae.registry import Family
 
 GUIDE = "iaf"
 
 
-class Config(LikelihoodConfig):
+class Config(PriorConfig, LikelihoodConfig):
     latent_dim: int = Option(32, ge=1, description="dimensions of z")
     widths: tuple[Width, ...] = Option((16, 32), min_length=1, description="feature maps of the stages, each halving x")
     context: int = Option(256, ge=1, description="dimensions of the encoder's h, which every step of the flow reads")
@@ -40,9 +40,10 @@ class Config(LikelihoodConfig):
 
 
 class Model(nn.Module):
+    prior: nn.Module
+
     def __init__(self, config: Config, x: Field) -> None:
         super().__init__()
-        self.prior = StandardNormal(config.latent_dim)
         self.likelihood = likelihood(x, config)
         outputs, bias = self.likelihood.outputs, self.likelihood.bias(x)
         self.decoder: nn.Module
@@ -71,11 +72,17 @@ class Guide(nn.Module):
         )
         self.q = family(config.context, config.latent_dim, site="z")
 
+    def posterior(self, x: Tensor) -> pyro.distributions.TorchDistribution:
+        return self.q(self.encoder(x))
+
     def forward(self, x: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):
-            pyro.sample("z", self.q(self.encoder(x)))
+            pyro.sample("z", self.posterior(x))
 
 
 def build(config: Config, fields: Mapping[str, Field], family: Family) -> Pair:
     x = fields["x"]
-    return Pair(Model(config, x), Guide(config, x, family), inputs=("x",))
+    model, guide = Model(config, x), Guide(config, x, family)
+    # Last, so that a seed gives the networks the same weights with every prior.
+    model.prior = prior(config, config.latent_dim, guide.posterior, x)
+    return Pair(model, guide, inputs=("x",))

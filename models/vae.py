@@ -1,11 +1,13 @@
 """Variational autoencoder for images and vectors (Kingma & Welling 2014).
 
-    p(x, z) = N(z; 0, I) p(x | decoder(z))        q(z | x) = guide(encoder(x))
+    p(x, z) = p(z) p(x | decoder(z))        q(z | x) = guide(encoder(x))
 
 x is an image (C, H, W) or a vector (D,); z is (latent_dim,). Networks are fully connected or convolutional; p(x | .)
-is a Bernoulli for binary data and a Normal otherwise.
+is a Bernoulli for binary data and a Normal otherwise. p(z) is N(0, I), the guide's mixture over pseudo-inputs
+(Tomczak & Welling 2018) or a flow.
 
 Diederik P. Kingma, Max Welling: Auto-Encoding Variational Bayes. ICLR 2014.
+Jakub M. Tomczak, Max Welling: VAE with a VampPrior. AISTATS 2018.
 """
 
 from collections.abc import Mapping
@@ -18,18 +20,19 @@ from pyrovae import nets
 from pyrovae.data.field import Field
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.pair import Pair
-from pyrovae.priors import StandardNormal
+from pyrovae.priors import PriorConfig, prior
 from pyrovae.registry import Family
 
 
-class Config(nets.NetConfig, LikelihoodConfig):
+class Config(nets.NetConfig, PriorConfig, LikelihoodConfig):
     latent_dim: int = Option(20, ge=1, description="dimensions of z")
 
 
 class Model(nn.Module):
+    prior: nn.Module
+
     def __init__(self, config: Config, x: Field) -> None:
         super().__init__()
-        self.prior = StandardNormal(config.latent_dim)
         self.likelihood = likelihood(x, config)
         self.decoder = nets.decoder(config.latent_dim, x, self.likelihood.outputs, config, self.likelihood.bias(x))
 
@@ -45,11 +48,17 @@ class Guide(nn.Module):
         self.encoder = nets.encoder(x, config)
         self.q = family(self.encoder.features, config.latent_dim, site="z")
 
+    def posterior(self, x: Tensor) -> pyro.distributions.TorchDistribution:
+        return self.q(self.encoder(x))
+
     def forward(self, x: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):
-            pyro.sample("z", self.q(self.encoder(x)))
+            pyro.sample("z", self.posterior(x))
 
 
 def build(config: Config, fields: Mapping[str, Field], family: Family) -> Pair:
     x = fields["x"]
-    return Pair(Model(config, x), Guide(config, x, family), inputs=("x",))
+    model, guide = Model(config, x), Guide(config, x, family)
+    # Last, so that a seed gives the networks the same weights with every prior.
+    model.prior = prior(config, config.latent_dim, guide.posterior, x)
+    return Pair(model, guide, inputs=("x",))

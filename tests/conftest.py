@@ -50,6 +50,8 @@ SMALL: dict[str, Any] = {
 }
 
 CONV: dict[str, Any] = {"net": "conv", "channels": (3, 4)}
+VAMP: dict[str, Any] = {"prior": "vamp", "pseudo_inputs": 5}
+FLOW: dict[str, Any] = {"prior": "flow", "prior_steps": 2, "prior_hidden": 8}
 
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data, options
     "vae": ("vae", "images", {}),
@@ -57,6 +59,9 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data,
     "vae-conv-colour": ("vae", "colour", CONV),
     "vae-gated": ("vae", "images", {"activation": "gated"}),
     "vae-conv-gated": ("vae", "colour", CONV | {"activation": "gated"}),
+    "vae-vamp": ("vae", "images", VAMP),
+    "vae-vamp-vectors": ("vae", "vectors", VAMP),
+    "vae-flow-prior": ("vae", "images", FLOW),
     "vae-normal-learned": ("vae", "vectors", {"scale": "learned"}),
     "vae-normal-fixed": ("vae", "vectors", {"scale": "fixed"}),
     "vae-normal-pixel": ("vae", "vectors", {"scale": "pixel"}),
@@ -72,6 +77,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data,
     "iaf-colour": ("iaf", "colour", {}),
     "iaf-vectors": ("iaf", "vectors", {}),
     "hvae": ("hvae", "images", {}),
+    "hvae-vamp": ("hvae", "images", VAMP),
     "hvae-conv-colour": ("hvae", "colour", CONV),
     "textvae": ("textvae", "text", {}),
     "textvae-tied": ("textvae", "text", {"tied": True}),
@@ -82,6 +88,10 @@ GUIDES_OF: dict[str, tuple[str, ...]] = {
     "vae": GUIDES,
     "vae-gated": ("diagonal",),
     "vae-conv-gated": ("diagonal",),
+    "vae-vamp": ("diagonal", "full", "iaf:steps=2:hidden=8", "mixture:components=3"),
+    "vae-vamp-vectors": ("diagonal",),
+    "vae-flow-prior": ("diagonal", "iaf:steps=2:hidden=8"),
+    "hvae-vamp": ("diagonal",),
     "hvae": ("diagonal", "iaf:steps=2:hidden=8", "z1=iaf:steps=2:hidden=8,z2=full"),
     "hvae-conv-colour": ("diagonal",),
 }

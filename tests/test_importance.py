@@ -174,6 +174,14 @@ def test_pieces_fit_the_memory_that_a_datum_takes_and_not_that_of_the_weights(fe
     assert [(len(p.rows), p.samples) for p in chunks.pieces(1, 3, 2, cpu)] == [(3, 2)]
 
 
+def test_what_is_made_of_parameters_alone_is_not_of_a_datum():
+    net, inputs, x = torch.nn.Linear(50, 60), torch.nn.Parameter(torch.randn(700, 50)), torch.randn(1, 60)
+    made = lambda: torch.nn.functional.hardtanh(inputs, 0.0, 1.0)  # noqa: E731
+    assert chunks.bytes_of(lambda: net(made()).relu()) == 1
+    assert chunks.bytes_of(lambda: x @ net(made()).relu().T) == 4 * 700
+    assert chunks.bytes_of(lambda: net(made() + torch.zeros(50))) == 4 * 700 * 60  # as masks, buffers are no parameters
+
+
 @pytest.mark.parametrize(
     ("samples", "most", "size"), [(5000, 1337, 1250), (10, 3, 3), (7, 7, 7), (7, 100, 7), (5, 1, 1)]
 )

@@ -51,18 +51,29 @@ def budget(device: torch.device, sequences: bool = False, most: int | None = Non
 
 
 class Largest(TorchDispatchMode):
-    """Notes the bytes of the largest tensor that any operation inside gives."""
+    """Notes the bytes of the largest tensor that any operation inside gives; one that is made of parameters alone (what
+    a VampPrior's encoder makes of its pseudo-inputs) is the same however many samples there are, and does not count."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bytes = 1
+        self.fixed: dict[int, Tensor] = {}  # by address; held, so that nothing else comes to stand there
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         # A view of what came in takes no memory: the transpose of a weight is larger than what one datum needs.
-        given = {leaf.untyped_storage().data_ptr() for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        given = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        fixed = bool(tensors) and all(
+            isinstance(tensor, nn.Parameter) or tensor.untyped_storage().data_ptr() in self.fixed for tensor in tensors
+        )
         for tensor in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in given:
+            if not isinstance(tensor, Tensor):
+                continue
+            at = tensor.untyped_storage().data_ptr()
+            if fixed:
+                self.fixed[at] = tensor
+            elif at not in given:
                 self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
         return out
 

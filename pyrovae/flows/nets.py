@@ -66,12 +66,23 @@ class Masked(nn.Module):
         return raw
 
 
+class Constant(nn.Module):
+    """What a linear layer is without inputs (torch's warns there): its bias."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.bias
+
+
 class Conditioner(nn.Module):
-    """An ordinary network: h (*L, context) -> a function of z (*L, kept); `kept` may be 0."""
+    """An ordinary network: h (*L, context) -> a function of z (*L, kept); `kept` may be 0, and so may `context`."""
 
     def __init__(self, context: int, kept: int, hidden: int, outputs: int, features: int) -> None:
         super().__init__()
-        self.of_h = linear(context, hidden)
+        self.of_h = linear(context, hidden) if context else Constant(hidden)
         self.of_z = linear(kept, hidden) if kept else None
         self.second = linear(hidden, hidden)
         self.last = near_zero(linear(hidden, outputs * features))

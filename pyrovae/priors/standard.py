@@ -1,4 +1,4 @@
-"""Priors p(z): families without a context. A conditional prior p(z | y) is a guide family on the features of y."""
+"""The standard normal."""
 
 import pyro.distributions as dist
 import torch

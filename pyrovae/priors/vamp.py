@@ -1,0 +1,86 @@
+"""Variational mixture of posteriors (Tomczak & Welling 2018)."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+from torch.nn.functional import hardtanh
+
+
+class VampPrior(nn.Module):
+    """p(z) = 1/C sum_c q(z | u_c), with pseudo-inputs u_c that are learned with everything else.
+
+    q is the guide's, and its weights stay the guide's: a bound method is no child module, so that each weight has one
+    name, and it goes with the guide when a pair is copied, moved or cast.
+
+    Jakub M. Tomczak, Max Welling: VAE with a VampPrior. AISTATS 2018.
+
+    Args:
+        posterior: method of the guide, (C, *shape) -> q(z | u) of batch shape (C,) and event shape (features,).
+        start: (C, *shape), where the pseudo-inputs start.
+        unit: whether they are kept in [0, 1], as the data are.
+    """
+
+    def __init__(self, posterior: Callable[[Tensor], Distribution], start: Tensor, unit: bool) -> None:
+        super().__init__()
+        self.posterior = posterior
+        self.pseudo = nn.Parameter(start.clone())
+        self.unit = unit
+
+    def inputs(self) -> Tensor:
+        """u, (C, *shape)."""
+        return hardtanh(self.pseudo, 0.0, 1.0) if self.unit else self.pseudo
+
+    def forward(self) -> dist.TorchDistribution:
+        return EqualMixture(self.posterior(self.inputs()), self.pseudo.device)
+
+
+class EqualMixture(dist.TorchDistribution):
+    """1/C sum_c q_c of distributions of one family, which is only asked for `rsample` and `log_prob`.
+
+    Args:
+        components: of batch shape (C,) and event shape (features,).
+        device: where they are.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+    has_rsample = False
+
+    def __init__(self, components: Distribution, device: torch.device, validate_args: bool | None = None) -> None:
+        self.components = components
+        self.device = device
+        super().__init__(event_shape=components.event_shape, validate_args=validate_args)
+
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> "EqualMixture":
+        new = self._get_checked_instance(EqualMixture, _instance)
+        new.components, new.device = self.components, self.device
+        super(EqualMixture, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        C = self.components.batch_shape[0]
+        # A flow takes as many values as it has contexts.
+        each = value.unsqueeze(-2).expand(*value.shape[:-1], C, value.shape[-1])
+        total = self.components.log_prob(each).logsumexp(-1) - math.log(C)
+        return total.expand(torch.broadcast_shapes(total.shape, self.batch_shape))
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """The i-th draw that falls to a component is the i-th of that component's own, so that of n draws only as many
+        are made of all C as the most frequent one needs."""
+        shape = self._extended_shape(torch.Size(sample_shape))
+        C, n = self.components.batch_shape[0], math.prod(shape[:-1])
+        with torch.no_grad():
+            component = torch.randint(C, (n,), device=self.device)
+            ordered, order = component.sort()
+            nth = torch.empty_like(order)
+            nth[order] = torch.arange(n, device=self.device) - torch.searchsorted(ordered, ordered)
+            most = int(nth.max()) + 1 if n else 0
+            return self.components.sample((most,))[nth, component].reshape(shape)
