@@ -44,6 +44,7 @@ SMALL: dict[str, Any] = {
     "vae": {"latent_dim": 3, "hidden": (9,)},
     "cvae": {"latent_dim": 3, "hidden": (9,)},
     "iaf": {"latent_dim": 3, "widths": (4, 4), "context": 9},
+    "ssvae": {"latent_dim": 3, "hidden": (9,)},
     "textvae": {"latent_dim": 3, "hidden": 9, "embedding": 6},
 }
 
@@ -67,6 +68,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data,
     "iaf": ("iaf", "images", {}),
     "iaf-colour": ("iaf", "colour", {}),
     "iaf-vectors": ("iaf", "vectors", {}),
+    "ssvae": ("ssvae", "partly labelled", {}),
     "textvae": ("textvae", "text", {}),
     "textvae-tied": ("textvae", "text", {"tied": True}),
     "textvae-no-z": ("textvae", "text", {"z": False}),
@@ -94,6 +96,10 @@ def small(kind: str) -> tuple[dict[str, Field], dict[str, Tensor]]:
         case "quadrants":
             partial = Field((2, 8, 8), "partial", of="x")
             return {"x": Field((1, 8, 8), "binary"), "y": partial}, Quadrants(1)({"x": images})
+        case "partly labelled":
+            some = torch.where(torch.arange(N) % 4 == 1, y, -1)
+            partly = Field((), "category", size=3, labelled=0.25)
+            return {"x": Field((1, 8, 8), "binary", mean=images.mean(0)), "y": partly}, {"x": images, "y": some}
         case "text":
             x = torch.randint(4, 11, (N, 6), generator=draw)
             ends = torch.arange(N) % 6
@@ -124,7 +130,7 @@ def case(name: str, guide: str = "diagonal", **options: Any) -> Case:
     fields, columns = small(kind)
     config = variant.config(**SMALL[model] | own | options)
     make = lambda: variant.build(config, fields, registry.family(guide))  # noqa: E731
-    inputs = ("x", "y") if model == "cvae" else ("x",)
+    inputs = ("x", "y") if model in ("cvae", "ssvae") else ("x",)
     return Case(make, tuple(columns[name] for name in inputs), fields)
 
 
