@@ -238,7 +238,7 @@ def notes(data: Dataset, recipe: Recipe) -> list[str]:
 
 
 def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
-    """ELBO and accuracy over the whole test split, log-likelihood over `score_limit` data of it; one draw of the test data.
+    """ELBO and accuracy over the whole test split, log-likelihood over `score_limit` data of it; by one draw of it.
 
     These are evenly spaced, as the order of a split may mean something; where they are fewer than the split has,
     `scored_elbo` is the ELBO of the same data as the log-likelihood.

@@ -166,8 +166,9 @@ class Run:
 
         ELBO, distortion, rate in all and for each site and dimension, active units (`sites`), what the latents carry
         (`latents`: mutual information, marginal KL, swap, moments; see `pyrovae.evaluation.Usage`), what that means
-        (`diagnosis`, sentences), the `accuracy` of a guide that classifies, the log-likelihood, and with a `baseline`, a run on the same data, the paired
-        difference of the two log-likelihoods (`baseline`; see `pyrovae.baseline.difference`).
+        (`diagnosis`, sentences), the `accuracy` of a guide that classifies, the log-likelihood, and with a `baseline`,
+        a run on the same data, the paired difference of the two log-likelihoods (`baseline`; see
+        `pyrovae.baseline.difference`).
 
         Raises:
             PyrovaeError: where the baseline scores other data.
@@ -200,7 +201,7 @@ class Run:
     def accuracy(
         self, split: Split = "test", limit: int | None = None, seed: int = 0, show: Progress | None = None
     ) -> evaluation.Accuracy | None:
-        """How well q(y | x) classifies a split, whose labels it does not see; None where the guide does not classify."""
+        """How well q(y | x) classifies a split without its labels; None where the guide does not classify."""
         batch, labels = self.split(split, limit), self.labels(split, limit)
         return evaluation.accuracy(self.pair, batch, labels, self.fields, seed, show)
 

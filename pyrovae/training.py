@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from pyrovae.checkpoint import Checkpoint, Every, Position, generators, set_gene
 from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError
+from pyrovae.evaluation.accuracy import accuracy
 from pyrovae.evaluation.elbo import data_at_once, elbo
 from pyrovae.lowering import Engine
 from pyrovae.options import TrainConfig
@@ -169,9 +170,9 @@ class _Training:
                 begun = time.perf_counter()
                 if self._pass(save, stop):
                     seconds = time.perf_counter() - begun
-                    held_out = self._score()
+                    held_out, more = self._score(), self._accuracy()
                     with stop.holding():
-                        self._close_epoch(held_out, seconds, on_epoch)
+                        self._close_epoch(held_out, seconds, on_epoch, more)
                 stopped = self._ended()
         except KeyboardInterrupt:
             if self.ranks > 1:  # which do not stop at the same step: the last checkpoint is what stays
@@ -225,6 +226,17 @@ class _Training:
             total += mine * elbo(self.pair, self.valid, self.at_once, self.config.seed + self.rank)["elbo"]
         summed(total)
         return float(total / self.held_out)
+
+    def _accuracy(self) -> dict[str, float]:
+        """That of a guide that classifies, on the held-out data; empty where it does not."""
+        labels = self.data.labels("valid")
+        if labels is None:
+            return {}
+        counts, mine = torch.zeros(2, dtype=torch.float64), labels[self.rank :: self.ranks]
+        if len(mine) and (found := accuracy(self.pair, self.valid, mine, self.data.fields, self.config.seed)):
+            counts += torch.tensor([found.accuracy * found.num_data, found.num_data], dtype=torch.float64)
+        summed(counts)
+        return {"valid_accuracy": float(counts[0] / counts[1])} if counts[1] else {}
 
     def _lower(self) -> None:
         if self.lengths is None:
@@ -295,7 +307,13 @@ class _Training:
                     return False
         return True
 
-    def _close_epoch(self, held_out: float, seconds: float, on_epoch: Callable[[dict[str, Any]], None]) -> None:
+    def _close_epoch(
+        self,
+        held_out: float,
+        seconds: float,
+        on_epoch: Callable[[dict[str, Any]], None],
+        more: Mapping[str, float],
+    ) -> None:
         """Keeps what an epoch has given."""
         train_elbo, rate, distortion = (torch.stack(self.sums[:3]) / self.sums[3]).tolist()
         self.torn = True
@@ -313,6 +331,7 @@ class _Training:
             "kl_weight": self.plan[-1][1],
             "train_seconds": seconds,
             "steps": self.steps,
+            **more,
         }
         self.metrics.append(metrics)
         at.epoch += 1

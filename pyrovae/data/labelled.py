@@ -12,6 +12,7 @@ from pyrovae.data.dataset import SPLITS, TRUTH, Dataset, Split
 from pyrovae.data.stored import Column, Stored
 from pyrovae.errors import UsageError
 
+
 def with_labels(dataset: Dataset, count: int | None, seed: int = 0, share: float | None = None) -> Dataset:
     """The same data with `count` training labels kept, as equally over the classes as they allow; the others are -1.
 

@@ -107,8 +107,9 @@ def posterior_moments(
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For each latent site: mean and scale of q for each datum, and the variance of that mean as an estimate.
 
-    All are (N, *event), on the CPU; of a class (N, classes), those of its one-hot code, so that the mean is q. Where the family knows its moments and the site depends on no other latent, the
-    last is 0; else they are taken over `DRAWS` draws of the latents.
+    All are (N, *event), on the CPU; of a class (N, classes), those of its one-hot code, so that the mean is q. Where
+    the family knows its moments and the site depends on no other latent, the last is 0; else they are taken over
+    `DRAWS` draws of the latents.
     """
     device, found = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
 

@@ -154,8 +154,8 @@ def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.
     if drawn := [name for name in found.score if name not in found.enumerated]:
         raise PyrovaeError(
             f"sites {drawn} are drawn without reparametrization, and this ELBO has no score-function gradient: "
-            f"take a distribution with rsample, sum a discrete one out with infer={{'enumerate': 'parallel'}}, or train "
-            f"with pyro.infer.SVI"
+            f"take a distribution with rsample, sum a discrete one out with infer={{'enumerate': 'parallel'}}, or "
+            f"train with pyro.infer.SVI"
         )
     if found.endless:
         raise PyrovaeError(

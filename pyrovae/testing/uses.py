@@ -41,9 +41,7 @@ def _svi(case: Case) -> None:
     """pyro.infer.SVI moves every parameter and leaves the param store empty"""
     pair = case.pair().train()
     before = _state(pair)
-    svi = pyro.infer.SVI(
-        pair.model, pair.guide, optim.PyroOptim(torch.optim.Adam, {"lr": 1e-2}), _pyros(case)
-    )
+    svi = pyro.infer.SVI(pair.model, pair.guide, optim.PyroOptim(torch.optim.Adam, {"lr": 1e-2}), _pyros(case))
     for _ in range(STEPS):
         svi.step(*case.batch)
     _require_moved(pair, before, "pyro.infer.SVI")
@@ -147,7 +145,7 @@ def _evaluation(case: Case) -> None:
         raise LawError(f"scoring changed {', '.join(changed[:3])}: change buffers only while self.training")
 
 
-def _pyros(case: Case) -> pyro.infer.ELBO:
+def _pyros(case: Case) -> pyro.infer.Trace_ELBO | pyro.infer.TraceEnum_ELBO:
     """Pyro's own ELBO: TraceEnum_ELBO where a site is summed out, which Trace_ELBO would draw."""
     return pyro.infer.TraceEnum_ELBO(max_plate_nesting=1) if case.found.enumerated else pyro.infer.Trace_ELBO()
 
