@@ -50,3 +50,9 @@ def likelihood_line(scores: Mapping[str, Any]) -> str:
         f"{scores['log_likelihood']:.3f} nats, standard error {error} "
         f"({some}{scores['samples']} samples a datum, {scores['num_data']} data{elbo})"
     )
+
+
+def accuracy_line(scores: Mapping[str, Any], of: str = "") -> str:
+    """`0.9312, standard error 0.0025 (10,000 data, whose labels q(y|x) did not see)`."""
+    share, error, n = (scores[f"{of}{name}"] for name in ("accuracy", "accuracy_error", "accuracy_data"))
+    return f"{share:.4f}, standard error {error:.2g} ({n:,} data, whose labels the guide did not see)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyrovae.cli._options import debug_option, json_option
-from pyrovae.cli._output import likelihood_line, print_json, print_table
+from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
 from pyrovae.cli._runs import count, limit_option, max_memory_option, on_run, open_run, seed_option, split_option
 from pyrovae.errors import UsageError
 
@@ -68,6 +68,8 @@ def command(
         ("log-likelihood", likelihood_line(scores)),
         ("", scores["verdict"]),
     ]
+    if "accuracy" in scores:
+        rows.append(("accuracy", accuracy_line(scores)))
     if "perplexity" in scores:
         rows.append(("perplexity", f"{scores['perplexity']:.2f} ({scores['words']} words, <eos> counted)"))
     sites = scores["sites"]

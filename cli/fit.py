@@ -9,7 +9,7 @@ import click
 from pyrovae import registry
 from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._options import ModelCommand
-from pyrovae.cli._output import likelihood_line, print_json, print_table
+from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
 from pyrovae.cli._trust import show_code
 from pyrovae.errors import PyrovaeError, UsageError
 
@@ -140,6 +140,8 @@ def _rows(results: Mapping[str, Any], out: Path) -> list[tuple[str, object]]:
         rows.append(
             ("steps", f"{results['steps']:,} of the model, {results['inner_steps']:,} of the guide before them")
         )
+    if "test_accuracy" in results:
+        rows.insert(3, ("accuracy", accuracy_line(results, "test_")))
     if results["skipped_steps"]:
         rows.append(("skipped steps", f"{results['skipped_steps']}: their loss or gradients were not finite"))
     return rows

@@ -89,8 +89,9 @@ def _measures(run: Run, baseline: Run) -> str:
 def _conditions(run: Run) -> tuple[str, set[str]]:
     """`log p(x | y)` and {"y"}."""
     with seeded(0, device_of(run.pair)):
-        generated = structure(run.pair, run.split("test", 2)).generated
-    given = [name for name in run.pair.inputs if name not in generated]
+        found = structure(run.pair, run.split("test", 2))
+    generated = found.generated
+    given = [name for name in run.pair.inputs if name not in (*generated, *found.latent)]
     return f"log p({', '.join(generated)}{' | ' + ', '.join(given) if given else ''})", set(given)
 
 

@@ -238,7 +238,7 @@ def notes(data: Dataset, recipe: Recipe) -> list[str]:
 
 
 def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
-    """ELBO over the whole test split, log-likelihood over `score_limit` data of it; one draw of the test data.
+    """ELBO and accuracy over the whole test split, log-likelihood over `score_limit` data of it; by one draw of it.
 
     These are evenly spaced, as the order of a split may mean something; where they are fewer than the split has,
     `scored_elbo` is the ELBO of the same data as the log-likelihood.
@@ -247,6 +247,8 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     found: dict[str, Any] = {
         f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch, show=shown).items()
     }
+    if (right := run.accuracy(show=shown)) is not None:
+        found |= {f"test_{name}": value for name, value in right.summary().items()}
     chosen = evenly(len(batch[0]), config.score_limit)
     part, lengths = [tensor[chosen] for tensor in batch], run.lengths("test")
     if len(part[0]) < len(batch[0]):

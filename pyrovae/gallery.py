@@ -152,7 +152,10 @@ def latents(run: Run, path: Path, split: Split = "test", limit: int | None = Non
     found = evaluation.posterior_moments(run.pair, run.split(split, limit))
     if not found:
         raise UsageError("this pair has no latent site, so there is nothing to draw")
-    name, (mean, _, _) = max(found.items(), key=lambda item: len(item[1][0]))  # of a datum, not one for all
+    with seeded(0, evaluation.chunks.device_of(run.pair)):
+        discrete = structure(run.pair, run.split(split, 2)).score
+    # Of a datum, not one for all, and numbers where there are any.
+    name, (mean, _, _) = max(found.items(), key=lambda item: (len(item[1][0]), item[0] not in discrete))
     points = mean.flatten(1).double()
     if points.shape[1] == 1:
         points = torch.cat([points, found[name][1].flatten(1).double()], 1)

@@ -12,9 +12,10 @@ from torch import Tensor
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.evaluation.chunks import device_of
-from pyrovae.evaluation.diagnostics import posterior_moments
+from pyrovae.evaluation.diagnostics import class_of, posterior_moments
 from pyrovae.likelihoods import Autoregressive
 from pyrovae.pair import Pair, first_dim
+from pyrovae.seeding import seeded
 from pyrovae.traces import Site, draw, evaluating, sites, structure, unvalidated
 
 Sites = dict[str, Site]
@@ -45,6 +46,13 @@ def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> No
                 raise UsageError(
                     f"{name} = {wrong[0]:g} is no class: give a whole number from 0 to {field.size - 1}, or -1 for none"
                 )
+
+
+def require_classes(name: str, value: Any, classes: int) -> None:
+    """Raises UsageError where a value of a latent class is none."""
+    for number in torch.as_tensor(value, dtype=torch.float64).flatten().tolist():
+        if number not in range(classes):
+            raise UsageError(f"{name} = {number:g} is no class: give a whole number from 0 to {classes - 1}")
 
 
 def require_temperature(temperature: float | None, text: bool) -> None:
@@ -112,7 +120,10 @@ def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] 
         for name, value in (given or {}).items():
             if name in latent:
                 shape = (n, *latent[name]["fn"].event_shape)
-                fixed[name] = _fit(name, torch.as_tensor(value, dtype=torch.get_default_dtype(), device=device), shape)
+                if (q := class_of(latent[name])) is not None:
+                    require_classes(name, value, q.probs.shape[-1])
+                dtype = latent[name]["value"].dtype
+                fixed[name] = _fit(name, torch.as_tensor(value, dtype=dtype, device=device), shape)
             elif name in conditions:
                 at = pair.inputs.index(name)
                 batch[at] = _fit(name, torch.as_tensor(value).to(batch[at]), tuple(batch[at].shape)).clone()
@@ -150,8 +161,8 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Generated:
     """From datum 2i to datum 2i + 1, for each i: p(x | z) along the line between their posterior means.
 
     Returns:
-        (pairs * steps) data, pair by pair. Real conditions go along the line, too; latents
-        and conditions that are no real numbers stay those of the first end.
+        (pairs * steps) data, pair by pair. Real conditions go along the line, too; classes of the guide (the most
+        probable) and conditions that are no real numbers stay those of the first end.
     """
     if steps < 2:
         raise UsageError(f"steps = {steps}: an interpolation has at least its two ends")
@@ -167,9 +178,11 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Generated:
         return torch.lerp(a, b, share.reshape(-1, *[1] * (a.dim() - 1)).to(a)) if a.is_floating_point() else a
 
     conditions = [line(tensor[: 2 * pairs]) for tensor in batch]
-    values = {}
-    for name, (mean, _, _) in posterior_moments(pair, [tensor[: 2 * pairs] for tensor in batch]).items():
-        values[name] = line(mean)
+    ends, values = [tensor[: 2 * pairs].to(device) for tensor in batch], {}
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, device):
+        classes = {name for name, site in sites(draw(pair.guide, ends), observed=False).items() if class_of(site)}
+    for name, (mean, _, _) in posterior_moments(pair, ends).items():
+        values[name] = line(mean.argmax(-1) if name in classes else mean)
     with torch.no_grad(), unvalidated(), evaluating(pair):
         p = draw(poutine.uncondition(pair.model), conditions, values)
         return Generated(sites(p), conditions)

@@ -28,8 +28,10 @@ class Pair(nn.Module):
     - Every site stands in the plate "data" at dim -1, and its log_prob has shape (B,).
     - An observed site of the model has the name of its field. Those fields are generated; the others are conditions.
       The model may read the shape of a field that it generates, never its content.
-    - The guide samples the latent sites of the model, in any order, and observes nothing. `pyro.factor` in the guide
-      with `has_rsample=True` adds a training term that is never part of log q.
+    - The guide samples the latent sites of the model, in any order, and observes nothing. A discrete scalar is summed
+      out of the ELBO where it declares `infer={"enumerate": "parallel"}`; a field may show some of its values (a class
+      y, of which the field y is -1 where it is not known). `pyro.factor` in the guide with `has_rsample=True` adds a
+      training term that is never part of log q.
     - Particle plates come in from the left: networks act on the last dims (`pyrovae.nets.cat` and `fold` help).
 
     `pyrovae check FILE.py:NAME` tries all of this. `pyro.infer.SVI(pair.model, pair.guide, ...)` works on every pair.

@@ -185,8 +185,9 @@ class Run:
 
         ELBO, distortion, rate in all and for each site and dimension, active units (`sites`), what the latents carry
         (`latents`: mutual information, marginal KL, swap, moments; see `pyrovae.evaluation.Usage`), what that means
-        (`diagnosis`, sentences), the log-likelihood, and with a `baseline`, a run on the same data, the paired
-        difference of the two log-likelihoods (`baseline`; see `pyrovae.baseline.difference`).
+        (`diagnosis`, sentences), the `accuracy` of a guide that classifies, the log-likelihood, and with a `baseline`,
+        a run on the same data, the paired difference of the two log-likelihoods (`baseline`; see
+        `pyrovae.baseline.difference`).
 
         Raises:
             PyrovaeError: where the baseline scores other data.
@@ -202,6 +203,10 @@ class Run:
         scores["latents"] = usage.summary()
         figures = evaluation.Figures.of(found, usage, len(batch[0]))
         scores["diagnosis"] = evaluation.diagnosis(figures, self.options())
+        labels = self.labels(split)
+        of_these = None if labels is None else labels[rows]
+        if (right := evaluation.accuracy(self.pair, batch, of_these, self.fields, seed, show)) is not None:
+            scores |= right.summary()
         score = evaluation.log_likelihood_over_ranks
         likelihood = score(self.pair, batch, samples, lengths=lengths, seed=seed, show=show)
         scores |= likelihood.summary()
@@ -216,6 +221,13 @@ class Run:
             scores["words"] = words  # <eos> counted, padding not
             scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / words))
         return scores
+
+    def accuracy(
+        self, split: Split = "test", limit: int | None = None, seed: int = 0, show: Progress | None = None
+    ) -> evaluation.Accuracy | None:
+        """How well q(y | x) classifies a split without its labels; None where the guide does not classify."""
+        batch, labels = self.split(split, limit), self.labels(split, limit)
+        return evaluation.accuracy(self.pair, batch, labels, self.fields, seed, show)
 
     def options(self) -> dict[str, Any] | None:
         """The options of the model and of its training, by name; None for a pair that was handed over in Python."""
@@ -253,11 +265,11 @@ class Run:
         return [shown[start : start + steps] for start in range(0, len(shown), steps)]
 
     def ends(self, rows: int) -> tuple[Tensor, ...]:
-        """2 * rows test data, pair by pair, to interpolate between: of one class where the label is a condition."""
-        if self.classes() is None:
+        """2 * rows test data, pair by pair, to interpolate between: of one class where the pair reads the label."""
+        label = self.labels("test")
+        if self.classes() is None or label is None:
             return self.split("test", 2 * rows)
         batch = self.split("test")
-        label = batch[self.pair.inputs.index("y")]
         members = [(label == y).nonzero().flatten() for y in label.unique()]
         most = max(len(found) // 2 for found in members)
         pairs = [found[2 * i : 2 * i + 2] for i in range(most) for found in members if len(found) >= 2 * i + 2]
@@ -276,12 +288,12 @@ class Run:
         return arrays if labels is None else arrays | {"y": labels.numpy()}
 
     def labels(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
-        """The field y of a split where the data have one, (N,); None where they have none."""
-        column = self.data.columns[split].get("y")
-        return column[:limit] if isinstance(column, Tensor) and column.dim() == 1 else None
+        """The classes of a split, (N,), also those that are hidden from the pair; None where the data have none."""
+        found = self.data.labels(split)
+        return None if found is None else found[:limit]
 
     def classes(self) -> int | None:
-        """How many classes y has where it is a label and a condition; None where it is not."""
+        """How many classes y has where it is a label that the pair reads; None where it is not."""
         y = self.fields.get("y")
         return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
 

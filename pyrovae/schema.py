@@ -114,6 +114,7 @@ class FieldFile(Strict):
     unk: Count | None = None
     of: Name | None = None
     names: list[Text] | None = None
+    labelled: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class Progress(Strict):

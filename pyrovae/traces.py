@@ -77,10 +77,21 @@ def draw(program: Program, batch: Sequence[Tensor], values: Mapping[str, Tensor]
 
 
 def traces(
-    pair: Pair, batch: Sequence[Tensor], K: int | None = None, values: Mapping[str, Tensor] | None = None
+    pair: Pair,
+    batch: Sequence[Tensor],
+    K: int | None = None,
+    values: Mapping[str, Tensor] | None = None,
+    enumerate: bool = False,
 ) -> tuple[poutine.Trace, poutine.Trace]:
-    """The traces (p, q) of one draw z ~ q, or of `values`, with every log_prob computed: (B,), or (K, B) with K."""
-    q = draw(particles(pair.guide, K), batch, values)
+    """The traces (p, q) of one draw z ~ q, or of `values`, with every log_prob computed: (B,), or (K, B) with K.
+
+    With `enumerate`, the sites of the guide that declare `infer={"enumerate": "parallel"}` are not drawn: they take all
+    their values, each along a dim of its own on the left (`pyrovae.svi.enumeration.Expectation` sums them out).
+    """
+    guide = particles(pair.guide, K)
+    if enumerate:
+        guide = poutine.enum(guide, first_available_dim=-2 if K is None else -3)
+    q = draw(guide, batch, values)
     p = poutine.trace(poutine.replay(particles(pair.model, K), trace=q)).get_trace(*batch)
     q.compute_log_prob()
     p.compute_log_prob()
@@ -135,8 +146,9 @@ class Structure:
         shapes: sites whose log_prob is not of shape (B,), with the shape they have.
         missing: latent sites that only one of model and guide has.
         misshapen: latent sites whose event shape in the model is not that in the guide, with both.
-        enumerated: guide sites that declare `infer={"enumerate": "parallel"}`.
-        score: guide sites without a reparametrized sample.
+        enumerated: guide sites that declare `infer={"enumerate": "parallel"}`: the ELBO sums them out.
+        endless: those of them that have no finite list of values to sum over.
+        score: guide sites without a reparametrized sample, enumerated or not.
         guide_observes: sites that the guide observes.
     """
 
@@ -148,6 +160,7 @@ class Structure:
     missing: list[str]
     misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
     enumerated: list[str]
+    endless: list[str]
     score: list[str]
     guide_observes: list[str]
 
@@ -161,6 +174,7 @@ def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
         p.compute_log_prob()
     latent, in_model, B = sites(q, observed=False), sites(p, observed=False), first_dim(batch)
     every = [(name, site) for trace in (p, q) for name, site in sites(trace).items()]
+    enumerated = [name for name, site in latent.items() if site["infer"].get("enumerate") == "parallel"]
     return Structure(
         latent=list(in_model),
         generated=[name for name in sites(p, observed=True) if name in pair.inputs],
@@ -173,7 +187,12 @@ def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
             for name, site in in_model.items()
             if name in latent and site["fn"].event_shape != latent[name]["fn"].event_shape
         },
-        enumerated=[name for name, site in latent.items() if site["infer"].get("enumerate") == "parallel"],
+        enumerated=enumerated,
+        endless=[
+            name
+            for name in enumerated
+            if not latent[name]["fn"].has_enumerate_support or latent[name]["infer"].get("num_samples") is not None
+        ],
         score=[name for name, site in latent.items() if not site["fn"].has_rsample],
         guide_observes=[
             name for name, site in sites(q, observed=True).items() if not site["infer"].get("is_auxiliary")

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from pyrovae.checkpoint import Checkpoint, Every, Position, generators, set_gene
 from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.evaluation.accuracy import accuracy
 from pyrovae.evaluation.elbo import data_at_once, elbo
 from pyrovae.evaluation.information import mutual_information
 from pyrovae.lowering import Engine
@@ -198,9 +199,9 @@ class _Training:
                 begun = time.perf_counter()
                 if self._pass(save, stop):
                     seconds = time.perf_counter() - begun
-                    held_out, information = self._score(), self._information()
+                    held_out, more = self._score(), self._accuracy() | self._information()
                     with stop.holding():
-                        self._close_epoch(held_out, seconds, information, on_epoch)
+                        self._close_epoch(held_out, seconds, more, on_epoch)
                 stopped = self._ended()
         except KeyboardInterrupt:
             if self.ranks > 1:  # which do not stop at the same step: the last checkpoint is what stays
@@ -265,13 +266,24 @@ class _Training:
         summed(total)
         return float(total / self.held_out)
 
-    def _information(self) -> dict[str, Any]:
+    def _information(self) -> dict[str, float]:
         """What --aggressive is told to end by: the mutual information on held-out data, while the guide lags."""
         if self.aggressive is None or not lags(self.metrics):
             return {}
         found = mutual_information(self.pair, self.valid, self.config.seed)
         assert found is not None  # a pair without latents has nothing of the guide to train
         return {"mutual_information": found.nats}
+
+    def _accuracy(self) -> dict[str, float]:
+        """That of a guide that classifies, on the held-out data; empty where it does not."""
+        labels = self.data.labels("valid")
+        if labels is None:
+            return {}
+        counts, mine = torch.zeros(2, dtype=torch.float64), labels[self.rank :: self.ranks]
+        if len(mine) and (found := accuracy(self.pair, self.valid, mine, self.data.fields, self.config.seed)):
+            counts += torch.tensor([found.accuracy * found.num_data, found.num_data], dtype=torch.float64)
+        summed(counts)
+        return {"valid_accuracy": float(counts[0] / counts[1])} if counts[1] else {}
 
     def _lower(self) -> None:
         if self.lengths is None:
@@ -374,7 +386,7 @@ class _Training:
         self,
         held_out: float,
         seconds: float,
-        information: dict[str, Any],
+        more: Mapping[str, float],
         on_epoch: Callable[[dict[str, Any]], None],
     ) -> None:
         """Keeps what an epoch has given."""
@@ -394,16 +406,17 @@ class _Training:
             "kl_weight": self.plan[-1][1],
             "train_seconds": seconds,
             "steps": self.steps,
+            **more,
         }
         if self.aggressive is not None:
-            metrics |= {"inner_steps": at.inner - sum(each["inner_steps"] for each in self.metrics)} | information
+            metrics |= {"inner_steps": at.inner - sum(each["inner_steps"] for each in self.metrics)}
         self.metrics.append(metrics)
         at.epoch += 1
         if held_out > at.best:
             at.best, at.best_epoch, self.best = held_out, at.epoch, snapshot(self.pair)
         self.torn = False
         on_epoch(metrics)
-        if information and not lags(self.metrics):
+        if "mutual_information" in more and not lags(self.metrics):
             self.show.line(
                 f"note: the guide keeps up: the mutual information on held-out data has not risen in epoch {at.epoch}, "
                 f"so model and guide move together from here"

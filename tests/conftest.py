@@ -46,6 +46,7 @@ SMALL: dict[str, Any] = {
     "cvae": {"latent_dim": 3, "hidden": (9,)},
     "iaf": {"latent_dim": 3, "widths": (4, 4), "context": 9},
     "hvae": {"latent_dim": (3, 2), "hidden": (9,), "hidden2": (7,)},
+    "ssvae": {"latent_dim": 3, "hidden": (9,)},
     "textvae": {"latent_dim": 3, "hidden": 9, "embedding": 6},
 }
 
@@ -79,6 +80,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> model, data,
     "hvae": ("hvae", "images", {}),
     "hvae-vamp": ("hvae", "images", VAMP),
     "hvae-conv-colour": ("hvae", "colour", CONV),
+    "ssvae": ("ssvae", "partly labelled", {}),
     "textvae": ("textvae", "text", {}),
     "textvae-tied": ("textvae", "text", {"tied": True}),
     "textvae-no-z": ("textvae", "text", {"z": False}),
@@ -119,6 +121,10 @@ def small(kind: str) -> tuple[dict[str, Field], dict[str, Tensor]]:
         case "quadrants":
             partial = Field((2, 8, 8), "partial", of="x")
             return {"x": Field((1, 8, 8), "binary"), "y": partial}, Quadrants(1)({"x": images})
+        case "partly labelled":
+            some = torch.where(torch.arange(N) % 4 == 1, y, -1)
+            partly = Field((), "category", size=3, labelled=0.25)
+            return {"x": Field((1, 8, 8), "binary", mean=images.mean(0)), "y": partly}, {"x": images, "y": some}
         case "text":
             x = torch.randint(4, 11, (N, 6), generator=draw)
             ends = torch.arange(N) % 6
@@ -149,7 +155,7 @@ def case(name: str, guide: str = "diagonal", **options: Any) -> Case:
     fields, columns = small(kind)
     config = variant.config(**SMALL[model] | own | options)
     make = lambda: variant.build(config, fields, registry.family(guide))  # noqa: E731
-    inputs = ("x", "y") if model == "cvae" else ("x",)
+    inputs = ("x", "y") if model in ("cvae", "ssvae") else ("x",)
     return Case(make, tuple(columns[name] for name in inputs), fields)
 
 

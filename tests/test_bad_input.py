@@ -72,7 +72,7 @@ NAMES = [
     (("fit",), 2, "which model? --model"),
     (("fit", "--model", ""), 2, "there is no model ''"),
     (("fit", "--model", "vea"), 2, "did you mean 'vae'?"),
-    (("fit", "--model", "quantum"), 2, "(there is: cvae, hvae, iaf, textvae, vae)"),
+    (("fit", "--model", "quantum"), 2, "(there is: cvae, hvae, iaf, ssvae, textvae, vae)"),
     (("fit", "--model", "my_model.py"), 2, "name the class or function in it, my_model.py:MyVAE"),
     (("fit", "--model", "my_model.py:"), 2, "write my_model.py:MyVAE or package.module:MyVAE"),
     (("fit", "--model", ":MyVAE"), 2, "write my_model.py:MyVAE or package.module:MyVAE"),

@@ -334,6 +334,7 @@ def test_compare_reads_a_config_file(tmp_path):
         ("cvae", "--data", "labels.npz", "--guide", "iaf", "--hidden", "4"),
         ("cvae", "--data", "labels.npz", "--condition", "quadrants", "--hidden", "4"),
         ("iaf", "--data", "vectors.npy", "--context", "8"),
+        ("ssvae", "--data", "labels.npz", "--hidden", "4"),
         ("textvae", "--data", "sentences.txt", "--hidden", "4"),
         ("my_model.py:MyVAE", "--data", "vectors.npy"),
     ],
@@ -355,7 +356,7 @@ def test_check_exits_with_1_where_a_law_is_broken():
 
 
 @pytest.mark.parametrize(
-    ("command", "names"), [("models", "cvae textvae vae"), ("guides", "diagonal full iaf lowrank")]
+    ("command", "names"), [("models", "cvae ssvae textvae vae"), ("guides", "diagonal full iaf lowrank")]
 )
 def test_lists(command, names):
     assert set(names.split()) <= set(json.loads(done(command, "--json").stdout))
@@ -398,6 +399,7 @@ def test_help_ends_with_two_examples(command):
         ("vae", "--net", "--condition"),
         ("cvae", "--condition", "--word-dropout"),
         ("iaf", "--widths", "--net"),
+        ("ssvae", "--labels", "--condition"),
         ("textvae", "--word-dropout", "--net"),
         ("my_model.py:MyVAE", "--width", "--latent-dim"),
     ],

@@ -32,6 +32,7 @@ FITS = {  # name -> model, data, guide, options
     "cvae-iaf": ("cvae", "images", "iaf:hidden=8", {"embedding": 2}),
     "cvae-quadrants": ("cvae", "images", "diagonal", {"condition": "quadrants"}),
     "iaf": ("iaf", "images", None, {}),
+    "ssvae": ("ssvae", "images", "full", {"labels": 9, "labelled_share": 0.5}),
     "textvae": ("textvae", "text", "iaf:hidden=8", {"tied": True}),
     "textvae-no-z": ("textvae", "text", None, {"z": False}),
 }

@@ -16,6 +16,8 @@ from pyrovae.seeding import seeded
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+TRUTH = "truth"
+"""The column of true labels where the field y hides some of them; no pair reads it."""
 Columns = dict[str, Tensor]
 Transform = Callable[[Columns], Columns]
 
@@ -70,6 +72,12 @@ class Dataset:
         """How many data a split has."""
         columns = self.columns.get(split, {})
         return min((len(column) for column in columns.values()), default=0)
+
+    def labels(self, split: Split) -> Tensor | None:
+        """The classes of a split, (N,), also where they are hidden from the pair; None where the data have none."""
+        columns = self.columns[split]
+        found = columns.get(TRUTH, columns.get("y"))
+        return found if isinstance(found, Tensor) and found.dim() == 1 else None
 
     def lengths(self, split: Split) -> Tensor | None:
         """Tokens in each datum of a split, (N,); None where the data are no text."""

@@ -26,6 +26,7 @@ class Field:
         pad: token id of the padding; so `bos`, `eos`, `unk`.
         of: of a partial field, the field that it is a part of.
         names: of a category, what the classes are called.
+        labelled: of a category, the share of the training rows whose label is not missing, where some were hidden.
         mean: mean of the training data, in `shape`; only used to set the first output bias, never saved.
     """
 
@@ -38,6 +39,7 @@ class Field:
     unk: int | None = None
     of: str | None = None
     names: tuple[str, ...] | None = None
+    labelled: float | None = None
     mean: Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property

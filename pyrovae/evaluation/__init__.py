@@ -1,5 +1,6 @@
 """Scores of a trained pair, from its traces alone."""
 
+from pyrovae.evaluation.accuracy import Accuracy, accuracy
 from pyrovae.evaluation.aggregate import Aggregate, aggregate
 from pyrovae.evaluation.ais import AIS, ais
 from pyrovae.evaluation.bdmc import Sandwich, bdmc
@@ -19,6 +20,7 @@ from pyrovae.evaluation.usage import Usage, usage
 
 __all__ = [
     "AIS",
+    "Accuracy",
     "Aggregate",
     "Diagnostics",
     "Figures",
@@ -31,6 +33,7 @@ __all__ = [
     "Sandwich",
     "Swap",
     "Usage",
+    "accuracy",
     "aggregate",
     "ais",
     "bdmc",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae import memory
 from pyrovae.evaluation.chunks import device_of, precise
-from pyrovae.evaluation.diagnostics import moments, posterior_moments
+from pyrovae.evaluation.diagnostics import class_of, moments, posterior_moments
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.information import drawn, spread
 from pyrovae.pair import Pair, first_dim
@@ -113,7 +113,8 @@ def prior_moments(
             part, found = [tensor[rows] for tensor in some], {}
             for name, site in sites(draw(particles(pair.model, K), part), observed=False).items():
                 mean, scale, _ = moments(site) or (site["value"], torch.zeros_like(site["value"]), None)
-                every = (K, first_dim(part), *site["fn"].event_shape)
+                classes = [] if class_of(site) is None else [mean.shape[-1]]
+                every = (K, first_dim(part), *site["fn"].event_shape, *classes)
                 mean, scale = (tensor.to(precise(device)).expand(every) for tensor in (mean, scale))
                 found[name] = torch.stack([(scale.square() + mean.square()).sum((0, 1)), mean.sum((0, 1))])
             return found

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 
 from pyrovae import memory
 from pyrovae.evaluation.chunks import device_of, precise
@@ -13,6 +14,8 @@ from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
+from pyrovae.svi.divergence import base
+from pyrovae.svi.enumeration import Expectation
 from pyrovae.svi.terms import closed_form, rate, rate_by_dim
 from pyrovae.traces import Site, draw, evaluating, particles, require_per_datum, sites, traces, unvalidated
 
@@ -28,10 +31,11 @@ class Diagnostics:
     """Over a set of data, in nats, means a datum.
 
     Attributes:
-        rate: for each latent site, KL(q || p): in closed form where it is known, else one draw a datum.
+        rate: for each latent site, KL(q || p): in closed form where it is known, else one draw a datum; the mean over
+            the values of sites that are summed out.
         rate_by_dim: for each site, the same for each dimension; None where p or q does not factorise.
         active_units: for each site, dimensions whose posterior mean varies over the data by more than `ACTIVE`.
-        units: for each site, its dimensions.
+        units: for each site, its dimensions; of a class, one a class.
     """
 
     rate: dict[str, float]
@@ -66,12 +70,13 @@ def diagnose(
     by_dim: dict[str, Tensor | None] = {}
 
     def work(rows: slice) -> dict[str, tuple[Tensor, Tensor | None]]:
-        p, q = traces(pair, [tensor[rows].to(device) for tensor in batch])
+        p, q = traces(pair, [tensor[rows].to(device) for tensor in batch], enumerate=True)
         latent, prior, closed, found = sites(q, observed=False), sites(p), closed_form(p, q), {}
+        expected = Expectation(q, 1)
         for name, site in latent.items():
-            whole = rate(site, prior[name], name in closed).to(precise(device)).sum()
+            whole = expected(rate(site, prior[name], name in closed)).to(precise(device)).sum()
             dims = rate_by_dim(site, prior[name], name in closed)
-            found[name] = whole, None if dims is None else dims.to(precise(device)).sum(0)
+            found[name] = whole, None if dims is None else expected(dims, 1).to(precise(device)).sum(0)
         return found
 
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
@@ -102,8 +107,9 @@ def posterior_moments(
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """For each latent site: mean and scale of q for each datum, and the variance of that mean as an estimate.
 
-    All are (N, *event), on the CPU. Where the family knows its moments and the site depends on no other latent, the
-    last is 0; else they are taken over `DRAWS` draws of the latents.
+    All are (N, *event), on the CPU; of a class (N, classes), those of its one-hot code, so that the mean is q. Where
+    the family knows its moments and the site depends on no other latent, the last is 0; else they are taken over
+    `DRAWS` draws of the latents.
     """
     device, found = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
 
@@ -125,12 +131,20 @@ def posterior_moments(
 
 
 def moments(site: Site) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Mean, scale and 0 where the family knows them."""
+    """Mean, scale and 0 where the family knows them; of a class those of its one-hot code, with one more dim."""
+    if (q := class_of(site)) is not None:
+        return q.probs, (q.probs * (1 - q.probs)).sqrt(), torch.zeros_like(q.probs)
     try:
         mean, scale = site["fn"].mean, site["fn"].stddev
     except NotImplementedError:
         return None
     return mean, scale, torch.zeros_like(mean)
+
+
+def class_of(site: Site) -> Categorical | None:
+    """The distribution of a site whose values are classes; None where they are something else."""
+    inner = base(site["fn"])
+    return inner if isinstance(inner, Categorical) else None
 
 
 def _over_draws(site: Site) -> tuple[Tensor, Tensor, Tensor]:

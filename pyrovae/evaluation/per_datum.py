@@ -11,6 +11,7 @@ from pyrovae.evaluation.chunks import Shrinking, bytes_of, device_of, pieces, pr
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
+from pyrovae.svi.enumeration import Expectation
 from pyrovae.traces import evaluating, require_per_datum, sites, traces, unvalidated
 
 DRAWS = 32
@@ -42,6 +43,8 @@ def elbo_per_datum(
 ) -> PerDatum:
     """ELBO, rate and distortion of each datum, each the mean of `draws` draws z ~ q(z | x).
 
+    Sites that declare `infer={"enumerate": "parallel"}` are summed out, as in the ELBO of a batch.
+
     The noise starts from `seed`; weights, buffers, modes and random generators are left as they were.
 
     Args:
@@ -67,16 +70,17 @@ def elbo_per_datum(
         one = [tensor[longest : longest + 1] for tensor in batch]
 
         def work(rows: Tensor, K: int) -> Tensor:
-            p, q = traces(pair, [tensor[rows] for tensor in batch], K)
+            p, q = traces(pair, [tensor[rows] for tensor in batch], K, enumerate=True)
+            expected = Expectation(q, 2)
             terms = [(0, site, 1) for site in sites(q, observed=False).values()]
             terms += [(int(site["is_observed"]), site, -1) for site in sites(p).values()]
             found = sums.new_zeros(2, len(rows))
             for which, site, sign in terms:
                 # A site that no latent comes before has no particle dim: each particle has its value.
-                found[which] += sign * site["log_prob"].expand(K, len(rows)).sum(0).to(sums.dtype)
+                found[which] += sign * expected(site["log_prob"]).expand(K, len(rows)).sum(0).to(sums.dtype)
             return found
 
-        cut = pieces(bytes_of(lambda: traces(pair, one, 1)), n, draws, device, lengths)
+        cut = pieces(bytes_of(lambda: traces(pair, one, 1, enumerate=True)), n, draws, device, lengths)
         for rows, _, found in Shrinking(device, show).over(cut, draws, work):
             sums[:, rows] += found
     rate, distortion = (sums / draws).double().cpu()

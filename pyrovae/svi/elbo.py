@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.pair import Pair, first_dim
+from pyrovae.svi.enumeration import Expectation
 from pyrovae.svi.terms import closed_form, rate, rate_by_dim
 from pyrovae.traces import Site, Structure, Trace, is_local, refuse_missing, refuse_shapes, sites, structure, traces
 
@@ -31,12 +32,12 @@ class Free(NamedTuple):
     bits: float = 0.0
     nats: float = 0.0
 
-    def each(self, q: Site, p: Site, whole: Tensor, closed: bool, B: int) -> Tensor:
-        """What a site pays of its rate `whole`, where each dimension has its bits."""
+    def each(self, q: Site, p: Site, whole: Tensor, closed: bool, B: int, expected: Expectation) -> Tensor:
+        """What a site pays of its rate `whole`, where each dimension has its bits; a discrete scalar is one."""
         by_dim = rate_by_dim(q, p, closed)
         if by_dim is None:
             return B * whole.mean().clamp_min(self.bits * q["fn"].event_shape.numel())
-        return B * by_dim.flatten(0, -2).mean(0).clamp_min(self.bits).sum()
+        return B * expected(by_dim, 1).flatten(0, -2).mean(0).clamp_min(self.bits).sum()
 
 
 class ELBO(nn.Module):
@@ -48,6 +49,9 @@ class ELBO(nn.Module):
     dimensions (Kingma et al. 2016). With free nats, the mean rate of the batch over all sites in the plate "data"
     counts as `free_nats` where it is less, whatever the guide is. A site outside the plate is reduced before it is
     added, and weighs `fraction`.
+
+    A guide site with `infer={"enumerate": "parallel"}`, a discrete scalar y, is not drawn but summed out: each term,
+    each rate and each `pyro.factor` that depends on it is sum_y q(y | x) times its value at y, as in TraceEnum_ELBO.
 
     Args:
         pair: what is trained.
@@ -73,9 +77,9 @@ class ELBO(nn.Module):
 
     def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:
         """`fraction` is len(batch) / len(data), the share of a global latent that one batch pays."""
-        p, q = traces(self.pair, batch, self.particles)
+        p, q = traces(self.pair, batch, self.particles, enumerate=True)
         closed = closed_form(p, q) if self.kl == "analytic" else set()
-        return negative_elbo(p, q, batch, kl_weight, fraction, self.free, closed)
+        return negative_elbo(p, q, batch, kl_weight, fraction, self.free, closed, 1 if self.particles is None else 2)
 
 
 def negative_elbo(
@@ -86,18 +90,24 @@ def negative_elbo(
     fraction: Tensor | float,
     free: Free,
     closed: Collection[str] = (),
+    plates: int = 1,
 ) -> Terms:
-    """The terms of two traces, see `ELBO`; the rates of the sites in `closed` are taken in closed form where known."""
+    """The terms of two traces, see `ELBO`; the rates of the sites in `closed` are taken in closed form where known.
+
+    `plates` are the dims of particles and data, left of which those of enumerated sites stand.
+    """
     latent, in_model, B = sites(q, observed=False), sites(p), first_dim(batch)
     zero = batch[0].new_zeros((), dtype=torch.get_default_dtype())
+    expected = Expectation(q, plates)
 
     def total(site: Site, value: Tensor) -> Tensor:
+        value = expected(value)
         particle_plate = any(frame.dim == -2 for frame in site["cond_indep_stack"])
         mean = value.sum() / value.shape[0] if particle_plate and value.dim() > 1 else value.sum()
         return mean if is_local(site) else fraction * mean
 
     distortion = zero - sum((total(site, site["log_prob"]) for site in sites(p, observed=True).values()), zero)
-    rates = {name: rate(site, in_model[name], name in closed) for name, site in latent.items()}
+    rates = {name: expected(rate(site, in_model[name], name in closed)) for name, site in latent.items()}
     totals = {name: total(latent[name], value) for name, value in rates.items()}
     total_rate = sum(totals.values(), zero)
     # pyro.factor(name, -value) in the guide is a training term: part of the loss, never of the printed ELBO.
@@ -106,13 +116,26 @@ def negative_elbo(
     paid = total_rate
     if free.bits:
         paid = sum(
-            (free.each(site, in_model[name], rates[name], name in closed, B) for name, site in latent.items()), zero
+            (
+                free.each(site, in_model[name], rates[name], name in closed, B, expected)
+                for name, site in latent.items()
+            ),
+            zero,
         )
     elif free.nats:
         local = sum((value for name, value in totals.items() if is_local(latent[name])), zero)
         paid = total_rate - local + B * (local / B).clamp_min(free.nats)
     loss = distortion + kl_weight * paid + factors
     return Terms(loss, -(distortion + total_rate).detach(), total_rate.detach(), distortion.detach())
+
+
+def refuse_enumerated(found: Structure, what: str) -> None:
+    """Raises PyrovaeError where a site is summed out, which `what` would have to draw."""
+    if found.enumerated:
+        raise PyrovaeError(
+            f"{what} draws every latent with reparametrization, and sites {found.enumerated} are summed out: take "
+            f"--objective elbo"
+        )
 
 
 def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.0, free_nats: float = 0.0) -> Structure:
@@ -128,10 +151,20 @@ def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.
             f"the model observes {found.unnamed or 'nothing'}, and its fields are {list(pair.inputs)}: "
             f"give an observed site the name of its field"
         )
-    if found.score:
+    if drawn := [name for name in found.score if name not in found.enumerated]:
         raise PyrovaeError(
-            f"sites {found.score} are drawn without reparametrization, and this ELBO has no score-function gradient: "
-            f"take a distribution with rsample, or train with pyro.infer.SVI"
+            f"sites {drawn} are drawn without reparametrization, and this ELBO has no score-function gradient: "
+            f"take a distribution with rsample, sum a discrete one out with infer={{'enumerate': 'parallel'}}, or "
+            f"train with pyro.infer.SVI"
+        )
+    if found.endless:
+        raise PyrovaeError(
+            f"sites {found.endless} declare infer={{'enumerate': 'parallel'}} and have no finite list of values: only "
+            f"discrete scalars are summed out, leave it out of the others"
+        )
+    if both := [name for name in found.enumerated if name in found.outside]:
+        raise PyrovaeError(
+            f"sites {both} are summed out for each datum, and stand outside plate 'data': move them into it"
         )
     if found.guide_observes:
         raise PyrovaeError(

@@ -11,7 +11,7 @@ from pyrovae.pair import Pair
 from pyrovae.seeding import seeded
 from pyrovae.svi.aggressive import apart
 from pyrovae.svi.divergence import called, divergence
-from pyrovae.svi.elbo import ELBO, require_trainable
+from pyrovae.svi.elbo import ELBO, refuse_enumerated, require_trainable
 from pyrovae.svi.iwae import IWAE, DReG
 from pyrovae.svi.pathwise import require_repeatable
 from pyrovae.svi.renyi import Renyi
@@ -51,12 +51,13 @@ def objective(pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> Objec
         if config.objective == "stl":
             if not found.latent:
                 raise PyrovaeError("the pair has no latent site, so no score to leave out: take --objective elbo")
+            refuse_enumerated(found, "--objective stl")
             require_repeatable(pair, batch, "--objective stl")
             return STL(pair, draws, config.free_bits, config.free_nats)
         if config.kl == "analytic":
             require_closed_form(pair, batch)
         return ELBO(pair, draws, config.free_bits, config.free_nats, config.kl)
-    require_weights(pair, batch)
+    require_weights(pair, batch, f"--objective {config.objective}")
     if config.objective == "iwae":
         return IWAE(pair, K)
     if config.objective == "dreg":

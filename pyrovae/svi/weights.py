@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.pair import Pair, first_dim
-from pyrovae.svi.elbo import Terms, require_trainable
+from pyrovae.svi.elbo import Terms, refuse_enumerated, require_trainable
 from pyrovae.traces import Trace, require_per_datum, sites
 
 
@@ -25,9 +25,9 @@ def weigh(p: Trace, q: Trace, batch: Sequence[Tensor], K: int) -> tuple[Tensor, 
     return -distortion - rate, Terms(factors, *means)
 
 
-def require_weights(pair: Pair, batch: Sequence[Tensor]) -> None:
+def require_weights(pair: Pair, batch: Sequence[Tensor], what: str = "a bound of K samples") -> None:
     """Raises PyrovaeError where a bound of K samples would be wrong: without a weight of its own for each datum."""
-    require_trainable(pair, batch)
+    refuse_enumerated(require_trainable(pair, batch), what)
     found = require_per_datum(pair, batch, "a bound of K samples")
     if not found.latent:
         raise PyrovaeError("the pair has no latent site: train it by the ELBO, which is exact")

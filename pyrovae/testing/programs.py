@@ -27,8 +27,11 @@ def _structure(case: Case) -> None:
         wrong.append(f"observed sites {found.unnamed} are none of the fields: give each the name of its field")
     if found.guide_observes:
         wrong.append(f"the guide observes {found.guide_observes}: leave that to the model, or use pyro.factor")
-    if found.score:
-        wrong.append(f"sites {found.score} have no rsample, so no gradient: take another distribution")
+    if drawn := [name for name in found.score if name not in found.enumerated]:
+        wrong.append(
+            f"sites {drawn} have no rsample, so no gradient: take another distribution, or sum a discrete one out with "
+            f"infer={{'enumerate': 'parallel'}}"
+        )
     if not found.generated:
         wrong.append("the model observes no field: give the site of the data obs=x and the name of its field")
     pair = case.pair()

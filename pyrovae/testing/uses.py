@@ -41,9 +41,7 @@ def _svi(case: Case) -> None:
     """pyro.infer.SVI moves every parameter and leaves the param store empty"""
     pair = case.pair().train()
     before = _state(pair)
-    svi = pyro.infer.SVI(
-        pair.model, pair.guide, optim.PyroOptim(torch.optim.Adam, {"lr": 1e-2}), pyro.infer.Trace_ELBO()
-    )
+    svi = pyro.infer.SVI(pair.model, pair.guide, optim.PyroOptim(torch.optim.Adam, {"lr": 1e-2}), _pyros(case))
     for _ in range(STEPS):
         svi.step(*case.batch)
     _require_moved(pair, before, "pyro.infer.SVI")
@@ -64,7 +62,7 @@ def _require_moved(pair: Pair, before: Mapping[str, Tensor], who: str) -> None:
 
 @law("Trace_ELBO", cure="the pair must run under pyro.infer.Trace_ELBO", needs=trainable)
 def _trace_elbo(case: Case) -> None:
-    """our ELBO and its gradients equal those of pyro.infer.Trace_ELBO"""
+    """our ELBO and its gradients equal those of pyro.infer.Trace_ELBO, or TraceEnum_ELBO where a site is summed out"""
     pair = case.pair().train()
     parameters = {name: parameter for name, parameter in pair.named_parameters() if parameter.requires_grad}
     found = []
@@ -75,19 +73,19 @@ def _trace_elbo(case: Case) -> None:
         value = (
             ELBO(pair)(*case.batch).loss
             if ours
-            else pyro.infer.Trace_ELBO().differentiable_loss(pair.model, pair.guide, *case.batch)
+            else _pyros(case).differentiable_loss(pair.model, pair.guide, *case.batch)
         )
         gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, materialize_grads=True)
         found.append((value.detach(), gradients))
     (loss, gradients), (their_loss, their_gradients) = found
     if apart(loss, their_loss) > TOLERANCE:
         raise LawError(
-            f"our loss is {loss:.4f}, that of Trace_ELBO {their_loss:.4f}: give every site one log_prob a datum"
+            f"our loss is {loss:.4f}, that of Pyro's ELBO {their_loss:.4f}: give every site one log_prob a datum"
         )
     for name, a, b in zip(parameters, gradients, their_gradients, strict=True):
         gap = ((a - b).abs().max() / (1 + b.abs().max())).item() if a.numel() else 0.0
         if not gap <= 10 * TOLERANCE:
-            raise LawError(f"the gradient of {name} is {gap:.1e} off that of Trace_ELBO: draw latents with rsample")
+            raise LawError(f"the gradient of {name} is {gap:.1e} off that of Pyro's ELBO: draw latents with rsample")
 
 
 @law("lowering", cure="what changes between calls must be a tensor among the arguments", needs=trainable)
@@ -145,6 +143,11 @@ def _evaluation(case: Case) -> None:
         raise LawError("scoring left a module in another mode: do not call train() or eval() in forward")
     if changed := [name for name, tensor in _state(pair).items() if not torch.equal(tensor, before[name])]:
         raise LawError(f"scoring changed {', '.join(changed[:3])}: change buffers only while self.training")
+
+
+def _pyros(case: Case) -> pyro.infer.Trace_ELBO | pyro.infer.TraceEnum_ELBO:
+    """Pyro's own ELBO: TraceEnum_ELBO where a site is summed out, which Trace_ELBO would draw."""
+    return pyro.infer.TraceEnum_ELBO(max_plate_nesting=1) if case.found.enumerated else pyro.infer.Trace_ELBO()
 
 
 def _trained(pair: Pair) -> list[nn.Parameter]:
