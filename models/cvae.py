@@ -8,6 +8,9 @@ The condition y is a class label (one-hot, or a learned embedding), any real vec
 With quadrants, y is the picture (values of the given quadrants and their mask, (C + 1, H, W)) and the likelihood
 scores the hidden quadrants only: log p(x_hidden | x_given).
 
+`--no-z` is the baseline of Pyro's example of this model: p(x | decoder(y)), with no latent and so with an exact
+log p(x | y).
+
 Kihyuk Sohn, Honglak Lee, Xinchen Yan: Learning Structured Output Representation using Deep Conditional Generative
 Models. NeurIPS 2015.
 """
@@ -25,7 +28,7 @@ from pyrovae.data.field import Field
 from pyrovae.data.transforms import with_quadrants
 from pyrovae.guides.diagonal import Diagonal
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
-from pyrovae.pair import Pair
+from pyrovae.pair import NoGuide, Pair
 from pyrovae.priors import StandardNormal
 from pyrovae.registry import Family
 
@@ -42,6 +45,7 @@ class Config(nets.NetConfig, LikelihoodConfig):
     prior: Literal["conditional", "standard"] = Option(
         "conditional", description="p(z|y) from a network of y, or N(0, I)"
     )
+    z: bool = Option(True, description="--no-z: p(x|y) from a network of y alone, to compare with")
 
 
 class ConditionalPrior(nn.Module):
@@ -71,11 +75,32 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         features = self.embed(y)
-        hidden = y[..., -1:, :, :] == 0 if self.partial else None
+        hidden = _hidden(y) if self.partial else None
         with pyro.plate("data", len(x), dim=-1):
             prior = self.standard_prior() if self.conditional_prior is None else self.conditional_prior(features)
             z = pyro.sample("z", prior)
             pyro.sample("x", self.likelihood(self.decoder(nets.cat(z, features)), mask=hidden), obs=x)
+
+
+class Baseline(nn.Module):
+    """p(x | y): the decoder with a z of no dimensions."""
+
+    def __init__(self, config: Config, x: Field, y: Field) -> None:
+        super().__init__()
+        self.embed = nets.embed(y, config.embedding)
+        self.likelihood = likelihood(x, config)
+        self.decoder = nets.decoder(self.embed.features, x, self.likelihood.outputs, config, self.likelihood.bias(x))
+        self.partial = y.kind == "partial"
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        hidden = _hidden(y) if self.partial else None
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("x", self.likelihood(self.decoder(self.embed(y)), mask=hidden), obs=x)
+
+
+def _hidden(y: Tensor) -> Tensor:
+    """(*L, C + 1, H, W) -> (*L, 1, H, W), where the picture is not given."""
+    return y[..., -1:, :, :] == 0
 
 
 class Guide(nn.Module):
@@ -99,4 +124,6 @@ def prepare(config: Config, data: Dataset) -> Dataset:
 
 def build(config: Config, fields: Mapping[str, Field], family: Family) -> Pair:
     x, y = fields["x"], fields["y"]
+    if not config.z:
+        return Pair(Baseline(config, x, y), NoGuide(), inputs=("x", "y"))
     return Pair(Model(config, x, y), Guide(config, x, y, family), inputs=("x", "y"))

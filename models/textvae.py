@@ -11,7 +11,6 @@ Continuous Space. CoNLL 2016.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import pyro
 import torch
@@ -26,7 +25,7 @@ from pyrovae.data.transforms import trim
 from pyrovae.errors import UsageError
 from pyrovae.likelihoods import Autoregressive
 from pyrovae.options import TrainConfig
-from pyrovae.pair import Pair
+from pyrovae.pair import NoGuide, Pair
 from pyrovae.priors import StandardNormal
 from pyrovae.registry import Family
 
@@ -153,13 +152,6 @@ class LanguageModel(nn.Module):
         with pyro.plate("data", len(x), dim=-1):
             nothing = self.decoder.embedding.weight.new_zeros(len(x), 0)
             pyro.sample("x", Autoregressive(self.decoder, nothing, x.shape[-1]), obs=x)
-
-
-class NoGuide(nn.Module):
-    """A language model has no latents."""
-
-    def forward(self, *batch: Any) -> None:
-        return None
 
 
 def build(config: Config, fields: Mapping[str, Field], family: Family) -> Pair:

@@ -52,6 +52,13 @@ class Pair(nn.Module):
                 program.register_forward_pre_hook(announce)
 
 
+class NoGuide(nn.Module):
+    """The guide of a model without latents."""
+
+    def forward(self, *batch: Tensor) -> None:
+        return None
+
+
 class _Announced:
     """What pyro.infer.SVI asks of a param site: the parameter behind it."""
 
