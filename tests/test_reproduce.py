@@ -62,6 +62,9 @@ def test_a_recipe_runs_and_finds_the_figures_of_its_table(name, tmp_path):
     for figure in recipes.tables()[recipes.table_of(name)].columns:
         if figure in ("active_units", "information") and not figures.get("units"):
             continue  # a pair without z
+        if figure == "nll" and find(name).settings.get("likelihood") == "bce":
+            assert "nll" not in figures
+            continue
         assert isinstance(figures[figure], int | float), figure
         assert abs(figures[figure]) < 1e6
     run_of = json.loads((tmp_path / name / f"quick-seed-{found['seed']}" / "run.json").read_text())

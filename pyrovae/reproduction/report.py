@@ -53,14 +53,13 @@ def published(about: Table) -> list[str]:
 def _row(recipe: Recipe, about: Table, of: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
     figures, in_print = of[0]["figures"], recipe.experiment.published
     trained, scored = results.minutes(of)
-    likelihood = any(figure.startswith(("nll", "perplexity")) for figure in about.columns)
     epochs = sorted({each["epochs"] for each in of})
     several = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
     return [
         prefix + recipe.experiment.row,
         *(shown(figure, in_print.get(figure)) for figure in published(about)),
         *(results.spread(figure, results.values(of, figure)) for figure in about.columns),
-        f"{figures['nll_samples']:,}, {figures['nll_data']:,}" if likelihood else f"-, {figures['elbo_data']:,}",
+        f"{figures['nll_samples']:,}, {figures['nll_data']:,}" if "nll_data" in figures else "-",
         of[0]["pixels"] or "-",
         ", ".join(str(each["seed"]) for each in of),
         f"{several} ({of[0]['steps']:,})",
