@@ -34,6 +34,7 @@ def main(runs: Path | None) -> None:
     files.write_text(page, report.filled(page.read_text(encoding="utf-8")))
     for table, figure in CURVES.items():
         draw(table, figure)
+    ladder("guides")
 
 
 def keep(name: str, found: list[dict[str, Any]]) -> None:
@@ -55,13 +56,29 @@ def draw(table: str, figure: str) -> None:
     about, curves, published = recipes.tables()[table], {}, {}
     for name in about.rows:
         (recipe,) = recipes.find(name)
-        for each in results.kept(name)[:1]:
-            curves[recipe.experiment.row] = [(epoch, value) for epoch, value in each["curve"]]
+        kept = results.kept(name)
+        if not kept:
+            continue
+        curves[recipe.experiment.row] = [(epoch, value) for epoch, value in kept[0]["curve"]]
         if (value := recipe.experiment.published.get(figure)) is not None:
             sign = -1 if figure.startswith("nll") else 1
             published[f"{recipe.experiment.row}, published {'-NLL' if sign < 0 else 'ELBO'}"] = sign * value
     if curves:
         plots.learning(curves, ROOT / "docs" / f"curves-{table}.png", published, f"{about.title}: {about.data}")
+
+
+def ladder(table: str) -> None:
+    """ELBO, log-likelihood and its annealed estimate of each row that has them; the last from the data that were
+    annealed, by what it moves the importance-sampled estimate of the same data."""
+    about, rows = recipes.tables()[table], {}
+    for name in about.rows:
+        (recipe,) = recipes.find(name)
+        if kept := results.kept(name):
+            elbo, nll, same, ais = (results.values(kept, figure) for figure in ("elbo", "nll", "nll_same", "nll_ais"))
+            annealed = [-(all_data + a - b) for all_data, a, b in zip(nll, ais, same, strict=False)]
+            rows[recipe.experiment.row] = [elbo, [-value for value in nll], annealed]
+    if rows:
+        plots.ladder(rows, ROOT / "docs" / f"ladder-{table}.png", f"{about.title}: {about.data}")
 
 
 if __name__ == "__main__":

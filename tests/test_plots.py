@@ -9,6 +9,7 @@ from matplotlib.image import imread
 
 from pyrovae import plots
 from pyrovae.errors import UsageError
+from pyrovae.plots.figure import BLUE, GREEN, ORANGE
 
 NAN = math.nan
 
@@ -187,3 +188,29 @@ def test_the_suffix_is_the_format(tmp_path: Path) -> None:
     assert plots.comparison([row("iaf", -24.0, -23.0, None)], tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
     with pytest.raises(UsageError, match="no picture format 'doc'"):
         plots.curves([], tmp_path / "a.doc")
+
+
+def drawn(picture: np.ndarray, colour: str) -> np.ndarray:
+    """Columns that hold a colour, written #rrggbb."""
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.flatnonzero((np.abs(picture - wanted).max(-1) <= 2).any(0))
+
+
+def test_learning_curves_stand_beside_published_end_points(tmp_path: Path) -> None:
+    curves = {"a": [(1, -120.0), (2, -110.0), (40, -100.0)], "b": [(1, -130.0), (3, -115.0)]}
+    with_lines = pixels(plots.learning(curves, tmp_path / "with.png", {"published": -86.76}))
+    without = pixels(plots.learning(curves, tmp_path / "without.png"))
+    first, second = drawn(with_lines, BLUE), drawn(with_lines, ORANGE)
+    assert first.size > 100
+    assert second.size > 30
+    of_lines = (np.abs(with_lines - 0x8A).max(-1) <= 2).sum(1).max()
+    assert of_lines > 400  # a line from side to side
+    assert (np.abs(without - 0x8A).max(-1) <= 2).sum(1).max() < 400
+
+
+def test_a_ladder_goes_from_the_elbo_to_the_likelihood(tmp_path: Path) -> None:
+    rows = {"diagonal": [[-103.0, -102.0], [-97.0, -96.0], [-95.5]], "iaf": [[-101.0], [-95.0], []]}
+    picture = pixels(plots.ladder(rows, tmp_path / "ladder.png"))
+    half = picture[:, : picture.shape[1] * 2 // 3]  # the legend stands to the right
+    places = [drawn(half, colour).mean() for colour in (BLUE, ORANGE, GREEN)]
+    assert places == sorted(places)

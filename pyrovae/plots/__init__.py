@@ -6,8 +6,9 @@ The format follows the suffix (png, pdf, svg).
 from pyrovae.plots.comparison import comparison
 from pyrovae.plots.curves import curves
 from pyrovae.plots.grid import image_grid
+from pyrovae.plots.ladder import ladder
 from pyrovae.plots.latents import latents
 from pyrovae.plots.learning import learning
 from pyrovae.plots.posteriors import posteriors
 
-__all__ = ["comparison", "curves", "image_grid", "latents", "learning", "posteriors"]
+__all__ = ["comparison", "curves", "image_grid", "ladder", "latents", "learning", "posteriors"]
