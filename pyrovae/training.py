@@ -16,25 +16,21 @@ from pyrovae import store
 from pyrovae.checkpoint import Checkpoint, Every, Position, generators, set_generators
 from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
-from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.accuracy import accuracy
-from pyrovae.evaluation.elbo import data_at_once, elbo
-from pyrovae.evaluation.information import mutual_information
+from pyrovae.errors import PyrovaeError
+from pyrovae.heldout import HeldOut
 from pyrovae.lowering import Engine
 from pyrovae.options import TrainConfig
 from pyrovae.order import batch_size, epochs, order_of, shuffled
 from pyrovae.pair import Pair
 from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
 from pyrovae.stopping import Stop, stoppable
 from pyrovae.store import State, weights
 from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, not_additive, objective
 from pyrovae.svi.aggressive import Aggressive, Drawn, apart, lags
 from pyrovae.svi.culprit import culprit
 from pyrovae.svi.precision import note, require_precision
-from pyrovae.svi.ranks import from_first, noise_of, summed, world
+from pyrovae.svi.ranks import from_first, noise_of, world
 from pyrovae.svi.step import Batch, Figures
-from pyrovae.traces import evaluating, require_per_datum, unvalidated
 from pyrovae.turns import between
 
 
@@ -132,9 +128,7 @@ class _Training:
         first = data.batch(stream.take(self.columns, torch.arange(min(2, self.n), device=device)), pair.inputs)
         require_precision(config.precision, device)
         aim = objective(pair, first, config)
-        valid = data.split("valid", pair.inputs)
-        self.held_out, self.valid = len(valid[0]), tuple(tensor[self.rank :: self.ranks].to(device) for tensor in valid)
-        self.at_once = data_at_once(pair, self.valid)
+        self.held_out = HeldOut(pair, data, device, config.seed)
         parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
         if not parameters:
             raise PyrovaeError("the pair has no parameter that requires a gradient: there is nothing to train")
@@ -155,7 +149,7 @@ class _Training:
         self.step = step_of(self.optimizer)
         self.aggressive: Aggressive | None = None
         if config.aggressive:
-            self._require_information()
+            self.held_out.require_information()
             self.aggressive = Aggressive(pair, self.optimizer, step_of, config.aggressive)
         self.position, self.plan = Position(of=self.epochs), list[tuple[float, float]]()
         self.sums = [torch.zeros((), device=device) for _ in range(4)]
@@ -164,13 +158,6 @@ class _Training:
         self.torn = False  # inside a step, or the books of an epoch, where no checkpoint can be taken
         self.began = time.perf_counter()
         self.every = Every.parse(config.checkpoint_every)
-
-    def _require_information(self) -> None:
-        """Refuses what --aggressive cannot be told to end by."""
-        if self.ranks > 1:
-            raise UsageError("--aggressive is for one process: leave it out, or leave torchrun out")
-        with seeded(self.config.seed, self.device), unvalidated(), evaluating(self.pair):
-            require_per_datum(self.pair, [tensor[:2] for tensor in self.valid], "--aggressive")
 
     def _batch_of(self, rows: Columns) -> Batch:
         return self.data.batch(rows, self.pair.inputs)
@@ -199,7 +186,9 @@ class _Training:
                 begun = time.perf_counter()
                 if self._pass(save, stop):
                     seconds = time.perf_counter() - begun
-                    held_out, more = self._score(), self._accuracy() | self._information()
+                    held_out, more = self.held_out.elbo(), self.held_out.accuracy()
+                    if self.aggressive is not None and lags(self.metrics):
+                        more |= self.held_out.information()
                     with stop.holding():
                         self._close_epoch(held_out, seconds, more, on_epoch)
                 stopped = self._ended()
@@ -254,36 +243,6 @@ class _Training:
                 yield stream.take(self.columns, rows)
 
         return culprit(self.pair, pieces, self.step)
-
-    def _score(self) -> float:
-        """The held-out ELBO, nats a datum; each process scores its part."""
-        from_first(self.pair, buffers_only=True)
-        if self.ranks == 1:
-            return elbo(self.pair, self.valid, self.at_once, self.config.seed)["elbo"]
-        total = torch.zeros((), dtype=torch.float64)
-        if mine := len(self.valid[0]):
-            total += mine * elbo(self.pair, self.valid, self.at_once, self.config.seed + self.rank)["elbo"]
-        summed(total)
-        return float(total / self.held_out)
-
-    def _information(self) -> dict[str, float]:
-        """What --aggressive is told to end by: the mutual information on held-out data, while the guide lags."""
-        if self.aggressive is None or not lags(self.metrics):
-            return {}
-        found = mutual_information(self.pair, self.valid, self.config.seed)
-        assert found is not None  # a pair without latents has nothing of the guide to train
-        return {"mutual_information": found.nats}
-
-    def _accuracy(self) -> dict[str, float]:
-        """That of a guide that classifies, on the held-out data; empty where it does not."""
-        labels = self.data.labels("valid")
-        if labels is None:
-            return {}
-        counts, mine = torch.zeros(2, dtype=torch.float64), labels[self.rank :: self.ranks]
-        if len(mine) and (found := accuracy(self.pair, self.valid, mine, self.data.fields, self.config.seed)):
-            counts += torch.tensor([found.accuracy * found.num_data, found.num_data], dtype=torch.float64)
-        summed(counts)
-        return {"valid_accuracy": float(counts[0] / counts[1])} if counts[1] else {}
 
     def _lower(self) -> None:
         if self.lengths is None:

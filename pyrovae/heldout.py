@@ -1,0 +1,67 @@
+"""The held-out data of a fit, and what is scored of them after each epoch."""
+
+from __future__ import annotations
+
+import torch
+
+from pyrovae.data.dataset import Dataset
+from pyrovae.errors import UsageError
+from pyrovae.evaluation.accuracy import accuracy
+from pyrovae.evaluation.elbo import data_at_once, elbo
+from pyrovae.evaluation.information import mutual_information
+from pyrovae.pair import Pair
+from pyrovae.seeding import seeded
+from pyrovae.svi.ranks import from_first, summed, world
+from pyrovae.traces import evaluating, require_per_datum, unvalidated
+
+
+class HeldOut:
+    """The valid split, of which each process scores its part by the same draws at every call.
+
+    Args:
+        pair: what is scored; it stands on `device`.
+        data: the valid split is read.
+        device: where.
+        seed: of the draws.
+    """
+
+    def __init__(self, pair: Pair, data: Dataset, device: torch.device, seed: int) -> None:
+        (self.rank, self.ranks), valid = world(), data.split("valid", pair.inputs)
+        self.pair, self.device, self.seed, self.fields = pair, device, seed, data.fields
+        self.n, self.batch = len(valid[0]), tuple(tensor[self.rank :: self.ranks].to(device) for tensor in valid)
+        self.labels = data.labels("valid")
+        self.at_once = data_at_once(pair, self.batch)
+
+    def elbo(self) -> float:
+        """Nats a datum."""
+        from_first(self.pair, buffers_only=True)
+        if self.ranks == 1:
+            return elbo(self.pair, self.batch, self.at_once, self.seed)["elbo"]
+        total = torch.zeros((), dtype=torch.float64)
+        if mine := len(self.batch[0]):
+            total += mine * elbo(self.pair, self.batch, self.at_once, self.seed + self.rank)["elbo"]
+        summed(total)
+        return float(total / self.n)
+
+    def accuracy(self) -> dict[str, float]:
+        """`valid_accuracy` of a guide that classifies; empty where it does not."""
+        if self.labels is None:
+            return {}
+        counts, mine = torch.zeros(2, dtype=torch.float64), self.labels[self.rank :: self.ranks]
+        if len(mine) and (found := accuracy(self.pair, self.batch, mine, self.fields, self.seed)):
+            counts += torch.tensor([found.accuracy * found.num_data, found.num_data], dtype=torch.float64)
+        summed(counts)
+        return {"valid_accuracy": float(counts[0] / counts[1])} if counts[1] else {}
+
+    def information(self) -> dict[str, float]:
+        """`mutual_information` of data and latents, by which --aggressive is told to end."""
+        found = mutual_information(self.pair, self.batch, self.seed)
+        assert found is not None  # a pair without latents has nothing of the guide to train
+        return {"mutual_information": found.nats}
+
+    def require_information(self) -> None:
+        """Raises UsageError where there is no such information: for several processes, or without a weight a datum."""
+        if self.ranks > 1:
+            raise UsageError("--aggressive is for one process: leave it out, or leave torchrun out")
+        with seeded(self.seed, self.device), unvalidated(), evaluating(self.pair):
+            require_per_datum(self.pair, [tensor[:2] for tensor in self.batch], "--aggressive")
