@@ -14,6 +14,7 @@ import pyrovae
 from pyrovae import PyrovaeError, UsageError, registry, store
 from pyrovae.data import Field
 from pyrovae.evaluation import ais
+from pyrovae.flows.gaussians import log_prob_of_each
 from pyrovae.options import TrainConfig
 from pyrovae.priors import FlowPrior, PriorConfig, VampPrior, prior
 from pyrovae.svi.objective import objective
@@ -46,6 +47,15 @@ def test_vamp_is_the_mixture_over_its_pseudo_inputs(guide):
     torch.testing.assert_close(p().log_prob(z), wanted)
     torch.testing.assert_close(p().expand((5,)).log_prob(z), wanted)
     torch.testing.assert_close(p().expand((3, 5)).log_prob(z[0, 0]), wanted[0, 0].expand(3, 5))
+
+
+@pytest.mark.parametrize("least", [1e-4, 1e-2, 1.0])
+def test_the_product_over_all_normals_has_the_digits_of_float32(least):
+    loc, scale = 3 * torch.randn(20, 6), least * (1 + torch.rand(20, 6))
+    z = (loc + scale * torch.randn(20, 6)).repeat(2, 1, 1)
+    own = log_prob_of_each(z, loc, scale).diagonal(dim1=-2, dim2=-1)
+    normal = torch.distributions.Normal(loc.double(), scale.double())
+    torch.testing.assert_close(own.double(), normal.log_prob(z.double()).sum(-1), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("features", [1, 2, 5])

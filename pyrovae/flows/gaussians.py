@@ -4,11 +4,13 @@ torch writes the noise in place (`torch.empty(...).normal_()`), which vmap refus
 from the generator. Everything else is Pyro's: densities, moments, expand, Kullback-Leibler divergences in closed form.
 """
 
+import math
 from collections.abc import Sequence
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 
 def noise(shape: torch.Size, like: Tensor) -> Tensor:
@@ -40,3 +42,16 @@ class LowRankMultivariateNormal(dist.LowRankMultivariateNormal):
         each = noise(shape, self.loc)
         factor = (self._unbroadcasted_cov_factor @ low.unsqueeze(-1)).squeeze(-1)
         return self.loc + factor + self._unbroadcasted_cov_diag.sqrt() * each
+
+
+def log_prob_of_each(value: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    """log N(value; loc_c, diag scale_c^2) of each of C normals: (*L, features) and twice (C, features) -> (*L, C).
+
+    By one product of (value^2, value), where the differences of all pairs would be C times as many numbers; in double
+    precision, because value^2 / scale^2 and loc^2 / scale^2 cancel.
+    """
+    z, mu, sigma = value.double(), loc.double(), scale.double()
+    precision = sigma.square().reciprocal()
+    fixed = (0.5 * mu.square() * precision + sigma.log() + 0.5 * math.log(2 * math.pi)).sum(-1)
+    weight = torch.cat([-0.5 * precision, mu * precision], -1)
+    return linear(torch.cat([z.square(), z], -1), weight, -fixed).to(value.dtype)

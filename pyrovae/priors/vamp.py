@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, Independent, Normal, constraints
 from torch.nn.functional import hardtanh
+
+from pyrovae.flows.gaussians import log_prob_of_each
 
 
 class VampPrior(nn.Module):
@@ -66,11 +68,17 @@ class EqualMixture(dist.TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        C = self.components.batch_shape[0]
-        # A flow takes as many values as it has contexts.
-        each = value.unsqueeze(-2).expand(*value.shape[:-1], C, value.shape[-1])
-        total = self.components.log_prob(each).logsumexp(-1) - math.log(C)
+        total = self._of_each(value).logsumexp(-1) - math.log(self.components.batch_shape[0])
         return total.expand(torch.broadcast_shapes(total.shape, self.batch_shape))
+
+    def _of_each(self, value: Tensor) -> Tensor:
+        """log q_c(value), (*L, C)."""
+        q = self.components
+        # mps has no double precision.
+        if isinstance(q, Independent) and isinstance(q.base_dist, Normal) and self.device.type != "mps":
+            return log_prob_of_each(value, q.base_dist.loc, q.base_dist.scale)
+        # Expanded, because a flow takes as many values as it has contexts.
+        return q.log_prob(value.unsqueeze(-2).expand(*value.shape[:-1], *q.batch_shape, value.shape[-1]))
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """The i-th draw that falls to a component is the i-th of that component's own, so that of n draws only as many
