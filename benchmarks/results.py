@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ ROOT = Path(__file__).parent.parent
 
 CURVES = {"iwae": "nll", "guides": "elbo", "priors": "nll", "resnet": "elbo"}
 """Tables whose learning curves are drawn, and the published figure that is drawn beside them."""
+
+PICTURES = {"quadrants-1-cvae": "completions", "taught-conv": "samples", "ssvae-3000": "classes"}
+"""Recipes whose samples.png is kept, and its name in docs/."""
 
 POINTS = 60
 """Of a curve, at most."""
@@ -29,6 +33,10 @@ def main(runs: Path | None) -> None:
             found = [each for each in results.lying(runs, name) if each["budget"] != "quick"]
             if found:
                 keep(name, found)
+                if name in PICTURES:
+                    first = min(each["seed"] for each in found)
+                    picture = runs / name / f"{found[0]['budget']}-seed-{first}" / "samples.png"
+                    shutil.copyfile(picture, ROOT / "docs" / f"{PICTURES[name]}.png")
                 click.echo(f"{name}: seeds {', '.join(str(each['seed']) for each in found)}")
     page = ROOT / "docs" / "results.md"
     files.write_text(page, report.filled(page.read_text(encoding="utf-8")))
