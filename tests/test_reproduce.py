@@ -227,6 +227,17 @@ def test_the_command_prints_a_table(tmp_path):
     assert list(found) == ["taught-bernoulli"]
 
 
+def test_a_recipe_is_a_config_file_of_fit(tmp_path):
+    recipe = ROOT / "experiments" / "taught-bernoulli.toml"
+    small = ("--data", "digits", "--epochs", "1", "--hidden", "4", "--limit-train", "20", "--score-samples", "2")
+    made = json.loads(done("fit", "--config", recipe, *small, "--out", tmp_path / "run", "--json").stdout)
+    assert made["epochs"] == 1
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
+    assert settings["options"]["latent_dim"] == find("taught-bernoulli").settings["latent_dim"]
+    (tmp_path / "other.toml").write_text('model = "vae"\n[experiments]\nrow = "x"\n')
+    assert "is a table" in the_error(run("fit", "--config", tmp_path / "other.toml").stderr)
+
+
 def test_means_and_deviations_over_seeds():
     assert spread("nll", []) == "-"
     assert spread("nll", [86.761]) == "86.76"
