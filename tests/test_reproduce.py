@@ -229,7 +229,7 @@ def test_the_command_prints_a_table(tmp_path):
 
 def test_a_recipe_is_a_config_file_of_fit(tmp_path):
     recipe = ROOT / "experiments" / "taught-bernoulli.toml"
-    small = ("--data", "digits", "--epochs", "1", "--hidden", "4", "--limit-train", "20", "--score-samples", "2")
+    small = ("--data", "digits", "--epochs", "1", "--hidden", "4", "--limit-train", "128", "--score-samples", "2")
     made = json.loads(done("fit", "--config", recipe, *small, "--out", tmp_path / "run", "--json").stdout)
     assert made["epochs"] == 1
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
