@@ -8,8 +8,8 @@ The condition y is a class label (one-hot, or a learned embedding), any real vec
 With quadrants, y is the picture (values of the given quadrants and their mask, (C + 1, H, W)) and the likelihood
 scores the hidden quadrants only: log p(x_hidden | x_given).
 
-`--no-z` is the baseline of Pyro's example of this model: p(x | decoder(y)), with no latent and so with an exact
-log p(x | y).
+`--no-skip` is p(x | decoder(z)): what x owes to y goes through p(z | y), as in Pyro's example of this model. `--no-z` is
+the baseline of that example: p(x | decoder(y)), with no latent and so with an exact log p(x | y).
 
 Kihyuk Sohn, Honglak Lee, Xinchen Yan: Learning Structured Output Representation using Deep Conditional Generative
 Models. NeurIPS 2015.
@@ -26,6 +26,7 @@ from pyrovae import nets
 from pyrovae.data.dataset import Dataset
 from pyrovae.data.field import Field
 from pyrovae.data.transforms import with_quadrants
+from pyrovae.errors import UsageError
 from pyrovae.guides.diagonal import Diagonal
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.pair import NoGuide, Pair
@@ -45,6 +46,7 @@ class Config(nets.NetConfig, LikelihoodConfig):
     prior: Literal["conditional", "standard"] = Option(
         "conditional", description="p(z|y) from a network of y, or N(0, I)"
     )
+    skip: bool = Option(True, description="the decoder reads y beside z; --no-skip: z alone")
     z: bool = Option(True, description="--no-z: p(x|y) from a network of y alone, to compare with")
 
 
@@ -68,9 +70,9 @@ class Model(nn.Module):
         self.conditional_prior = ConditionalPrior(config, self.embed.features) if learned else None
         self.standard_prior = StandardNormal(config.latent_dim)
         self.likelihood = likelihood(x, config)
-        self.decoder = nets.decoder(
-            config.latent_dim + self.embed.features, x, self.likelihood.outputs, config, self.likelihood.bias(x)
-        )
+        self.skip = config.skip
+        read = config.latent_dim + (self.embed.features if config.skip else 0)
+        self.decoder = nets.decoder(read, x, self.likelihood.outputs, config, self.likelihood.bias(x))
         self.partial = y.kind == "partial"
 
     def forward(self, x: Tensor, y: Tensor) -> None:
@@ -79,7 +81,8 @@ class Model(nn.Module):
         with pyro.plate("data", len(x), dim=-1):
             prior = self.standard_prior() if self.conditional_prior is None else self.conditional_prior(features)
             z = pyro.sample("z", prior)
-            pyro.sample("x", self.likelihood(self.decoder(nets.cat(z, features)), mask=hidden), obs=x)
+            h = self.decoder(nets.cat(z, features) if self.skip else z)
+            pyro.sample("x", self.likelihood(h, mask=hidden), obs=x)
 
 
 class Baseline(nn.Module):
@@ -124,6 +127,8 @@ def prepare(config: Config, data: Dataset) -> Dataset:
 
 def build(config: Config, fields: Mapping[str, Field], family: Family) -> Pair:
     x, y = fields["x"], fields["y"]
+    if not config.skip and (not config.z or config.prior == "standard"):
+        raise UsageError("--no-skip: y reaches x through p(z|y) alone, so leave out --no-z and --prior standard")
     if not config.z:
         return Pair(Baseline(config, x, y), NoGuide(), inputs=("x", "y"))
     return Pair(Model(config, x, y), Guide(config, x, y, family), inputs=("x", "y"))

@@ -1,4 +1,4 @@
-"""The conditional baseline without a latent: its log p(x | y) is exact, and it goes through every command."""
+"""The conditional pair: without a latent its log p(x | y) is exact; without the skip y reaches x through z alone."""
 
 import json
 
@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import pyrovae
+from pyrovae import UsageError
+from pyrovae.traces import draw, sites
 
 
 @pytest.mark.parametrize("name", ["cvae-no-z", "cvae-quadrants-no-z"])
@@ -44,3 +46,21 @@ def test_on_the_command_line(condition, tmp_path, monkeypatch):
     done("sample", "run", "--out", "samples.png")
     beside = json.loads(done("evaluate", "pair", "--limit", 20, "--samples", 5, "--baseline", "run", "--json").stdout)
     assert "better than" in beside["baseline"]["verdict"] or "differ" in beside["baseline"]["verdict"]
+
+
+def test_without_the_skip_y_reaches_x_through_z_alone():
+    x, y = case("cvae").batch
+    z = {"z": torch.zeros(len(x), 3)}
+    other = (y + 1) % 3
+    for name, same in (("cvae-no-skip", True), ("cvae", False)):
+        pair = case(name).pair()
+        with torch.no_grad():
+            one, two = (sites(draw(pair.model, (x, given), z)) for given in (y, other))
+        assert torch.equal(one["x"]["fn"].mean, two["x"]["fn"].mean) == same
+        assert not torch.equal(one["z"]["fn"].mean, two["z"]["fn"].mean)
+
+
+@pytest.mark.parametrize("options", [{"z": False}, {"prior": "standard"}])
+def test_y_must_reach_x(options):
+    with pytest.raises(UsageError, match="--no-skip: y reaches x through"):
+        case("cvae-no-skip", **options).pair()
