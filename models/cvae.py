@@ -8,8 +8,8 @@ The condition y is a class label (one-hot, or a learned embedding), any real vec
 With quadrants, y is the picture (values of the given quadrants and their mask, (C + 1, H, W)) and the likelihood
 scores the hidden quadrants only: log p(x_hidden | x_given).
 
-`--no-skip` is p(x | decoder(z)): what x owes to y goes through p(z | y), as in Pyro's example of this model. `--no-z` is
-the baseline of that example: p(x | decoder(y)), with no latent and so with an exact log p(x | y).
+`--no-skip` is p(x | decoder(z)): what x owes to y goes through p(z | y), as in Pyro's example of this model. `--no-z`
+is the baseline of that example: p(x | decoder(y)), with no latent and so with an exact log p(x | y).
 
 Kihyuk Sohn, Honglak Lee, Xinchen Yan: Learning Structured Output Representation using Deep Conditional Generative
 Models. NeurIPS 2015.
