@@ -105,8 +105,15 @@ def test_bias_is_the_training_mean():
             torch.testing.assert_close(
                 family(h).mean[0], field.mean.clamp(1e-3, 1 - 1e-3) if kind == "images" else field.mean
             )
+            assert likelihood(field, LikelihoodConfig(scale=scale, output_bias="zero")).bias(field) is None
     assert likelihood(IMAGE, LikelihoodConfig()).bias(IMAGE) is None
     assert likelihood(VECTOR, LikelihoodConfig()).bias(VECTOR) is None
+
+
+def test_the_output_starts_at_the_training_mean_or_at_zero():
+    mean = small("images")[0]["x"].mean.clamp(1e-3, 1 - 1e-3)
+    for start, logits in (("mean", torch.logit(mean)), ("zero", torch.zeros_like(mean))):
+        torch.testing.assert_close(case("vae", output_bias=start).pair().model.decoder[1].bias.view(1, 8, 8), logits)
 
 
 def test_grayscale_is_refused_by_a_bernoulli_in_one_sentence():

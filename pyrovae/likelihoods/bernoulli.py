@@ -12,12 +12,17 @@ class Bernoulli(nn.Module):
 
     On values between 0 and 1 the same formula is a cross-entropy, no log-probability: the constructor of a pair lets
     it through only where the user asked for `--likelihood bce`.
+
+    Args:
+        field: what is generated.
+        at_mean: whether `bias` is the training mean, or none.
     """
 
     outputs = 1
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: Field, at_mean: bool = True) -> None:
         super().__init__()
+        self.at_mean = at_mean
         self.dims = len(field.shape)
         self.binary = field.kind == "binary"
 
@@ -26,7 +31,6 @@ class Bernoulli(nn.Module):
         pixels = dist.Bernoulli(logits=h, validate_args=None if self.binary else False)
         return (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
 
-    @staticmethod
-    def bias(field: Field) -> Tensor | None:
+    def bias(self, field: Field) -> Tensor | None:
         """Logits of the training mean, clipped to [0.001, 0.999] (Burda, Grosse & Salakhutdinov 2016)."""
-        return None if field.mean is None else torch.logit(field.mean.float(), eps=1e-3)
+        return None if field.mean is None or not self.at_mean else torch.logit(field.mean.float(), eps=1e-3)

@@ -21,6 +21,9 @@ class LikelihoodConfig(Config):
     )
     scale: Scale = Option("learned", description="scale of a Normal: one learned, fixed at --sigma, or one a pixel")
     sigma: float = Option(0.5, gt=0, le=1e6, description="where the scale of a Normal starts, or stays")
+    output_bias: Literal["mean", "zero"] = Option(
+        "mean", description="where the decoder's output starts: at the mean of the training data, or at 0"
+    )
 
 
 def likelihood(field: Field, config: LikelihoodConfig) -> Bernoulli | Normal:
@@ -30,11 +33,11 @@ def likelihood(field: Field, config: LikelihoodConfig) -> Bernoulli | Normal:
             f"this pair generates images or vectors, and the data are {field.kind}: "
             f"take other data, or --model textvae for text"
         )
-    name = config.likelihood
+    name, at_mean = config.likelihood, config.output_bias == "mean"
     if name == "auto":
         name = "bernoulli" if field.kind == "binary" else "normal"
     if name == "normal":
-        return Normal(field, config.scale, config.sigma)
+        return Normal(field, config.scale, config.sigma, at_mean)
     if field.kind == "real" or (field.kind == "unit" and name == "bernoulli"):
         values = "grayscale (values between 0 and 1)" if field.kind == "unit" else "real numbers"
         raise UsageError(
@@ -42,4 +45,4 @@ def likelihood(field: Field, config: LikelihoodConfig) -> Bernoulli | Normal:
             f"binarize them (--binarize dynamic|static|threshold) or take --likelihood normal; "
             f"--likelihood bce is the cross-entropy of grayscale, which is no likelihood"
         )
-    return Bernoulli(field)
+    return Bernoulli(field, at_mean)

@@ -24,13 +24,15 @@ class Normal(nn.Module):
         scale: `fixed`: sigma stays as given; `learned`: one sigma for all dims, a parameter that starts there;
             `pixel`: the decoder gives one for each dim, that starts there.
         sigma: the scale, in the units of the data.
+        at_mean: whether `bias` is the training mean, or none.
     """
 
     offset: Tensor
     sigma: Tensor
 
-    def __init__(self, field: Field, scale: Scale = "learned", sigma: float = 0.5) -> None:
+    def __init__(self, field: Field, scale: Scale = "learned", sigma: float = 0.5, at_mean: bool = True) -> None:
         super().__init__()
+        self.at_mean = at_mean
         self.dims = len(field.shape)
         self.outputs = 2 if scale == "pixel" else 1
         start = max(sigma - SMALLEST, 1e-6)
@@ -53,7 +55,7 @@ class Normal(nn.Module):
 
     def bias(self, field: Field) -> Tensor | None:
         """The training mean (and no change of scale)."""
-        if field.mean is None:
+        if field.mean is None or not self.at_mean:
             return None
         mean = field.mean.float()
         return torch.cat([mean, torch.zeros_like(mean)]) if self.outputs == 2 else mean
