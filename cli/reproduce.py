@@ -20,9 +20,10 @@ TOLD = {
 @click.command(
     epilog="""\b
 Examples:
-  pyrovae reproduce --list
   pyrovae reproduce iwae-iwae-5 --data-root DIR
-  pyrovae reproduce conditional --quick"""
+  pyrovae reproduce quadrants --quick
+
+`pyrovae reproduce --list` shows all recipes and tables."""
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--list", "list_all", is_flag=True, help="List recipes by table, with published and obtained figures.")
