@@ -72,7 +72,7 @@ def draw(table: str, figure: str) -> None:
             sign = -1 if figure.startswith("nll") else 1
             published[f"{recipe.experiment.row}, published {'-NLL' if sign < 0 else 'ELBO'}"] = sign * value
     if curves:
-        plots.learning(curves, ROOT / "docs" / f"curves-{table}.png", published, f"{about.title}: {about.data}")
+        plots.learning(curves, ROOT / "docs" / f"curves-{table}.png", published, about.title)
 
 
 def ladder(table: str) -> None:

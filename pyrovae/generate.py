@@ -66,7 +66,8 @@ def require_temperature(temperature: float | None, text: bool) -> None:
 
 
 class Decoding(Messenger):
-    """Inside, sentences are drawn at a temperature (`pyrovae.likelihoods.Autoregressive.draw`)."""
+    """Inside, sentences are drawn at a temperature (`pyrovae.likelihoods.Autoregressive.draw`): at 1 from p(x | z), at
+    any other without <unk>, which nobody can read."""
 
     def __init__(self, temperature: float | None) -> None:
         super().__init__()
@@ -74,7 +75,9 @@ class Decoding(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         if isinstance(msg["fn"], Autoregressive) and not msg["done"] and not msg["is_observed"]:
-            msg["value"], msg["done"] = msg["fn"].draw(temperature=self.temperature), True
+            unknown = getattr(msg["fn"].decoder, "unk", None)
+            without = [] if unknown is None or self.temperature == 1 else [unknown]
+            msg["value"], msg["done"] = msg["fn"].draw(temperature=self.temperature, without=without), True
 
 
 class Generated(NamedTuple):

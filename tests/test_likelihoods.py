@@ -199,6 +199,15 @@ def test_samples_have_the_frequencies_that_are_scored():
     torch.testing.assert_close(counts / n, wanted.detach(), atol=0.01, rtol=0)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_some_words_can_be_left_out_of_what_is_drawn(temperature):
+    decoder = case("textvae").pair().model.decoder
+    words = Autoregressive(decoder, torch.randn(200, 3), 6)
+    (most,) = words.draw(temperature=0.0).flatten().mode().values[None].tolist()
+    assert most in words.draw(temperature=temperature)
+    assert most not in words.draw(temperature=temperature, without=[most])
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.4, 3.0])
 def test_words_are_drawn_at_a_temperature(temperature):
     decoder, n = Bigram(), 40000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -86,13 +87,14 @@ class Autoregressive(TorchDistribution):
         """(*sample_shape, *L, T) ints: words drawn until <eos>, then padding."""
         return self.draw(sample_shape)
 
-    def draw(self, sample_shape: Any = (), temperature: float = 1.0) -> Tensor:
-        """The same with each word from the softmax of logits / temperature; at 0 the most likely one."""
+    def draw(self, sample_shape: Any = (), temperature: float = 1.0, without: Sequence[int] = ()) -> Tensor:
+        """The same with each word from the softmax of logits / temperature, at 0 the most likely one; and none of the
+        tokens `without`."""
         z = self.z.expand(*sample_shape, *self.z.shape)
         with torch.no_grad():
-            return fold(functools.partial(self._draw, temperature), (z, 1))
+            return fold(functools.partial(self._draw, temperature, list(without)), (z, 1))
 
-    def _draw(self, temperature: float, z: Tensor) -> Tensor:
+    def _draw(self, temperature: float, without: list[int], z: Tensor) -> Tensor:
         decoder = self.decoder
         word = torch.full((len(z),), decoder.bos, dtype=torch.long, device=z.device)
         ended = torch.zeros_like(word, dtype=torch.bool)
@@ -100,6 +102,7 @@ class Autoregressive(TorchDistribution):
         for _ in range(self.event_shape[0]):
             logits, state = decoder.advance(z, word, state)
             logits = self._words(logits)
+            logits[:, without] = -torch.inf
             if temperature:
                 word = torch.distributions.Categorical(logits=logits / temperature, validate_args=False).sample()
             else:
