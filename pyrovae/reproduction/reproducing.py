@@ -140,6 +140,15 @@ def _gone_on(folder: Path, wanted: FitRecipe, where: Mapping[str, Any], show: Pr
     return run
 
 
+def _pixels(run: Run) -> str | None:
+    """How pixels became binary, or `none` for grayscale; None where there are no pixels."""
+    x = run.fields["x"]
+    if not x.is_image:
+        return None
+    drawn = run.description.get("binarize")
+    return "static" if x.kind == "binary" and drawn in (None, "none") else drawn
+
+
 def _figures(recipe: Recipe, budget: Budget, seed: int, run: Run, score: Score, show: Progress) -> dict[str, Any]:
     started = time.perf_counter()
     found = scores(run, score, seed, show)
@@ -150,7 +159,7 @@ def _figures(recipe: Recipe, budget: Budget, seed: int, run: Run, score: Score, 
         "figures": found,
         "score": score.model_dump(mode="json"),
         "data": run.description["source"],
-        "pixels": run.description.get("binarize"),
+        "pixels": _pixels(run),
         "curve": [[row["epoch"], row["valid_elbo"]] for row in run.metrics],
         **{name: run.results[name] for name in ("epochs", "steps", "best_epoch", "stopped", "parameters")},
         "train_seconds": run.results["train_seconds"],
