@@ -21,7 +21,7 @@ def filled(text: str) -> str:
 
 
 def table(name: str) -> str:
-    """A table in Markdown: a row for each recipe and budget of which something is kept."""
+    """A table in Markdown: a row for each recipe and budget of which something is kept; a sentence where nothing is."""
     about = recipes.tables()[name]
     titles = [
         "",
@@ -41,7 +41,7 @@ def table(name: str) -> str:
         for budget, prefix in BUDGETS.items():
             if of := results.of_budget(kept, budget):
                 lines.append(_row(recipe, about, of, prefix))
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) if len(lines) > 2 else "Nothing of it has been run.\n"
 
 
 def published(about: Table) -> list[str]:
