@@ -190,6 +190,7 @@ def test_data_that_a_recipe_names_by_a_folder_are_looked_for_below_the_root(tiny
     with pytest.raises(UsageError, match="text reads the folder sentences, and there is none: give --data PATH"):
         quiet(text, tmp_path)
     (found,) = quiet(text, tmp_path, data_root=tmp_path / "root")
+    assert found["data"] == "sentences"
     figures = found["figures"]
     assert figures["perplexity"] == pytest.approx(math.exp(figures["nll"] * figures["elbo_data"] / figures["words"]))
 
@@ -259,6 +260,7 @@ def test_what_is_kept_was_found_with_the_recipe_as_it_stands(name):
     recipe = find(name)
     for found in results.kept(name):
         assert found["name"] == name
+        assert "/" not in found["data"]
         assert found["score"] == recipe.score(found["budget"]).model_dump(mode="json")
         epochs = recipe.options(found["budget"], found["seed"])["epochs"]
         assert found["epochs"] <= epochs
