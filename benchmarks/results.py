@@ -81,7 +81,8 @@ def ladder(table: str) -> None:
     about, rows = recipes.tables()[table], {}
     for name in about.rows:
         (recipe,) = recipes.find(name)
-        if kept := results.kept(name):
+        for budget in dict.fromkeys(each["budget"] for each in results.kept(name)[:1]):
+            kept = results.of_budget(results.kept(name), budget)
             elbo, nll, same, ais = (results.values(kept, figure) for figure in ("elbo", "nll", "nll_same", "nll_ais"))
             annealed = [-(all_data + a - b) for all_data, a, b in zip(nll, ais, same, strict=False)]
             rows[recipe.experiment.row] = [elbo, [-value for value in nll], annealed]

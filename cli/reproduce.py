@@ -117,6 +117,7 @@ def _list(as_json: bool) -> None:
                     "table": table,
                     "row": recipe.experiment.row,
                     "published": recipe.experiment.published,
+                    "source": about.source,
                     "obtained": {budget: results.all_values(about, of) for budget, of in obtained.items() if of},
                 }
             )

@@ -52,6 +52,8 @@ class Config(nets.NetConfig, LikelihoodConfig):
 
 
 class Model(nn.Module):
+    uniform: Tensor
+
     def __init__(self, config: Config, x: Field, y: Field) -> None:
         super().__init__()
         self.embed = nets.embed(y)
@@ -61,8 +63,6 @@ class Model(nn.Module):
             config.latent_dim + self.embed.features, x, self.likelihood.outputs, config, self.likelihood.bias(x)
         )
         self.register_buffer("uniform", torch.zeros(self.embed.features), persistent=False)
-
-    uniform: Tensor
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):

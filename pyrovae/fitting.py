@@ -16,7 +16,6 @@ from pyrovae import devices, directory, evaluation, freezing, gallery, memory, r
 from pyrovae.concerns import concerns
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import evenly
 from pyrovae.journal import Journal
 from pyrovae.options import TrainConfig
 from pyrovae.order import epochs
@@ -249,8 +248,7 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     }
     if (right := run.accuracy(show=shown)) is not None:
         found |= {f"test_{name}": value for name, value in right.summary().items()}
-    chosen = evenly(len(batch[0]), config.score_limit)
-    part, lengths = [tensor[chosen] for tensor in batch], run.lengths("test")
+    part, lengths, _ = run.some("test", config.score_limit)
     if len(part[0]) < len(batch[0]):
         found["scored_elbo"] = evaluation.elbo(run.pair, part, show=shown)["elbo"]
     try:
@@ -259,7 +257,7 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
             part,
             config.score_samples,
             show=shown,
-            lengths=None if lengths is None else lengths[chosen],
+            lengths=lengths,
             compile=False if config.compile is False else None,  # --compile is about the steps
         )
         summary = run.scored.summary()

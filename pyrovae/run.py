@@ -115,10 +115,10 @@ class Run:
         lengths = self.data.lengths(split)
         return None if lengths is None else lengths[:limit]
 
-    def _chosen(
-        self, split: Split, limit: int | None, evenly: bool
+    def some(
+        self, split: Split = "test", limit: int | None = None, evenly: bool = True
     ) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor]:
-        """The first `limit` data of a split, or so many evenly spaced ones: batch, lengths of sentences, rows."""
+        """`limit` data of a split, evenly spaced or the first: batch, lengths of sentences, rows of the split."""
         batch, lengths = self.split(split, None if evenly else limit), self.lengths(split)
         rows = spaced(len(batch[0]), limit or len(batch[0]))
         return (
@@ -165,10 +165,7 @@ class Run:
         show: Progress | None = None,
     ) -> Gap:
         """The inference gap of at most `limit` data, evenly spaced, taken apart; see `pyrovae.evaluation.gap`."""
-        whole, lengths = self.split(split), self.lengths(split)
-        chosen = spaced(len(whole[0]), limit)
-        batch = [tensor[chosen] for tensor in whole]
-        lengths = None if lengths is None else lengths[chosen]
+        batch, lengths, _ = self.some(split, limit)
         return evaluation.gap(self.pair, batch, samples, ais_steps, chains, seed, show, lengths)
 
     def evaluate(
@@ -194,7 +191,7 @@ class Run:
         """
         if baseline is not None:
             baselines.require_comparable(self, baseline, split, None if evenly else limit)
-        batch, lengths, rows = self._chosen(split, limit, evenly)
+        batch, lengths, rows = self.some(split, limit, evenly)
         scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed, show=show)
         found = evaluation.diagnose(self.pair, batch, seed=seed, show=show)
         usage = evaluation.usage(self.pair, batch, sum(found.rate.values()), seed, show)
@@ -212,15 +209,19 @@ class Run:
         scores |= likelihood.summary()
         scores["worst"] = rows[scores["worst"]].tolist()  # rows of the split, not of what was scored of it
         if baseline is not None:
-            theirs, lengths, _ = baseline._chosen(split, limit, evenly)
+            theirs, lengths, _ = baseline.some(split, limit, evenly)
             other = score(baseline.pair, theirs, samples, lengths=lengths, seed=seed, show=show)
             own = likelihood.log_likelihood
             scores["baseline"] = baselines.difference(self, baseline, own, other.log_likelihood, figures.used)
         if self.vocabulary is not None:
-            words = int(batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum())
-            scores["words"] = words  # <eos> counted, padding not
-            scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / words))
+            scores["words"] = self.words(batch)
+            scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / scores["words"]))
         return scores
+
+    def words(self, batch: Sequence[Tensor]) -> int:
+        """Of the sentences of a batch, <eos> counted, padding not."""
+        assert self.vocabulary is not None
+        return int(batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum())
 
     def accuracy(
         self, split: Split = "test", limit: int | None = None, seed: int = 0, show: Progress | None = None

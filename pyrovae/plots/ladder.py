@@ -16,16 +16,13 @@ MARKS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def ladder(
-    rows: Mapping[str, Sequence[Sequence[float]]], path: str | os.PathLike[str], title: str = "", xlabel: str = ""
-) -> Path:
+def ladder(rows: Mapping[str, Sequence[Sequence[float]]], path: str | os.PathLike[str], title: str = "") -> Path:
     """Writes one line a guide, from its ELBO to its log-likelihood, with one deviation over seeds as thin lines.
 
     Args:
         rows: name -> values of all seeds for each of `MARKS`; none where a figure is not known.
         path: the file to write.
         title: above the axes.
-        xlabel: below them.
     """
     figure = figure_of(8, 0.34 * max(len(rows), 3) + 1.4, 120)
     axes = figure.subplots()
@@ -40,7 +37,7 @@ def ladder(
             axes.errorbar(centres, [y for y, _ in known], xerr=spreads, ls="none", lw=0.9, ms=5, label=label, **look)
     axes.set_yticks(np.arange(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set(xlabel=xlabel or "nats per datum")
+    axes.set(xlabel="nats per datum")
     axes.set_title(title, fontsize=10)
     axes.grid(axis="x", alpha=0.25, lw=0.6)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -17,16 +17,14 @@ def learning(
     path: str | os.PathLike[str],
     published: Mapping[str, float] | None = None,
     title: str = "",
-    ylabel: str = "held-out ELBO, nats per datum",
 ) -> Path:
-    """Writes held-out curves over the epochs, on a logarithmic axis, with published end points as lines to the right.
+    """Writes held-out curves over the epochs, on a logarithmic axis, with published end points as lines.
 
     Args:
         curves: name -> (epoch, value) of each epoch.
         path: the file to write.
         published: name -> value, drawn as a thin line of that name.
         title: above the axes.
-        ylabel: beside them.
     """
     figure = figure_of(8.5, 4.8, 120)
     axes = figure.subplots()
@@ -45,7 +43,7 @@ def learning(
         axes.set_ylim(low - 1.2 * max(high - low, 1.0), high + 0.1 * max(high - low, 1.0))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set(xlabel="epoch", ylabel=ylabel)
+    axes.set(xlabel="epoch", ylabel="held-out ELBO, nats per datum")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.25, lw=0.6)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -8,7 +8,7 @@ level (the short budget), and
     seeds = [0, 1, 2]                   # [0] where this is left out
     score.samples = 5000                # see Score
     published.nll = 85.54               # see pyrovae.reproduction.figures
-    full = { epochs = 3280 }            # options that the published budget changes; none: short and full are the same
+    full = { epochs = 3280 }            # options that the published budget changes; none: there is one budget
     quick = { particles = 2 }           # options that --quick changes on top of its own
 
 `pyrovae fit --config experiments/name.toml` runs the options, too.
@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from pydantic import Field as Option
 
+from pyrovae import registry
 from pyrovae.config import Config, parse
 from pyrovae.errors import UsageError, did_you_mean
 
@@ -63,7 +64,6 @@ class Experiment(Config):
     seeds: tuple[int, ...] = Option((0,), min_length=1)
     per_seed: tuple[str, ...] = Option((), description="options that take the value of the seed, too")
     published: dict[str, float] = Option(default_factory=dict)
-    source: str = Option("", description="of the published figures, where it is not that of the table")
     score: Score = Score()
     full: dict[str, Any] | None = None
     quick: dict[str, Any] = Option(default_factory=dict)
@@ -92,7 +92,7 @@ class Recipe:
         found = self.settings | {"seed": seed} | dict.fromkeys(self.experiment.per_seed, seed)
         if budget == "full":
             if self.experiment.full is None:
-                raise UsageError(f"{self.name} has one budget, the published one: leave out --full")
+                raise UsageError(f"{self.name} has one budget: leave out --full")
             return found | self.experiment.full
         if budget == "quick":
             return found | quick(found) | self.experiment.quick
@@ -107,16 +107,11 @@ class Recipe:
         return score.model_copy(update=few | {"ais_steps": min(score.ais_steps, 5)})
 
 
-TEXT = ("textvae",)
-"""Models whose recipes are tried on sentences."""
-
-
 def quick(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What --quick changes: one epoch over few of the embedded data, so that it needs no file and little time."""
-    text = settings["model"] in TEXT
+    """What --quick changes: one epoch over few of the model's embedded data, so that it needs no file."""
     static = settings.get("data") == "static-mnist"
     return {
-        "data": "pydoc" if text else "digits",
+        "data": registry.variant(settings["model"]).data,
         **({"binarize": "static"} if static else {}),
         "held_out": 0.1,
         "limit_train": 128,

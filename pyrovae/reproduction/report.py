@@ -28,7 +28,7 @@ def table(name: str) -> str:
         *(f"{FIGURES[figure].title}, published" for figure in published(about)),
         *(FIGURES[figure].title for figure in about.columns),
         "K, data",
-        "pixels",
+        "binarization",
         "seeds",
         "epochs (steps)",
         "minutes",
@@ -41,7 +41,10 @@ def table(name: str) -> str:
         for budget, prefix in BUDGETS.items():
             if of := results.of_budget(kept, budget):
                 lines.append(_row(recipe, about, of, prefix))
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) if len(lines) > 2 else "Nothing of it has been run.\n"
+    if len(lines) == 2:
+        return "Nothing of it has been run.\n"
+    source = f"\nPublished: {about.source}.\n" if about.source else ""
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + source
 
 
 def published(about: Table) -> list[str]:
@@ -60,7 +63,7 @@ def _row(recipe: Recipe, about: Table, of: Sequence[Mapping[str, Any]], prefix: 
         *(shown(figure, in_print.get(figure)) for figure in published(about)),
         *(results.spread(figure, results.values(of, figure)) for figure in about.columns),
         f"{figures['nll_samples']:,}, {figures['nll_data']:,}" if "nll_data" in figures else "-",
-        of[0]["pixels"] or "-",
+        of[0]["binarization"] or "-",
         ", ".join(str(each["seed"]) for each in of),
         f"{several} ({of[0]['steps']:,})",
         f"{trained:.1f} + {scored:.1f}",

@@ -49,7 +49,7 @@ def reproduce(
 
     Returns:
         What is in the file of each seed: `name`, `budget`, `seed`, `figures`, `curve` (epoch and held-out ELBO), counts
-        and seconds of training and scoring, `options` that were given, `environment`.
+        and seconds of training and scoring, `recipe` (what was fitted, and how), `score` and `environment`.
 
     Raises:
         UsageError: where a run of other options lies in its place, or data that a recipe names by a path are not found.
@@ -79,10 +79,14 @@ def _one(
     wanted = FitRecipe.of(registry.variant(model), guide, source, options)
 
     where = {key: value for key, value in settings.items() if value is not None}
-    run = None
-    if (folder / directory.RUN).is_file() and not (overwrite and not _same(folder, wanted)):
-        run = _gone_on(folder, wanted, where, show)
-    if run is None:
+    there = (folder / directory.RUN).is_file()
+    if there and not _same(folder, wanted):
+        if not overwrite:
+            raise UsageError(f"{folder} holds a run of other options: give --overwrite, or another --out")
+        there = False
+    if there:
+        run = _gone_on(folder, where, show)
+    else:
         file.unlink(missing_ok=True)
         run = fit(model, source, guide, folder, overwrite, show, **options, **where)
     if run.results.get("stopped") == "interrupted":
@@ -117,10 +121,11 @@ def _same(folder: Path, wanted: FitRecipe) -> bool:
         return False
     # Parsed, so that an option that is newer than the run has its default.
     there = FitRecipe.from_json(there, registry.variant(wanted.model)).to_json()
-    return _plain(there) == _plain(wanted.to_json())
+    return comparable(there) == comparable(wanted.to_json())
 
 
-def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of a fit as JSON, without what may change and without the folder of the data."""
     free = {*FREE} - {"epochs"}
     parts = {"model": recipe["model"], "guide": recipe["guide"], "data": Path(recipe["data"]).name}
     for name in ("options", "data_options", "training"):
@@ -128,10 +133,8 @@ def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return parts
 
 
-def _gone_on(folder: Path, wanted: FitRecipe, where: Mapping[str, Any], show: Progress) -> Run:
+def _gone_on(folder: Path, where: Mapping[str, Any], show: Progress) -> Run:
     """The run that lies there, trained to its end."""
-    if not _same(folder, wanted):
-        raise UsageError(f"{folder} holds a run of other options: give --overwrite, or another --out")
     if directory.content(folder)["status"] != "done":
         return fit(resume=folder, show=show, **where)
     run = load(folder, device=where.get("device", "auto"))
@@ -140,7 +143,7 @@ def _gone_on(folder: Path, wanted: FitRecipe, where: Mapping[str, Any], show: Pr
     return run
 
 
-def _pixels(run: Run) -> str | None:
+def _binarization(run: Run) -> str | None:
     """How pixels became binary, or `none` for grayscale; None where there are no pixels."""
     x = run.fields["x"]
     if not x.is_image:
@@ -159,7 +162,8 @@ def _figures(recipe: Recipe, budget: Budget, seed: int, run: Run, score: Score, 
         "figures": found,
         "score": score.model_dump(mode="json"),
         "data": Path(run.description["source"]).name,
-        "pixels": _pixels(run),
+        "binarization": _binarization(run),
+        "recipe": comparable(run.recipe.to_json()),
         "curve": [[row["epoch"], row["valid_elbo"]] for row in run.metrics],
         **{name: run.results[name] for name in ("epochs", "steps", "best_epoch", "stopped", "parameters")},
         "train_seconds": run.results["train_seconds"],

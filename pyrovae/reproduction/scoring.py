@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 
 from pyrovae import evaluation
-from pyrovae.evaluation.chunks import evenly
 from pyrovae.progress import Progress
 from pyrovae.reproduction.recipes import Score
 from pyrovae.run import Run
@@ -31,15 +30,16 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
     found |= {"elbo_draws": score.elbo_draws, "elbo_data": len(batch[0])}
     if "test_accuracy" in run.results:
         found["accuracy"] = run.results["test_accuracy"]
-    chosen = evenly(len(batch[0]), score.limit or len(batch[0]))
-    part = [tensor[chosen] for tensor in batch]
+    part, lengths, _ = run.some("test", score.limit)
     found |= _latents(run, part, seed, show)
     if getattr(run.recipe.options, "likelihood", None) == "bce":
         return found
-    found |= _likelihood(run, batch, chosen, found["elbo"], score.samples, seed, show)
+    found |= _likelihood(run, part, lengths, len(batch[0]), found["elbo"], score.samples, seed, show)
+    if run.vocabulary is not None:
+        words = run.words(batch)
+        found |= {"words": words, "perplexity": math.exp(found["nll"] * len(batch[0]) / words)}
     if score.ais_steps:
-        chosen = evenly(len(batch[0]), score.ais_limit)
-        found |= _annealed(run, [tensor[chosen] for tensor in batch], score, seed, show)
+        found |= _annealed(run, score, seed, show)
     return found
 
 
@@ -59,22 +59,24 @@ def _latents(run: Run, part: Sequence[Tensor], seed: int, show: Progress) -> dic
 
 
 def _likelihood(
-    run: Run, batch: Sequence[Tensor], chosen: Tensor, elbo: float, samples: int, seed: int, show: Progress
+    run: Run,
+    part: Sequence[Tensor],
+    lengths: Tensor | None,
+    n: int,
+    elbo: float,
+    samples: int,
+    seed: int,
+    show: Progress,
 ) -> dict[str, Any]:
-    """By importance sampling of the chosen data."""
-    n, lengths = len(batch[0]), run.lengths("test")
-    part, of_part = [tensor[chosen] for tensor in batch], None if lengths is None else lengths[chosen]
-    likelihood = evaluation.log_likelihood(run.pair, part, samples, seed=seed, lengths=of_part, show=show)
+    """By importance sampling of some of n data, whose mean ELBO is known."""
+    likelihood = evaluation.log_likelihood(run.pair, part, samples, seed=seed, lengths=lengths, show=show)
     summary = likelihood.summary()
     found = {f"nll_{name}": summary[name] for name in ("samples", "trusted", "ess", "pareto_k", "seconds")}
-    found |= {"nll_data": len(chosen), "nll_scored": -summary["log_likelihood"]}
+    found |= {"nll_data": len(part[0]), "nll_scored": -summary["log_likelihood"]}
     found["nll"], found["nll_error"] = found["nll_scored"], summary["standard_error"]
-    if len(chosen) < n:
-        same = evaluation.elbo_per_datum(run.pair, part, seed=seed, lengths=of_part, show=show)
+    if len(part[0]) < n:
+        same = evaluation.elbo_per_datum(run.pair, part, seed=seed, lengths=lengths, show=show)
         found["nll"], found["nll_error"] = of_all(elbo, -likelihood.log_likelihood, same.elbo, n)
-    if run.vocabulary is not None:
-        words = int(batch[run.pair.inputs.index("x")].ne(run.vocabulary.pad).sum())  # <eos> counted, padding not
-        found |= {"words": words, "perplexity": math.exp(found["nll"] * n / words)}
     return found
 
 
@@ -92,10 +94,12 @@ def of_all(elbo: float, nll: Tensor, same: Tensor, n: int) -> tuple[float, float
     return gap.mean().item() - elbo, error
 
 
-def _annealed(run: Run, part: Sequence[Tensor], score: Score, seed: int, show: Progress) -> dict[str, Any]:
+def _annealed(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
     """By annealed importance sampling, and by importance sampling of the same data."""
-    annealed = evaluation.ais(run.pair, part, score.ais_steps, score.chains, seed=seed, show=show).summary()
-    sampled = evaluation.log_likelihood(run.pair, part, score.samples, seed=seed, show=show).summary()
+    part, lengths, _ = run.some("test", score.ais_limit)
+    common: dict[str, Any] = {"seed": seed, "lengths": lengths, "show": show}
+    annealed = evaluation.ais(run.pair, part, score.ais_steps, score.chains, **common).summary()
+    sampled = evaluation.log_likelihood(run.pair, part, score.samples, **common).summary()
     return {
         "nll_ais": -annealed["log_likelihood"],
         "nll_ais_error": annealed["standard_error"],
