@@ -419,11 +419,46 @@ def test_figures_are_read_from_what_was_found():
     assert figures.rate == pytest.approx(sum(found.rate.values()))
     assert figures.information == used.information.nats
     assert figures.marginal_kl == (used.marginal_kl_lower, used.marginal_kl)
-    assert figures.gap == pytest.approx(sum(used.aggregate["z1"].gap), abs=0.01)
+    assert figures.gap == sum(used.aggregate["z2"].gap)  # the prior of z1 is a normal around z2, so it bounds nothing
     assert figures.worst == worst(used.aggregate)
     assert figures.worst[0].startswith("z1[")
     assert "z2 without an active unit" in diagnosis(figures)[0]
     assert Figures.of(found, dataclasses.replace(used, information=None), 300) == Figures(units=0, data=300)
+
+
+def test_moments_bound_nothing_where_the_prior_is_a_mixture():
+    """q(z) is one of two equal components, so KL(q(z) || p(z)) = log 2, and normals of the moments are 1.6 nats apart;
+    of the normal prior N(0, 26) it is these 1.6 nats."""
+
+    class Mixed(nn.Module):
+        def prior(self, x):
+            two = dist.Normal(torch.tensor([-5.0, 5.0]), 1.0)
+            return dist.MixtureSameFamily(dist.Categorical(torch.ones(2)), two).expand([len(x), 1]).to_event(1)
+
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z = pyro.sample("z", self.prior(x))
+                pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    class Wide(Mixed):
+        def prior(self, x):
+            return dist.Normal(torch.zeros_like(x), math.sqrt(26)).to_event(1)
+
+    class Guide(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                pyro.sample("z", dist.Normal(0.8 * x + 1, 0.6).to_event(1))  # over x ~ N(5, 1): N(5, 1)
+
+    x = [dist.Normal(5.0, 1.0).icdf((torch.arange(4000) + 0.5) / 4000).unsqueeze(1)]  # no noise that z has, too
+    gap = math.log(26) / 2
+    for model, counted in ((Mixed(), 0.0), (Wide(), gap)):
+        pair = Pair(model, Guide())
+        found = diagnose(pair, x)
+        used = usage(pair, x, sum(found.rate.values()))
+        assert sum(used.aggregate["z"].gap) == pytest.approx(gap, abs=0.1)
+        figures = Figures.of(found, used, 4000)
+        assert figures.gap == pytest.approx(counted, abs=0.1)
+        assert figures.marginal_kl[1] == pytest.approx(counted or math.log(2), abs=0.1)
 
 
 def test_figures_that_are_none():
@@ -435,7 +470,7 @@ def test_figures_that_are_none():
 def test_worst_dimensions_are_the_worst_and_few():
     gap = [0.1, 2.0, 0.6, 3.0, 0.7, math.nan]
     zero = [0.0] * len(gap)
-    found = worst({"z": Aggregate(zero, zero, zero, zero, gap)})
+    found = worst({"z": Aggregate(zero, zero, zero, zero, gap, True)})
     assert [text[:4] for text in found] == ["z[3]", "z[1]", "z[4]"]
 
 

@@ -3,10 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 
 from pyrovae import memory
 from pyrovae.evaluation.chunks import device_of, precise
@@ -16,6 +17,7 @@ from pyrovae.evaluation.information import drawn, spread
 from pyrovae.pair import Pair, first_dim
 from pyrovae.progress import Progress
 from pyrovae.seeding import seeded
+from pyrovae.svi.divergence import base
 from pyrovae.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
 
 PRIOR_DRAWS = 2000
@@ -44,8 +46,10 @@ class Aggregate:
         deviation: of the aggregate posterior, by the law of total variance.
         prior_mean: of p(z), over the conditions of the data where it depends on them.
         prior_deviation: likewise.
-        gap: KL divergence in nats between normals of these moments, aggregate posterior from prior. Where the prior
-            is a diagonal normal, the sum of the gaps is at most KL(q(z) || p(z)).
+        gap: KL divergence in nats between normals of these moments, aggregate posterior from prior.
+        normal: whether the prior is one diagonal normal, whatever else is drawn and given. Then the sum of the gaps is
+            at most KL(q(z) || p(z)): of all densities with these moments the normal has the most entropy. Of another
+            prior (a mixture, a flow, that of a site below another) it may be more.
     """
 
     mean: list[float]
@@ -53,6 +57,7 @@ class Aggregate:
     prior_mean: list[float]
     prior_deviation: list[float]
     gap: list[float]
+    normal: bool
 
     def summary(self) -> dict[str, Any]:
         """As JSON."""
@@ -75,9 +80,10 @@ def aggregate(pair: Pair, batch: Sequence[Tensor], seed: int = 0, show: Progress
         # The mean of a few draws varies by its own noise, too: take that off.
         variance = (means.var(0, correction=0) - noise.mean(0)).clamp_min(0) + scales.square().mean(0)
         mean, scale = means.mean(0), variance.sqrt()
-        p_mean, p_scale = (tensor.flatten() for tensor in prior[name])
+        p_mean, p_scale = prior[name].mean.flatten(), prior[name].deviation.flatten()
         gap = (p_scale / scale).log() + (variance + (mean - p_mean).square()) / (2 * p_scale.square()) - 0.5
-        found[name] = Aggregate(*(tensor.tolist() for tensor in (mean, scale, p_mean, p_scale, gap)))
+        figures = (tensor.tolist() for tensor in (mean, scale, p_mean, p_scale, gap))
+        found[name] = Aggregate(*figures, prior[name].normal)
     return found
 
 
@@ -94,10 +100,18 @@ def worst(found: Mapping[str, Aggregate]) -> tuple[str, ...]:
     return tuple(text for _, text in sorted(apart, key=lambda pair: -pair[0])[:NAMED])
 
 
+class PriorMoments(NamedTuple):
+    """Mean and deviation of p(z), (*event), on the CPU, and whether it is one diagonal normal."""
+
+    mean: Tensor
+    deviation: Tensor
+    normal: bool
+
+
 def prior_moments(
     pair: Pair, batch: Sequence[Tensor], seed: int = 0, show: Progress | None = None
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and deviation of p(z) for each latent site, (*event), on the CPU.
+) -> dict[str, PriorMoments]:
+    """Moments of the prior of each latent site.
 
     Over `PRIOR_DRAWS` draws of the model at least, under the conditions of at most so many of the data; exact where a
     site depends on nothing and its family knows its moments.
@@ -106,6 +120,8 @@ def prior_moments(
     K = math.ceil(PRIOR_DRAWS / n)
     chosen = spread(first_dim(batch), n)
     sums: dict[str, Tensor] = {}
+    first: dict[str, Tensor] = {}
+    normal: dict[str, bool] = {}
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
         some = [tensor[chosen].to(device) for tensor in batch]
 
@@ -116,6 +132,11 @@ def prior_moments(
                 classes = [] if class_of(site) is None else [mean.shape[-1]]
                 every = (K, first_dim(part), *site["fn"].event_shape, *classes)
                 mean, scale = (tensor.to(precise(device)).expand(every) for tensor in (mean, scale))
+                both = torch.stack([mean, scale])
+                one = first.setdefault(name, both[:, :1, :1])
+                normal[name] = (
+                    normal.get(name, True) and isinstance(base(site["fn"]), Normal) and bool((both == one).all())
+                )
                 found[name] = torch.stack([(scale.square() + mean.square()).sum((0, 1)), mean.sum((0, 1))])
             return found
 
@@ -125,7 +146,7 @@ def prior_moments(
     found = {}
     for name, total in sums.items():
         square, mean = (total / (K * n)).cpu()
-        found[name] = mean, (square - mean.square()).clamp_min(0).sqrt()
+        found[name] = PriorMoments(mean, (square - mean.square()).clamp_min(0).sqrt(), normal[name])
     return found
 
 

@@ -43,7 +43,8 @@ class Figures:
         information: I(x; z), estimated.
         cap: of that estimate, log N.
         marginal_kl: lower and upper bound of KL(q(z) || p(z)); None where there is no one prior.
-        gap: sum over the dimensions of the KL between normals of the moments of q(z) and p(z).
+        gap: sum over the dimensions of the KL between normals of the moments of q(z) and p(z), of sites where it is a
+            lower bound of KL(q(z) || p(z)); of all where the prior depends on a condition, which leaves no other figure.
         worst: dimensions whose moments differ most, in words.
         data: how many were scored.
     """
@@ -69,7 +70,8 @@ class Figures:
             return cls(units=0, data=data)
         lower, upper = usage.marginal_kl_lower, usage.marginal_kl
         awake = found.active_units.values()
-        gaps = [gap for each in usage.aggregate.values() for gap in each.gap if math.isfinite(gap)]
+        counted = [each for each in usage.aggregate.values() if each.normal or usage.conditional_prior]
+        gaps = [gap for each in counted for gap in each.gap if math.isfinite(gap)]
         return cls(
             units=sum(found.units.values()),
             active=sum(found.active_units.values()),
