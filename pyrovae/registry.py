@@ -79,14 +79,18 @@ class Variant:
 
 def describe(kind: Kind) -> dict[str, str]:
     """Names and one line on each, without importing them: the first line of each file's docstring."""
-    found = {}
-    with Whole():  # two threads that parse at once fail in Python 3.11 (github.com/python/cpython/issues/106905)
-        for name, origin in _files(kind).items():
-            doc = ast.get_docstring(ast.parse(origin.read_text(encoding="utf-8"))) or ""
-            found[name] = doc.partition("\n")[0].rstrip(".")
+    found = {name: _first_line(origin) for name, origin in _files(kind).items()}
     for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}"):
         found.setdefault(point.name, f"from {point.value}")
     return found
+
+
+@functools.cache
+def _first_line(file: Path) -> str:
+    """Of the docstring of a module, without its full stop."""
+    with Whole():  # two threads that parse at once fail in Python 3.11 (github.com/python/cpython/issues/106905)
+        doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return doc.partition("\n")[0].rstrip(".")
 
 
 def variant(name: str) -> Variant:
