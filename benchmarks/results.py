@@ -60,11 +60,13 @@ def thinned(curve: list[list[float]]) -> list[list[float]]:
 
 
 def draw(table: str, figure: str) -> None:
-    """The learning curves of a table beside its published figures."""
+    """The learning curves of a table, of the rows with a full budget where there are any, beside published figures."""
     about, curves, published = recipes.tables()[table], {}, {}
-    for name in about.rows:
+    all_kept = {name: results.kept(name) for name in about.rows}
+    full = any(results.of_budget(kept, "full") for kept in all_kept.values())
+    for name, all_of_it in all_kept.items():
         (recipe,) = recipes.find(name)
-        kept = results.kept(name)
+        kept = results.of_budget(all_of_it, "full" if full else "short")
         if not kept:
             continue
         curves[recipe.experiment.row] = [(epoch, value) for epoch, value in kept[0]["curve"]]
@@ -77,15 +79,16 @@ def draw(table: str, figure: str) -> None:
 
 def ladder(table: str) -> None:
     """ELBO, log-likelihood and its annealed estimate of each row that has them; the last from the data that were
-    annealed, by what it moves the importance-sampled estimate of the same data."""
+    annealed, by what it moves the importance-sampled estimate of the same data. All rows at the short budget."""
     about, rows = recipes.tables()[table], {}
     for name in about.rows:
         (recipe,) = recipes.find(name)
-        for budget in dict.fromkeys(each["budget"] for each in results.kept(name)[:1]):
-            kept = results.of_budget(results.kept(name), budget)
-            elbo, nll, same, ais = (results.values(kept, figure) for figure in ("elbo", "nll", "nll_same", "nll_ais"))
-            annealed = [-(all_data + a - b) for all_data, a, b in zip(nll, ais, same, strict=False)]
-            rows[recipe.experiment.row] = [elbo, [-value for value in nll], annealed]
+        kept = results.of_budget(results.kept(name), "short")
+        if not kept:
+            continue
+        elbo, nll, same, ais = (results.values(kept, figure) for figure in ("elbo", "nll", "nll_same", "nll_ais"))
+        annealed = [-(all_data + a - b) for all_data, a, b in zip(nll, ais, same, strict=False)]
+        rows[recipe.experiment.row] = [elbo, [-value for value in nll], annealed]
     if rows:
         plots.ladder(rows, ROOT / "docs" / f"ladder-{table}.png", f"{about.title}: {about.data}")
 

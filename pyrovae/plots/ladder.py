@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from pyrovae.plots.figure import BLUE, GREEN, ORANGE, figure_of, plain, save
 
@@ -37,6 +38,7 @@ def ladder(rows: Mapping[str, Sequence[Sequence[float]]], path: str | os.PathLik
             axes.errorbar(centres, [y for y, _ in known], xerr=spreads, ls="none", lw=0.9, ms=5, label=label, **look)
     axes.set_yticks(np.arange(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.set(xlabel="nats per datum")
     axes.set_title(title, fontsize=10)
     axes.grid(axis="x", alpha=0.25, lw=0.6)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from pyrovae.plots.figure import BLUE, GRAY, GREEN, ORANGE, RED, figure_of, minus, plain, save
 
@@ -42,7 +43,9 @@ def learning(
         low, high = min(found), max(found)
         axes.set_ylim(low - 1.2 * max(high - low, 1.0), high + 0.1 * max(high - low, 1.0))
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="epoch", ylabel="held-out ELBO, nats per datum")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.25, lw=0.6)
