@@ -41,7 +41,8 @@ def learning(
     found = [value for value in [*ends, *(published or {}).values()] if np.isfinite(value)]
     if found:
         low, high = min(found), max(found)
-        axes.set_ylim(low - 1.2 * max(high - low, 1.0), high + 0.1 * max(high - low, 1.0))
+        below = max(1.2 * (high - low), 0.1 * abs(low), 1.0)
+        axes.set_ylim(low - below, high + 0.1 * max(high - low, 1.0))
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
