@@ -82,8 +82,14 @@ def aggregate(pair: Pair, batch: Sequence[Tensor], seed: int = 0, show: Progress
         mean, scale = means.mean(0), variance.sqrt()
         p_mean, p_scale = prior[name].mean.flatten(), prior[name].deviation.flatten()
         gap = (p_scale / scale).log() + (variance + (mean - p_mean).square()) / (2 * p_scale.square()) - 0.5
-        figures = (tensor.tolist() for tensor in (mean, scale, p_mean, p_scale, gap))
-        found[name] = Aggregate(*figures, prior[name].normal)
+        found[name] = Aggregate(
+            mean=mean.tolist(),
+            deviation=scale.tolist(),
+            prior_mean=p_mean.tolist(),
+            prior_deviation=p_scale.tolist(),
+            gap=gap.tolist(),
+            normal=prior[name].normal,
+        )
     return found
 
 

@@ -43,8 +43,8 @@ class Figures:
         information: I(x; z), estimated.
         cap: of that estimate, log N.
         marginal_kl: lower and upper bound of KL(q(z) || p(z)); None where there is no one prior.
-        gap: sum over the dimensions of the KL between normals of the moments of q(z) and p(z), of sites where it is a
-            lower bound of KL(q(z) || p(z)); of all where the prior depends on a condition, which leaves no other figure.
+        gap: sum over the dimensions of the KL between normals of the moments of q(z) and p(z), of sites where it is at
+            most KL(q(z) || p(z)); of all where the prior depends on a condition, which leaves no other figure.
         worst: dimensions whose moments differ most, in words.
         data: how many were scored.
     """
