@@ -134,7 +134,7 @@ def find(name: str) -> list[Recipe]:
         return [_read(row) for row in tables()[name].rows]
     if name not in names():
         known = [*tables(), *names()]
-        raise UsageError(f"there is no recipe '{name}'{did_you_mean(name, known)}: see pyrovae reproduce --list")
+        raise UsageError(f"pyrovae reproduce --list shows no recipe '{name}'{did_you_mean(name, known)}")
     return [_read(name)]
 
 
