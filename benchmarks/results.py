@@ -18,7 +18,7 @@ CURVES = {"iwae": "nll", "guides": "elbo", "priors": "nll", "resnet": "elbo"}
 """Tables whose learning curves are drawn, and the published figure that is drawn beside them."""
 
 PICTURES = {"quadrants-1-cvae": "completions", "taught-conv": "samples", "ssvae-3000": "classes"}
-"""Recipes whose samples.png is kept, and its name in docs/."""
+"""Recipes whose samples.png is kept, that of their first seed, and its name in docs/."""
 
 POINTS = 60
 """Of a curve, at most."""
@@ -33,9 +33,9 @@ def main(runs: Path | None) -> None:
             found = [each for each in results.lying(runs, name) if each["budget"] != "quick"]
             if found:
                 keep(name, found)
-                if name in PICTURES:
-                    first = min(each["seed"] for each in found)
-                    picture = runs / name / f"{found[0]['budget']}-seed-{first}" / "samples.png"
+                (recipe,) = recipes.find(name)
+                picture = runs / name / f"short-seed-{recipe.experiment.seeds[0]}" / "samples.png"
+                if name in PICTURES and picture.is_file():
                     shutil.copyfile(picture, ROOT / "docs" / f"{PICTURES[name]}.png")
                 click.echo(f"{name}: seeds {', '.join(str(each['seed']) for each in found)}")
     page = ROOT / "docs" / "results.md"
@@ -62,11 +62,10 @@ def thinned(curve: list[list[float]]) -> list[list[float]]:
 def draw(table: str, figure: str) -> None:
     """The learning curves of a table, of the rows with a full budget where there are any, beside published figures."""
     about, curves, published = recipes.tables()[table], {}, {}
-    all_kept = {name: results.kept(name) for name in about.rows}
-    full = any(results.of_budget(kept, "full") for kept in all_kept.values())
-    for name, all_of_it in all_kept.items():
+    budget = "full" if any(results.of_budget(results.kept(name), "full") for name in about.rows) else "short"
+    for name in about.rows:
         (recipe,) = recipes.find(name)
-        kept = results.of_budget(all_of_it, "full" if full else "short")
+        kept = results.of_budget(results.kept(name), budget)
         if not kept:
             continue
         curves[recipe.experiment.row] = [(epoch, value) for epoch, value in kept[0]["curve"]]
