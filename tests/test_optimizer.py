@@ -185,3 +185,87 @@ def test_a_variant_trains_as_before_with_the_loss_in_the_guard():
     alone = step.optimizer.guard(guarded.gradients)
     assert torch.equal(guarded.bad, alone.bad) and torch.equal(guarded.scale, alone.scale)
     assert guarded.bad == 0
+
+
+def odd_gradients():
+    """Of every layout that autograd gives: as the parameter, transposed, expanded, and shared by two parameters."""
+    shared = torch.randn(4, 3)
+    return [torch.randn(2, 3), torch.randn(3, 5).t(), torch.randn(1, 3).expand(4, 3), shared, shared, shared[1:3]]
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.5])
+@pytest.mark.parametrize("gaps", [False, True], ids=["dense", "gaps"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_is_that_of_torch_for_a_gradient_of_any_layout(name, gaps, clip):
+    torch.manual_seed(0)
+    values = [torch.randn(shape) for shape in [(2, 3), (5, 3), (4, 3), (4, 3), (4, 3), (2, 3)]]
+    values[3] = values[3].t().contiguous().t()  # a parameter that is itself laid out by columns
+    if gaps:
+        values[4] = torch.randn(4, 7)[:, :3]
+    theirs = [nn.Parameter(value.clone(memory_format=torch.contiguous_format)) for value in values]
+    ours = [nn.Parameter(value) for value in values]
+    optimizer = Optimizer(ours, name, lr=0.1, clip=clip)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
+    reference = kinds.get(name, torch.optim.RMSprop)(theirs, lr=0.1, weight_decay=0.0)
+    for _ in range(3):
+        gradients = odd_gradients()
+        for parameter, gradient in zip(theirs, gradients, strict=True):
+            parameter.grad = gradient.clone(memory_format=torch.contiguous_format)
+        if clip:
+            torch.nn.utils.clip_grad_norm_(theirs, clip)
+        optimizer.update(optimizer.guard(gradients), RATE)
+        reference.step()
+    for i, (mine, expected) in enumerate(zip(ours, theirs, strict=True)):
+        torch.testing.assert_close(mine, expected, msg=lambda text, i=i: f"parameter {i}: {text}")
+
+
+class Transposed(nn.Module):
+    """p(x | z) whose weight has a gradient of other strides."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6, 2, generator=torch.Generator().manual_seed(1)))
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            mean = torch.einsum("...i,oi->...o", z, self.weight)
+            pyro.sample("x", dist.Normal(mean, 0.5).to_event(1), obs=x)
+
+
+class Linear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.encoder = nn.Linear(6, 4)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            loc, raw = self.encoder(x).chunk(2, -1)
+            pyro.sample("z", dist.Normal(loc, nn.functional.softplus(raw) + 0.1).to_event(1))
+
+
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+def test_a_pair_with_a_transposed_weight_trains_as_with_torchs_adam(compile):
+    x = torch.randn(20, 6, generator=torch.Generator().manual_seed(3))
+    trained = []
+    for fused in (True, False):
+        pair = Pair(Transposed(), Linear())
+        optimizer = Optimizer(list(pair.parameters()), "adam")
+        step = Step(ELBO(pair), optimizer)
+        if compile:
+            step.lower([(x,), (x.flip(0),)], calls=10, compile=True)
+            assert step.engine.tier == "compiled"
+        reference = torch.optim.Adam(pair.parameters(), lr=0.1)
+        torch.manual_seed(4)
+        for _ in range(5):
+            if fused:
+                step((x,), RATE, ONE, ONE)
+                continue
+            _, guarded = step.engine.call((x,), ONE, ONE)
+            for parameter, gradient in zip(pair.parameters(), guarded.gradients, strict=True):
+                parameter.grad = gradient.clone(memory_format=torch.contiguous_format)
+            reference.step()
+        trained.append([parameter.detach() for parameter in pair.parameters()])
+    for ours, theirs in zip(*trained, strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -37,7 +37,8 @@ class Optimizer:
 
     Where torch has a fused kernel (Adam and AdamW on CPU and CUDA), it divides the gradients by `scale` and skips the
     step where `bad` is 1, without a host sync. It is called directly: `torch.optim.Adam.step` around it costs as much
-    as a small network. RMSprop on CUDA needs no sync, either. Elsewhere torch.optim does it, with one sync a step.
+    as a small network. RMSprop on CUDA needs no sync, either. Elsewhere, and for parameters with gaps in memory,
+    torch.optim does it, with one sync a step.
 
     Args:
         parameters: what is trained.
@@ -78,7 +79,7 @@ class Optimizer:
         options: dict[str, Any] = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
         self.optimizer: torch.optim.Optimizer | None = None
         self.groups: list[_Fused | RMSProp] = []
-        if name in WITHOUT_SYNC.get(device.type, ()):
+        if name in WITHOUT_SYNC.get(device.type, ()) and all(map(_dense, self.parameters)):
             # One call takes tensors of one dtype, and of one count.
             counted = {id(parameter) for parameter in apart}
             each = [(parameter.dtype, id(parameter) in counted) for parameter in self.parameters]
@@ -211,7 +212,7 @@ class _Fused:
         self.count.add_(1.0).sub_(bad)
         self.kernel(
             self.parameters,
-            [gradients[i] for i in self.which],
+            _laid_out([gradients[i] for i in self.which], self.parameters),
             self.first,
             self.second,
             [],  # no amsgrad
@@ -226,3 +227,24 @@ class _Fused:
             grad_scale=scale,
             found_inf=bad,
         )
+
+
+def _dense(parameter: Tensor) -> bool:
+    """Whether its elements fill a block of memory, and its moments will lie as it does."""
+    return torch.empty_like(parameter).stride() == parameter.stride()
+
+
+def _laid_out(gradients: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients with the strides of their parameters, no two in the same memory: torch's fused kernel on a CPU pairs
+    elements by their place in memory, not by index, and writes the divided gradient where it read it. Autograd gives
+    other strides where a weight is used transposed, and one tensor to two parameters that are added. Those that
+    differ are copied; they are looked at here and not in the graph, whose fake strides a kernel may not keep.
+    """
+    pairs = zip(gradients, parameters, strict=True)
+    out = [g if g.stride() == p.stride() else torch.empty_like(p).copy_(g) for g, p in pairs]
+    end = 0
+    for start, i in sorted([(gradient.data_ptr(), i) for i, gradient in enumerate(out)]):
+        if start < end:
+            out[i] = out[i].clone()
+        end = max(end, start + gradients[i].nbytes)
+    return out
