@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from pyrovae import files, plots
+from pyrovae import plots
 from pyrovae.reproduction import recipes, report, results
+from pyrovae.storage import atomic as files
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pyrovae.jsonable import finite
+from pyrovae.storage.jsonable import finite
 
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -31,7 +31,7 @@ def parse_given(given: Sequence[str]) -> dict[str, Any]:
 
 def show(run: "Run", value: Any, out: Path | None) -> None:
     """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a .npz under the name x."""
-    from pyrovae.files import write_arrays
+    from pyrovae.storage.atomic import write_arrays
 
     if isinstance(value, list):
         if out is not None:

@@ -34,7 +34,7 @@ def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | No
     require_suffix(out, ".npz")
     require_suffix(picture, ".png", option="--picture")
     from pyrovae import gallery
-    from pyrovae.files import write_arrays
+    from pyrovae.storage.atomic import write_arrays
 
     if out is not None or picture is None:
         out = out or Path("latents.npz")

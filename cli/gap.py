@@ -55,8 +55,8 @@ def command(
 ) -> None:
     """Take log p(x) - ELBO apart: what the guide's family cannot express, and what its encoder loses."""
     require_suffix(out, ".npz")
-    from pyrovae.files import write_arrays
     from pyrovae.progress import progress
+    from pyrovae.storage.atomic import write_arrays
 
     with progress() as show:
         found = run.gap(split, limit, samples, ais_steps, chains, seed, show)  # type: ignore[arg-type]

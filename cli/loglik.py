@@ -116,8 +116,8 @@ def command(
     if given.get("chunk") == 0:
         del given["chunk"]
 
-    from pyrovae.files import write_arrays
     from pyrovae.progress import progress
+    from pyrovae.storage.atomic import write_arrays
     from pyrovae.svi.ranks import joined, world
 
     with joined(), progress(False if (rank := world().rank) else None) as show:

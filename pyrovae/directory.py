@@ -17,9 +17,11 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from pyrovae import files, reading, schema
+from pyrovae import schema
 from pyrovae.errors import PyrovaeError, UsageError, system
 from pyrovae.schema import FORMAT, PATHS
+from pyrovae.storage import atomic as files
+from pyrovae.storage import reading
 
 RUN, LOCK = "run.json", ".lock"
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyrovae import directory, layout, registry, schema, texts
+from pyrovae import directory, registry, schema, texts
 from pyrovae.config import Config
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
-from pyrovae.reading import foreign
+from pyrovae.storage import headers as layout
+from pyrovae.storage.reading import foreign
 
 LISTED = 100
 """Files that no run.json names, at most."""

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyrovae import directory, files, store
+from pyrovae import directory, store
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, system
 from pyrovae.run import Run
+from pyrovae.storage import atomic as files
 
 
 class Journal:

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pyrovae.errors import PyrovaeError, brief
-from pyrovae.jsonable import finite, strict
-from pyrovae.reading import foreign
+from pyrovae.storage.jsonable import finite, strict
+from pyrovae.storage.reading import foreign
 
 FORMAT = 2
 """Of run.json; raised when an older pyrovae could not read it."""

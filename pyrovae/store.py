@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError
-from pyrovae.layout import Place, places
-from pyrovae.reading import foreign
+from pyrovae.storage.headers import Place, places
+from pyrovae.storage.reading import foreign
 from pyrovae.texts import metrics_of as metrics_of
 from pyrovae.texts import to_lines as to_lines
 from pyrovae.texts import words_of
@@ -33,7 +33,7 @@ DTYPES = {
     "U16": torch.uint16,
     "U8": torch.uint8,
 }
-"""Those of `pyrovae.layout`."""
+"""Those of `pyrovae.storage.headers`."""
 
 
 def weights(module: nn.Module) -> State:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.jsonable import finite, strict
-from pyrovae.reading import foreign
+from pyrovae.storage.jsonable import finite, strict
+from pyrovae.storage.reading import foreign
 
 METRICS, LINE = 2**28, 2**16
 """Bytes of metrics.jsonl and of one of its lines, at most."""

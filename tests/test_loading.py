@@ -22,9 +22,11 @@ from test_run import OWN, QUICK
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, layout, reading, registry, schema, store
+from pyrovae import Pair, PyrovaeError, UsageError, directory, registry, schema, store
 from pyrovae.checkpoint import Checkpoint
-from pyrovae.jsonable import strict
+from pyrovae.storage import headers as layout
+from pyrovae.storage import reading
+from pyrovae.storage.jsonable import strict
 
 SENTENCES = "the cat sat . \n a dog ran off \n the dog sat \n a cat \n the mat ran . \n cat and dog \n".splitlines() * 5
 
@@ -264,7 +266,7 @@ def test_a_link_within_the_folder_and_to_it_is_followed(run, tmp_path):
 
 def test_a_large_run_json_is_not_read(run, monkeypatch):
     os.truncate(run / "run.json", 2**30)
-    monkeypatch.setattr("pyrovae.reading.first", lambda *args: pytest.fail("it was read"))
+    monkeypatch.setattr("pyrovae.storage.reading.first", lambda *args: pytest.fail("it was read"))
     refused(load, r"run\.json has 1,073,741,824 bytes, and 16,777,216 is the most: it is not read", run)
 
 

@@ -482,7 +482,7 @@ def lines(stand_ins, monkeypatch):
     monkeypatch.setattr(Recipe, "build", lambda self, variant, fields: found.pair)
     monkeypatch.setattr("pyrovae.testing.check", lambda make, batch, fields: [mock.Mock(passed=True, detail="")])
     monkeypatch.setattr("pyrovae.testing.sites_table", lambda pair, batch: [])
-    monkeypatch.setattr("pyrovae.files.write_arrays", lambda path, arrays: None)
+    monkeypatch.setattr("pyrovae.storage.atomic.write_arrays", lambda path, arrays: None)
 
 
 ODD = st.one_of(

@@ -15,8 +15,9 @@ from commands import done, run, the_error
 from damage import edited
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, files, store
+from pyrovae import Pair, PyrovaeError, UsageError, directory, store
 from pyrovae.checkpoint import Checkpoint, Every
+from pyrovae.storage import atomic as files
 
 QUICK = {"epochs": 4, "batch_size": 16, "score_samples": 2, "device": "cpu", "show": False}
 VAE = QUICK | {"latent_dim": 2, "hidden": (6,)}
@@ -274,7 +275,7 @@ def test_a_full_disk_stops_the_fit_and_leaves_the_last_checkpoint(x, tmp_path, m
         together(contents)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pyrovae.files.write_together", full)
+        patch.setattr("pyrovae.storage.atomic.write_together", full)
         with pytest.raises(PyrovaeError, match=r"the disk is full.*; the checkpoint of step 4 is whole") as told:
             pyrovae.fit("vae", data=x, out=tmp_path / "run", checkpoint_every="2", **VAE)
     assert "\n" not in str(told.value)
@@ -286,7 +287,7 @@ def test_a_full_disk_at_the_start_leaves_nothing(x, tmp_path, monkeypatch):
     def full(contents):
         raise OSError(28, "No space left on device", "run.json")
 
-    monkeypatch.setattr("pyrovae.files.write_together", full)
+    monkeypatch.setattr("pyrovae.storage.atomic.write_together", full)
     with pytest.raises(PyrovaeError, match=r"the disk is full.*nothing of this fit is kept"):
         pyrovae.fit("vae", data=x, out=tmp_path / "some" / "run", **VAE)
     assert not (tmp_path / "some").exists()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyrovae import directory, files, freezing, plots, registry
+from pyrovae import directory, freezing, plots, registry
 from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.pictures import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
@@ -23,6 +23,7 @@ from pyrovae.fitting import fit, rehearse
 from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
+from pyrovae.storage import atomic as files
 
 
 def compare(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.files import remove_empty
+from pyrovae.storage.atomic import remove_empty
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pyrovae.errors import UsageError
-from pyrovae.files import aside
+from pyrovae.storage.atomic import aside
 
 BLUE, ORANGE, GREEN, RED, GRAY = "#1f6fb4", "#e07b1a", "#2a9d5c", "#c8343a", "#8a8a8a"
 MINUS = "\N{MINUS SIGN}"

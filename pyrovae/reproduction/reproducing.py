@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae import data as data_package
-from pyrovae import directory, files, registry
+from pyrovae import directory, registry
 from pyrovae.environment import environment
 from pyrovae.errors import UsageError
 from pyrovae.fitting import fit
@@ -20,6 +20,7 @@ from pyrovae.reproduction.recipes import Budget, Recipe, Score
 from pyrovae.reproduction.scoring import scores
 from pyrovae.resuming import FREE
 from pyrovae.run import Run
+from pyrovae.storage import atomic as files
 
 
 def reproduce(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrovae.jsonable import finite
+from pyrovae.storage.jsonable import finite
 
 
 @contextlib.contextmanager

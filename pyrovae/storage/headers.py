@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from pyrovae.jsonable import strict
+from pyrovae.storage.jsonable import strict
 
 HEADER = 2**24 - 8
 """Bytes of a header, at most."""
