@@ -27,7 +27,7 @@ from benchmarks.measure import write
 from benchmarks.setting import CLIP, DEEP, LR, WIDE, Setting, build, images, pixels
 from pyrovae.data.dataset import Dataset
 from pyrovae.pair import Pair
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.svi.step import Batch, Rows
 from pyrovae.traces import unvalidated

@@ -17,7 +17,7 @@ import pyrovae
 from benchmarks.measure import write
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import Optimizer, Step, objective
 
 MANY = 2000

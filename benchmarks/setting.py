@@ -11,7 +11,7 @@ from torch import Tensor
 from pyrovae import data, registry
 from pyrovae.data.dataset import Dataset
 from pyrovae.pair import Pair
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 
 LR = 1e-3
 CLIP = 1000.0

@@ -22,8 +22,8 @@ def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
     def opened(
         path: Path, device: str, trust: bool, data_root: Path | None, max_memory: str | None = None, **options: Any
     ) -> Any:
-        from pyrovae import memory
         from pyrovae.evaluation.chunks import device_of
+        from pyrovae.runtime import memory
 
         if max_memory is not None:
             memory.bytes_in(max_memory)

@@ -88,7 +88,7 @@ def command(
     refuse_foreign(settings, variant)
 
     from pyrovae.comparison import Gaps, compare
-    from pyrovae.progress import notes_only
+    from pyrovae.runtime.progress import notes_only
 
     found = compare(
         model,

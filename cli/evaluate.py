@@ -52,7 +52,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Score a run: ELBO, distortion, rate, log-likelihood, what z carries and whether that is well; nats a datum."""
-    from pyrovae.progress import progress
+    from pyrovae.runtime.progress import progress
 
     if evenly and limit is None:
         raise UsageError("--evenly says which data --limit keeps, and there is no limit: give both or none")

@@ -60,7 +60,7 @@ def command(
     """Train a model with a guide by stochastic variational inference; save the run."""
     named = {"model": model, "guide": guide, "data": data, "out": out, "freeze_model": freeze_model}
     settings = settings_of(config, options | named)
-    from pyrovae.svi.ranks import joined
+    from pyrovae.runtime.ranks import joined
 
     if resume is not None:
         with joined():
@@ -75,7 +75,7 @@ def command(
     refuse_foreign(settings, variant)
 
     from pyrovae.fitting import fit
-    from pyrovae.progress import notes_only
+    from pyrovae.runtime.progress import notes_only
 
     with joined():
         run = fit(model, data, guide, out, overwrite, notes_only() if quiet else None, source, **settings)
@@ -91,13 +91,13 @@ def _resumed(resume: Path, settings: dict[str, Any], overwrite: bool, trust: boo
         show_code(resume)
 
     from pyrovae.fitting import fit
-    from pyrovae.progress import notes_only
+    from pyrovae.runtime.progress import notes_only
 
     return fit(show=notes_only() if quiet else None, trust=trust, resume=resume, **settings)
 
 
 def _report(run: "Run", out: Path, as_json: bool) -> None:
-    from pyrovae.svi.ranks import world
+    from pyrovae.runtime.ranks import world
 
     if world().rank:
         return

@@ -55,7 +55,7 @@ def command(
 ) -> None:
     """Take log p(x) - ELBO apart: what the guide's family cannot express, and what its encoder loses."""
     require_suffix(out, ".npz")
-    from pyrovae.progress import progress
+    from pyrovae.runtime.progress import progress
     from pyrovae.storage.atomic import write_arrays
 
     with progress() as show:

@@ -116,9 +116,9 @@ def command(
     if given.get("chunk") == 0:
         del given["chunk"]
 
-    from pyrovae.progress import progress
+    from pyrovae.runtime.progress import progress
+    from pyrovae.runtime.ranks import joined, world
     from pyrovae.storage.atomic import write_arrays
-    from pyrovae.svi.ranks import joined, world
 
     with joined(), progress(False if (rank := world().rank) else None) as show:
         if world().size > 1 and method != "is":

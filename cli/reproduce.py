@@ -74,9 +74,9 @@ def command(
     if seeds == ():
         raise UsageError("--seeds is empty: give numbers with commas between them, 0,1,2")
 
-    from pyrovae.progress import notes_only, progress
     from pyrovae.reproduction import recipes, results
     from pyrovae.reproduction.reproducing import reproduce
+    from pyrovae.runtime.progress import notes_only, progress
 
     budget: recipes.Budget = "quick" if quick else "full" if full else "short"
     chosen = {recipe.name: recipe for name in names for recipe in recipes.find(name)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from pyrovae.data.dataset import Split
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import device_of
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import draw, evaluating, sites, structure, unvalidated
 
 if TYPE_CHECKING:

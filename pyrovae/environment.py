@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pyrovae._version import __version__
-from pyrovae.svi.ranks import world
+from pyrovae.runtime.ranks import world
 
 
 def environment() -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pyrovae import data as data_package
-from pyrovae import devices, directory, evaluation, freezing, gallery, memory, registry, resuming, store
+from pyrovae import directory, evaluation, freezing, gallery, registry, resuming, store
 from pyrovae.concerns import concerns
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
@@ -20,14 +20,15 @@ from pyrovae.journal import Journal
 from pyrovae.options import TrainConfig
 from pyrovae.order import epochs
 from pyrovae.pair import Pair
-from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
 from pyrovae.resuming import Plan
 from pyrovae.run import Run, header
-from pyrovae.seeding import seeded
+from pyrovae.runtime import devices, memory
+from pyrovae.runtime.progress import Progress, progress
+from pyrovae.runtime.ranks import together, world
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import objective
 from pyrovae.svi.precision import tf32
-from pyrovae.svi.ranks import together, world
 from pyrovae.traces import structure
 from pyrovae.training import Trained, train
 

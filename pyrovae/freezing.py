@@ -26,7 +26,7 @@ from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe, require_repeated
 from pyrovae.run import Run
 from pyrovae.rundata import found_at
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import draw, evaluating, sites, unvalidated
 
 ELSEWHERE = ("data_root", "download", "workers", "stream")

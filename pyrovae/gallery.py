@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyrovae import evaluation, generate, plots
 from pyrovae.errors import UsageError
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import structure
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.diagnostics import class_of, posterior_moments
 from pyrovae.likelihoods import Autoregressive
 from pyrovae.pair import Pair, first_dim
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import Site, draw, evaluating, sites, structure, unvalidated
 
 Sites = dict[str, Site]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyrovae import devices, directory, registry, store, texts
+from pyrovae import directory, registry, store, texts
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.data import Field
 from pyrovae.data.vocabulary import Vocabulary
@@ -15,7 +15,8 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
-from pyrovae.seeding import seeded
+from pyrovae.runtime import devices
+from pyrovae.runtime.seeding import seeded
 
 
 @dataclasses.dataclass(frozen=True)

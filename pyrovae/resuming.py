@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pyrovae import devices, freezing, registry
+from pyrovae import freezing, registry
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.data.dataset import Dataset
 from pyrovae.environment import environment
@@ -20,7 +20,8 @@ from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe, require_repeated
 from pyrovae.run import Run
 from pyrovae.rundata import data_of
-from pyrovae.svi.ranks import world
+from pyrovae.runtime import devices
+from pyrovae.runtime.ranks import world
 
 FREE = ("epochs", "device", "data_root", "download", "workers", "checkpoint_every", "max_memory")
 """Options that may be others than before."""

@@ -21,9 +21,9 @@ from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly as spaced
 from pyrovae.pair import Pair
-from pyrovae.progress import Progress
 from pyrovae.recipe import Recipe
-from pyrovae.seeding import seeded
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 
 Status = Literal["training", "trained", "done"]
 """How far a fit is: its steps, then its scores, are still to be done; or nothing is."""

@@ -14,13 +14,14 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyrovae import devices, evaluation, registry
+from pyrovae import evaluation, registry
 from pyrovae.fitting import fit
 from pyrovae.loading import load
 from pyrovae.pair import Pair
-from pyrovae.progress import Progress, progress
 from pyrovae.run import Run
-from pyrovae.seeding import seeded
+from pyrovae.runtime import devices
+from pyrovae.runtime.progress import Progress, progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.testing.gaussian import LinearGaussian
 from pyrovae.traces import log_weights

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.pair import Pair, first_dim
-from pyrovae.turns import Shared, between
+from pyrovae.runtime.turns import Shared, between
 
 Site = dict[str, Any]
 Trace = poutine.Trace

@@ -22,16 +22,16 @@ from pyrovae.lowering import Engine
 from pyrovae.options import TrainConfig
 from pyrovae.order import batch_size, epochs, order_of, shuffled
 from pyrovae.pair import Pair
-from pyrovae.progress import Progress
-from pyrovae.stopping import Stop, stoppable
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.ranks import from_first, noise_of, world
+from pyrovae.runtime.signals import Stop, stoppable
+from pyrovae.runtime.turns import between
 from pyrovae.store import State, weights
 from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, not_additive, objective
 from pyrovae.svi.aggressive import Aggressive, Drawn, apart, lags
 from pyrovae.svi.culprit import culprit
 from pyrovae.svi.precision import note, require_precision
-from pyrovae.svi.ranks import from_first, noise_of, world
 from pyrovae.svi.step import Batch, Figures
-from pyrovae.turns import between
 
 
 @dataclasses.dataclass

@@ -17,9 +17,9 @@ from pyrovae import Pair, PyrovaeError, UsageError, store
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
 from pyrovae.order import order_of, shuffled
+from pyrovae.runtime.ranks import noise_of
 from pyrovae.svi import Optimizer, objective
 from pyrovae.svi.aggressive import WINDOW, Aggressive, Drawn, apart, lags
-from pyrovae.svi.ranks import noise_of
 from pyrovae.svi.step import Figures
 
 TORCH = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}

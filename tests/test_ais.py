@@ -13,7 +13,7 @@ from torch import nn
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.evaluation import ais, annealing, bdmc, bridge, chunks
 from pyrovae.evaluation.hmc import evaluate
-from pyrovae.progress import progress
+from pyrovae.runtime.progress import progress
 
 FEW = {"steps": 20, "leapfrog": 4}
 

@@ -11,7 +11,7 @@ from conftest import linear
 from benchmarks import distributed, gradients, loglik, measure, scaling, setting
 from benchmarks.peers import by_hand, ours, pyro_svi
 from pyrovae import evaluation
-from pyrovae.svi.ranks import Sums
+from pyrovae.runtime.ranks import Sums
 
 SMALL = dataclasses.replace(setting.DEEP, hidden=(12, 12), latent_dim=4)
 

@@ -150,7 +150,8 @@ def test_bad_input_is_one_sentence(args, says):
 
 @pytest.mark.parametrize("command", [("loglik", "--samples", 20), ("evaluate", "--samples", 20)])
 def test_memory_can_be_limited(command, monkeypatch):
-    from pyrovae import evaluation, memory
+    from pyrovae import evaluation
+    from pyrovae.runtime import memory
 
     seen = []
     true = evaluation.chunks.budget

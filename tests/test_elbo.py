@@ -13,7 +13,7 @@ from torch.distributions import AffineTransform
 
 from pyrovae import ELBO, Pair, PyrovaeError
 from pyrovae.evaluation import diagnose, elbo
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import Optimizer, Step, require_trainable
 from pyrovae.svi.divergence import divergence
 from pyrovae.svi.terms import closed_form, rate, rate_by_dim

@@ -11,7 +11,7 @@ from torch import nn
 
 from pyrovae import Pair, PyrovaeError, UsageError, log_likelihood
 from pyrovae.evaluation import chunks, diagnose, sampling
-from pyrovae.progress import progress
+from pyrovae.runtime.progress import progress
 
 
 @pytest.mark.parametrize(("samples", "chunk"), [(1, None), (7, 3), (7, 1), (10, 100), (64, None)])

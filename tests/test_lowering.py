@@ -21,8 +21,8 @@ from pyrovae.lowering import engine as engine_module
 from pyrovae.lowering.capture import record_cuda
 from pyrovae.lowering.nested import flat, rebuilder
 from pyrovae.options import TrainConfig
-from pyrovae.progress import progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime.progress import progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.svi.optimizer import Guarded
 from pyrovae.training import train

@@ -11,11 +11,12 @@ from conftest import case, linear
 from gaussian import known
 from torch import nn
 
-from pyrovae import Pair, evaluation, memory
+from pyrovae import Pair, evaluation
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.evaluation.chunks import CPU_BYTES, budget
-from pyrovae.progress import progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import progress
+from pyrovae.runtime.seeding import seeded
 
 CPU = torch.device("cpu")
 ON_CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory")

@@ -18,7 +18,7 @@ from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
 from pyrovae.recipe import Recipe
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import IWAE, STL, DReG, Optimizer, Renyi, Step, objective
 from pyrovae.svi.objective import require_closed_form
 from pyrovae.svi.pathwise import require_repeatable

@@ -17,7 +17,7 @@ from pyrovae.cli._group import LazyGroup
 from pyrovae.cli._options import ModelCommand, debug_option, options_of
 from pyrovae.config import Config, from_signature
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.progress import progress
+from pyrovae.runtime.progress import progress
 
 
 class Many(Config):

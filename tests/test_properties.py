@@ -23,11 +23,12 @@ from PIL import Image
 
 import pyrovae
 import pyrovae.cli
-from pyrovae import UsageError, config, devices, directory, gallery, registry
+from pyrovae import UsageError, config, directory, gallery, registry
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
+from pyrovae.runtime import devices
 
 hypothesis.settings.register_profile(
     "ci",

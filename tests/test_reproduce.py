@@ -14,12 +14,12 @@ from commands import done, run, the_error
 from pyrovae import registry
 from pyrovae.data.transforms import Binarize
 from pyrovae.errors import UsageError
-from pyrovae.progress import progress
 from pyrovae.recipe import Recipe
 from pyrovae.reproduction import recipes, report, results
 from pyrovae.reproduction.figures import FIGURES, spread
 from pyrovae.reproduction.reproducing import comparable, reproduce
 from pyrovae.reproduction.scoring import of_all
+from pyrovae.runtime.progress import progress
 
 ROOT = Path(__file__).parent.parent
 NAMES = recipes.names()

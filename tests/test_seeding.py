@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 
 
 def test_other_devices_are_never_seeded_and_the_generator_is_as_found(monkeypatch):

@@ -28,9 +28,10 @@ from pyro.poutine.runtime import _DIM_ALLOCATOR, _PYRO_STACK
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import pyrovae
-from pyrovae import evaluation, turns
+from pyrovae import evaluation
 from pyrovae.lowering import engine, products
-from pyrovae.seeding import seeded
+from pyrovae.runtime import turns
+from pyrovae.runtime.seeding import seeded
 from pyrovae.selftest import selftest
 from pyrovae.traces import evaluating
 

@@ -8,10 +8,10 @@ from conftest import case
 from pieces import data, noiseless
 from torch import nn
 
-from pyrovae import memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import engine as engine_module
-from pyrovae.progress import progress
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import progress
 from pyrovae.svi import ELBO, Optimizer, Step, not_additive
 from pyrovae.svi.step import BACKWARD
 

@@ -22,8 +22,8 @@ from pyrovae.data.npy import NpyFile
 from pyrovae.data.stored import Stored
 from pyrovae.options import TrainConfig
 from pyrovae.order import shuffled
-from pyrovae.progress import progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime.progress import progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.training import train
 
 CPU = torch.device("cpu")

@@ -16,9 +16,9 @@ from pyrovae.data import DataConfig, load, stream
 from pyrovae.fitting import notes
 from pyrovae.options import TrainConfig
 from pyrovae.order import batch_size, epochs, shuffled
-from pyrovae.progress import progress
 from pyrovae.recipe import Recipe
-from pyrovae.seeding import seeded
+from pyrovae.runtime.progress import progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate
 from pyrovae.training import train
 

@@ -20,9 +20,9 @@ from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
 from pyrovae.fitting import fit, rehearse
-from pyrovae.progress import Progress, progress
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
+from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage import atomic as files
 
 

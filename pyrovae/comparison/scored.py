@@ -11,8 +11,8 @@ from pyrovae import evaluation
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation import AIS, Diagnostics, Gap, LogLikelihood, PerDatum
 from pyrovae.evaluation.chunks import evenly
-from pyrovae.progress import Progress
 from pyrovae.run import Run
+from pyrovae.runtime.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)

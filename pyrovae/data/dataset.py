@@ -12,7 +12,7 @@ from pyrovae.data.field import Field
 from pyrovae.data.stored import Column, Stored
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae import memory
 from pyrovae.data.field import Field
 from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.diagnostics import DRAWS, class_of
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import draw, evaluating, particles, sites, unvalidated
 
 

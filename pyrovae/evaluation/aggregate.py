@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from pyrovae import memory
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.diagnostics import class_of, moments, posterior_moments
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.information import drawn, spread
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.divergence import base
 from pyrovae.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
 

@@ -13,8 +13,8 @@ from pyrovae.evaluation.annealing import Annealing, require_annealable
 from pyrovae.evaluation.bridge import Start
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress, progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime.progress import Progress, progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import evaluating, unvalidated
 
 

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, interpolate
 
-from pyrovae import memory
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
 from pyrovae.evaluation.bridge import Bridge, Start, temperatures
 from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, device_of, even, pieces, precise
 from pyrovae.evaluation.hmc import Point, evaluate, leap, move
 from pyrovae.lowering import Engine, lower
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
+from pyrovae.runtime.turns import between
 from pyrovae.traces import Structure, require_per_datum
-from pyrovae.turns import between
 
 T = TypeVar("T")
 

@@ -9,15 +9,15 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyrovae import memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.ais import effective, log_mean, over_data
 from pyrovae.evaluation.annealing import Annealing, require_annealable
 from pyrovae.evaluation.bridge import Start
 from pyrovae.evaluation.chunks import MOST_DATA, Piece, device_of, precise
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress, progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress, progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import Structure, draw, evaluating, sites, unvalidated
 
 

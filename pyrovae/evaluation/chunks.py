@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pyrovae import memory
-from pyrovae.progress import Progress
-from pyrovae.turns import between
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.turns import between
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def precise(device: torch.device) -> torch.dtype:
 
 def budget(device: torch.device, sequences: bool = False, most: int | None = None) -> int:
     """Bytes that one chunk may take: a quarter of the free memory of a GPU, on a CPU `most`, else a fixed piece;
-    less where `pyrovae.memory.limited` says so."""
+    less where `pyrovae.runtime.memory.limited` says so."""
     limit = memory.limit()
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from pyrovae import memory
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.divergence import base
 from pyrovae.svi.enumeration import Expectation
 from pyrovae.svi.terms import closed_form, rate, rate_by_dim

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyrovae import memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.elbo import ELBO
 from pyrovae.traces import evaluating, unvalidated
 

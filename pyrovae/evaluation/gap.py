@@ -15,7 +15,7 @@ from pyrovae.evaluation.ais import AIS, ais
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.refit import TOLERANCE, Refitted, refit
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
+from pyrovae.runtime.progress import Progress
 
 T = TypeVar("T", bound=Hashable)
 

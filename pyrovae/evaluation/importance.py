@@ -17,8 +17,8 @@ from pyrovae.evaluation.refit import Refitted, refit
 from pyrovae.evaluation.sampling import Sampler
 from pyrovae.evaluation.trust import Verdict, verdict
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress, progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime.progress import Progress, progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import Program, evaluating, require_per_datum, unvalidated
 
 MOST = 100_000

@@ -11,13 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from pyrovae import memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import LIVE, MOST_DATA, budget, bytes_of, device_of, even, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
 
 SECONDS = 2.0

@@ -15,8 +15,8 @@ from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.proposals import PROPOSALS
 from pyrovae.evaluation.weights import Estimates
 from pyrovae.pair import Pair, first_dim
-from pyrovae.seeding import MOST
-from pyrovae.svi.ranks import world
+from pyrovae.runtime.ranks import world
+from pyrovae.runtime.seeding import MOST
 
 APART = 1_000_003
 """Between the seeds of two processes."""

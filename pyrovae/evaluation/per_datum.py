@@ -9,8 +9,8 @@ from torch import Tensor
 from pyrovae.errors import UsageError
 from pyrovae.evaluation.chunks import Shrinking, bytes_of, device_of, pieces, precise
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.enumeration import Expectation
 from pyrovae.traces import evaluating, require_per_datum, sites, traces, unvalidated
 

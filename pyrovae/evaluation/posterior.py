@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyrovae import memory
 from pyrovae.evaluation.chunks import bytes_of, device_of, pieces
 from pyrovae.pair import Pair
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import draw, evaluating, is_local, particles, sites, unvalidated
 
 SIZES = (64, 128, 256, 512)

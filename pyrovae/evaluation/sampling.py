@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyrovae import memory
 from pyrovae.evaluation.chunks import Piece, Shrinking, bytes_of, device_of, pieces, precise
 from pyrovae.evaluation.refit import Refitted
 from pyrovae.evaluation.weights import Weights
 from pyrovae.lowering import Engine, lower
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
 from pyrovae.traces import Program, log_joint, log_weights
 
 LOWERED_TOLERANCE = 1e-5

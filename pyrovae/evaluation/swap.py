@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae import memory
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.information import drawn
 from pyrovae.pair import Pair, first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import draw, evaluating, require_per_datum, sites, unvalidated
 
 

@@ -10,7 +10,7 @@ from pyrovae.evaluation.aggregate import Aggregate, aggregate, prior_depends_on_
 from pyrovae.evaluation.information import Information, mutual_information
 from pyrovae.evaluation.swap import Swap, swap_loss
 from pyrovae.pair import Pair
-from pyrovae.progress import Progress
+from pyrovae.runtime.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)

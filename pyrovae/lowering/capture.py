@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae.lowering.graph import CannotLowerError, Function
 from pyrovae.lowering.nested import flat, rebuilder
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 
 Record = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]
 """Records a function without arguments: what runs it again, and what it gives, which every run writes anew."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pyrovae.lowering.graph import CannotLowerError, Function, Lowered
 from pyrovae.lowering.nested import flat
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import seeded
 
 Tier = Literal["eager", "traced", "compiled"]
 

@@ -14,12 +14,12 @@ from pyrovae.environment import environment
 from pyrovae.errors import UsageError
 from pyrovae.fitting import fit
 from pyrovae.loading import load
-from pyrovae.progress import Progress
 from pyrovae.recipe import Recipe as FitRecipe
 from pyrovae.reproduction.recipes import Budget, Recipe, Score
 from pyrovae.reproduction.scoring import scores
 from pyrovae.resuming import FREE
 from pyrovae.run import Run
+from pyrovae.runtime.progress import Progress
 from pyrovae.storage import atomic as files
 
 

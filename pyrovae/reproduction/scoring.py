@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from pyrovae import evaluation
-from pyrovae.progress import Progress
 from pyrovae.reproduction.recipes import Score
 from pyrovae.run import Run
+from pyrovae.runtime.progress import Progress
 
 
 def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from pyrovae.errors import UsageError
 from pyrovae.pair import Pair
+from pyrovae.runtime.turns import between
 from pyrovae.svi.optimizer import Optimizer
 from pyrovae.svi.step import Figures, Rows, Step, rows_in
-from pyrovae.turns import between
 
 WINDOW = 10
 """Batches over which the loss is averaged before it is asked whether it still falls."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.pair import Pair
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.step import Rows, Step
 from pyrovae.traces import sites, traces, unvalidated
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
 from pyrovae.pair import Pair
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.aggressive import apart
 from pyrovae.svi.divergence import called, divergence
 from pyrovae.svi.elbo import ELBO, refuse_enumerated, require_trainable

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import slots
 from pyrovae.pair import Pair
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import Fixed, Trace, draw, particles, sites, unvalidated
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from pyrovae.errors import UsageError
-from pyrovae.turns import Shared
+from pyrovae.runtime.turns import Shared
 
 Precision = Literal["32", "tf32", "bf16"]
 

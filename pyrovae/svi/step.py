@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pyrovae import memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import CannotLowerError, Captured, Engine, lower, slots
 from pyrovae.pair import first_dim
-from pyrovae.progress import Progress
-from pyrovae.seeding import seeded
+from pyrovae.runtime import memory
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.ranks import Sums, world
+from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.optimizer import Guarded, Optimizer
 from pyrovae.svi.precision import Precision, products
-from pyrovae.svi.ranks import Sums, world
 from pyrovae.traces import unvalidated
 
 TOLERANCE = 1e-3
@@ -260,7 +260,7 @@ class Step:
         self.engine.seconds += time.perf_counter() - started
 
     def plan(self, rows: Rows) -> None:
-        """Chooses the microbatch by `pyrovae.memory.limited`, where memory does not run out by itself (on a CPU).
+        """Chooses the microbatch by `pyrovae.runtime.memory.limited`, where memory does not run out by itself (on a CPU).
 
         What is kept for the backward pass of a few of the rows says what a datum takes. Draws from no generator.
 

@@ -10,7 +10,7 @@ from torch.distributions import Distribution, Independent
 
 from pyrovae.evaluation.chunks import device_of
 from pyrovae.pair import Pair
-from pyrovae.seeding import seeded
+from pyrovae.runtime.seeding import seeded
 from pyrovae.traces import draw, evaluating, sites, unvalidated
 
 

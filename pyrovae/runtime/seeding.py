@@ -5,7 +5,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from pyrovae.turns import Shared
+from pyrovae.runtime.turns import Shared
 
 MOST = 2**31
 """Seeds are below this."""
@@ -16,7 +16,7 @@ class seeded(Shared):  # noqa: N801  a context, named as one reads it
     """Inside, torch draws from `seed` on the CPU and on `device`; afterwards the generators stand where they stood.
 
     (`torch.manual_seed` would seed every device of the machine, and those are not put back.) Other threads that stand
-    in such a context have other numbers: see `pyrovae.turns`.
+    in such a context have other numbers: see `pyrovae.runtime.turns`.
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:

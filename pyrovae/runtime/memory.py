@@ -12,8 +12,8 @@ from typing import TypeVar
 import torch
 
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
-from pyrovae.progress import Progress
-from pyrovae.turns import between
+from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.turns import between
 
 T = TypeVar("T")
 
