@@ -16,7 +16,7 @@ from torch import Tensor
 import pyrovae
 from benchmarks.measure import write
 from pyrovae.options import TrainConfig
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import Optimizer, Step, objective
 

@@ -18,7 +18,7 @@ from benchmarks.peers import by_hand
 from benchmarks.setting import WIDE, build, held_out_images, images, pixels
 from pyrovae.evaluation.chunks import even
 from pyrovae.lowering.products import OneDNN, faster
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 
 AT_ONCE = 1000
 """Samples of a piece in the hand-written loop and in the limit."""

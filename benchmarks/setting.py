@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae import data, registry
 from pyrovae.data.dataset import Dataset
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.seeding import seeded
 
 LR = 1e-3

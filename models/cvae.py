@@ -29,7 +29,7 @@ from pyrovae.data.transforms import with_quadrants
 from pyrovae.errors import UsageError
 from pyrovae.guides.diagonal import Diagonal
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
-from pyrovae.pair import NoGuide, Pair
+from pyrovae.pairs.pair import NoGuide, Pair
 from pyrovae.priors import StandardNormal
 from pyrovae.registry import Family
 

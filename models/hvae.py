@@ -21,7 +21,7 @@ from pyrovae.data.field import Field
 from pyrovae.guides.diagonal import Diagonal
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.nets.build import Width
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.priors import PriorConfig, prior
 from pyrovae.registry import Family
 

@@ -22,7 +22,7 @@ from pyrovae import nets
 from pyrovae.data.field import Field
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.nets.build import Width, start_at
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.priors import PriorConfig, prior
 from pyrovae.registry import Family
 

@@ -29,7 +29,7 @@ from pyrovae.data.field import Field
 from pyrovae.data.labelled import with_labels
 from pyrovae.errors import UsageError
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.priors import StandardNormal
 from pyrovae.registry import Family
 

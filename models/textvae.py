@@ -25,7 +25,7 @@ from pyrovae.data.transforms import trim
 from pyrovae.errors import UsageError
 from pyrovae.likelihoods import Autoregressive
 from pyrovae.options import TrainConfig
-from pyrovae.pair import NoGuide, Pair
+from pyrovae.pairs.pair import NoGuide, Pair
 from pyrovae.priors import StandardNormal
 from pyrovae.registry import Family
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pyrovae import nets
 from pyrovae.data.field import Field
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.priors import PriorConfig, prior
 from pyrovae.registry import Family
 

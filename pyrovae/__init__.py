@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyrovae.fitting import fit as fit
     from pyrovae.gallery import pictures as pictures
     from pyrovae.loading import load as load
-    from pyrovae.pair import Pair as Pair
+    from pyrovae.pairs.pair import Pair as Pair
     from pyrovae.run import Run as Run
     from pyrovae.svi.elbo import ELBO as ELBO
     from pyrovae.testing import check as check
@@ -30,7 +30,7 @@ _HOMES = {
     "ELBO": "pyrovae.svi.elbo",
     "Dataset": "pyrovae.data.dataset",
     "LogLikelihood": "pyrovae.evaluation",
-    "Pair": "pyrovae.pair",
+    "Pair": "pyrovae.pairs.pair",
     "PyrovaeError": "pyrovae.errors",
     "Run": "pyrovae.run",
     "UsageError": "pyrovae.errors",

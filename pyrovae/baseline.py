@@ -11,8 +11,8 @@ from torch import Tensor
 from pyrovae.data.dataset import Split
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import device_of
+from pyrovae.pairs.traces import draw, evaluating, sites, structure, unvalidated
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import draw, evaluating, sites, structure, unvalidated
 
 if TYPE_CHECKING:
     from pyrovae.run import Run

@@ -19,7 +19,8 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.journal import Journal
 from pyrovae.options import TrainConfig
 from pyrovae.order import epochs
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import structure
 from pyrovae.recipe import Recipe
 from pyrovae.resuming import Plan
 from pyrovae.run import Run, header
@@ -29,7 +30,6 @@ from pyrovae.runtime.ranks import together, world
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import objective
 from pyrovae.svi.precision import tf32
-from pyrovae.traces import structure
 from pyrovae.training import Trained, train
 
 

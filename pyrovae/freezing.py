@@ -22,12 +22,12 @@ from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.loading import load
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
 from pyrovae.recipe import Recipe, require_repeated
 from pyrovae.run import Run
 from pyrovae.rundata import found_at
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import draw, evaluating, sites, unvalidated
 
 ELSEWHERE = ("data_root", "download", "workers", "stream")
 """Options of data that say where they are and how they are read, not which they are: the fingerprint says that."""

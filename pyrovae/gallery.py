@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pyrovae import evaluation, generate, plots
 from pyrovae.errors import UsageError
+from pyrovae.pairs.traces import structure
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import structure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,9 +14,9 @@ from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.diagnostics import class_of, posterior_moments
 from pyrovae.likelihoods import Autoregressive
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import Site, draw, evaluating, sites, structure, unvalidated
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import Site, draw, evaluating, sites, structure, unvalidated
 
 Sites = dict[str, Site]
 

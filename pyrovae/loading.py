@@ -12,7 +12,7 @@ from pyrovae.checkpoint import Checkpoint
 from pyrovae.data import Field
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.recipe import Recipe
 from pyrovae.run import Run
 from pyrovae.runtime import devices

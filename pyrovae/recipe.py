@@ -14,7 +14,7 @@ from pyrovae.options import TrainConfig
 
 if TYPE_CHECKING:
     from pyrovae.data import Field
-    from pyrovae.pair import Pair
+    from pyrovae.pairs.pair import Pair
 
 
 @dataclasses.dataclass(frozen=True)

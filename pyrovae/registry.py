@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pyrovae.data import Dataset, Field
-    from pyrovae.pair import Pair
+    from pyrovae.pairs.pair import Pair
 
 Kind = Literal["models", "guides"]
 
@@ -116,7 +116,7 @@ def variant(name: str) -> Variant:
 def _from_callable(name: str, make: Any, own: bool) -> Variant:
     """A class or function that gives a Pair: its parameters with defaults are its options; `fields` and `family` are
     given to it where it has parameters of these names."""
-    from pyrovae.pair import Pair
+    from pyrovae.pairs.pair import Pair
 
     if isinstance(make, Pair):
         pair, make = make, lambda: copy.deepcopy(pair)  # each run has a pair of its own

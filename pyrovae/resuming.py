@@ -16,7 +16,7 @@ from pyrovae.environment import environment
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.loading import Opened, opened
 from pyrovae.order import epochs
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.recipe import Recipe, require_repeated
 from pyrovae.run import Run
 from pyrovae.rundata import data_of

@@ -20,7 +20,7 @@ from pyrovae.environment import environment
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly as spaced
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.recipe import Recipe
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from pyrovae import evaluation, registry
 from pyrovae.fitting import fit
 from pyrovae.loading import load
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import log_weights
 from pyrovae.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.testing.gaussian import LinearGaussian
-from pyrovae.traces import log_weights
 
 DATA, TRAIN, DRAWS = 100, 2000, 1000
 """Data that are scored, data that are trained on, and draws of an ELBO."""

@@ -21,7 +21,7 @@ from pyrovae.heldout import HeldOut
 from pyrovae.lowering import Engine
 from pyrovae.options import TrainConfig
 from pyrovae.order import batch_size, epochs, order_of, shuffled
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.ranks import from_first, noise_of, world
 from pyrovae.runtime.signals import Stop, stoppable

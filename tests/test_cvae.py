@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import pyrovae
 from pyrovae import UsageError
-from pyrovae.traces import draw, sites
+from pyrovae.pairs.traces import draw, sites
 
 
 @pytest.mark.parametrize("name", ["cvae-no-z", "cvae-quadrants-no-z"])

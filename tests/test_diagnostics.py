@@ -16,7 +16,7 @@ from pyrovae import Pair, PyrovaeError, registry
 from pyrovae.evaluation import Figures, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
 from pyrovae.evaluation import information as module
 from pyrovae.evaluation.aggregate import Aggregate, prior_depends_on_data, worst
-from pyrovae.traces import draw, evaluating, sites, unvalidated
+from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
 
 
 class Reads(nn.Module):

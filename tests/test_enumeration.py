@@ -15,9 +15,9 @@ from pyrovae import ELBO, Pair, PyrovaeError, fit
 from pyrovae.evaluation import diagnose, elbo, elbo_per_datum, log_likelihood, posterior_moments
 from pyrovae.lowering import Lowered
 from pyrovae.options import TrainConfig
+from pyrovae.pairs.traces import sites, traces
 from pyrovae.svi import Optimizer, Step, objective
 from pyrovae.svi.enumeration import Expectation
-from pyrovae.traces import sites, traces
 
 
 class Model(nn.Module):

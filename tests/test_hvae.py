@@ -9,8 +9,8 @@ from torch import nn
 import pyrovae
 from pyrovae import registry
 from pyrovae.data import Field
+from pyrovae.pairs.traces import log_joint, sites, traces
 from pyrovae.svi.terms import closed_form
-from pyrovae.traces import log_joint, sites, traces
 
 
 def widths(module):

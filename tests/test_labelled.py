@@ -16,7 +16,7 @@ from pyrovae.data import Field, load
 from pyrovae.data.labelled import chosen, with_labels
 from pyrovae.evaluation import accuracy, elbo_per_datum
 from pyrovae.generate import sample
-from pyrovae.traces import draw, log_weights, sites
+from pyrovae.pairs.traces import draw, log_weights, sites
 
 QUICK = {"epochs": 1, "score_samples": 2, "device": "cpu", "show": False} | SMALL["ssvae"]
 

@@ -9,10 +9,10 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, nets, registry
-from pyrovae.pair import announce
+from pyrovae.pairs.pair import announce
+from pyrovae.pairs.traces import structure
 from pyrovae.testing import Row, check, sites_table
 from pyrovae.testing.law import LAWS
-from pyrovae.traces import structure
 
 NAMES = [law.name for law in LAWS]
 

@@ -13,7 +13,7 @@ from pyrovae import UsageError
 from pyrovae.data import Field
 from pyrovae.likelihoods import Autoregressive, Bernoulli, LikelihoodConfig, Normal, likelihood
 from pyrovae.likelihoods.normal import SMALLEST
-from pyrovae.traces import draw, log_weights
+from pyrovae.pairs.traces import draw, log_weights
 
 IMAGE = Field((1, 8, 8), "binary")
 COLOUR = Field((3, 9, 6), "unit")

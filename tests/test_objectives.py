@@ -16,14 +16,14 @@ import pyrovae
 from pyrovae import ELBO, PyrovaeError, UsageError, registry
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import log_weights
 from pyrovae.recipe import Recipe
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import IWAE, STL, DReG, Optimizer, Renyi, Step, objective
 from pyrovae.svi.objective import require_closed_form
 from pyrovae.svi.pathwise import require_repeatable
 from pyrovae.svi.precision import Bfloat16Products, note, require_precision, tf32
-from pyrovae.traces import log_weights
 
 ONE = torch.ones(())
 

@@ -16,9 +16,9 @@ from pyrovae.data import Field
 from pyrovae.evaluation import ais
 from pyrovae.flows.gaussians import log_prob_of_each
 from pyrovae.options import TrainConfig
+from pyrovae.pairs.traces import log_joint
 from pyrovae.priors import FlowPrior, PriorConfig, VampPrior, prior
 from pyrovae.svi.objective import objective
-from pyrovae.traces import log_joint
 
 GUIDES = ("diagonal", "full", "iaf:steps=2:hidden=8", "coupling:steps=1:hidden=8", "mixture:components=2")
 

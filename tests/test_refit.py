@@ -16,8 +16,8 @@ from pyrovae import Pair, PyrovaeError, UsageError, log_likelihood
 from pyrovae.evaluation.copies import copied, draw_each
 from pyrovae.evaluation.proposals import Widened, widened
 from pyrovae.evaluation.refit import refit
+from pyrovae.pairs.traces import draw, log_joint, particles, sites, unvalidated
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import draw, log_joint, particles, sites, unvalidated
 
 refitting = sys.modules[refit.__module__]
 

@@ -18,8 +18,8 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, directory, gallery, generate, schema, store
 from pyrovae.data import DataConfig, Field
+from pyrovae.pairs.traces import draw, log_weights, sites
 from pyrovae.storage import atomic as files
-from pyrovae.traces import draw, log_weights, sites
 
 QUICK = {"epochs": 1, "score_samples": 2, "device": "cpu", "show": False}
 

@@ -30,10 +30,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import pyrovae
 from pyrovae import evaluation
 from pyrovae.lowering import engine, products
+from pyrovae.pairs.traces import evaluating
 from pyrovae.runtime import turns
 from pyrovae.runtime.seeding import seeded
 from pyrovae.selftest import selftest
-from pyrovae.traces import evaluating
 
 SMALL: dict[str, Any] = {"epochs": 1, "latent_dim": 2, "hidden": (8,), "score_samples": 2, "show": False}
 TRACED: dict[str, Any] = {"epochs": 4, "score_samples": 2, "show": False}

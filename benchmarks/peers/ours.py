@@ -11,7 +11,7 @@ from benchmarks.setting import CLIP, LR, Setting
 from pyrovae import evaluation
 from pyrovae.data.dataset import Dataset
 from pyrovae.options import TrainConfig
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.svi import Optimizer, Step, objective
 from pyrovae.svi.precision import Precision
 from pyrovae.training import examples

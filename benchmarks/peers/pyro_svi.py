@@ -11,7 +11,7 @@ from benchmarks.measure import Contestant
 from benchmarks.peers.by_hand import Rows
 from benchmarks.setting import LR, Setting
 from pyrovae import evaluation
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 
 
 def step(setting: Setting, pair: Pair, pixels: Tensor, test: Tensor, particles: int | None = None) -> Contestant:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyrovae import evaluation, plots
 from pyrovae.evaluation.chunks import evenly
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.run import Run
 
 FEW = 5

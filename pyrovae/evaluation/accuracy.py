@@ -14,11 +14,11 @@ from pyrovae.data.field import Field
 from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.diagnostics import DRAWS, class_of
 from pyrovae.evaluation.elbo import data_at_once
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import draw, evaluating, particles, sites, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import draw, evaluating, particles, sites, unvalidated
 
 
 @dataclasses.dataclass(frozen=True)

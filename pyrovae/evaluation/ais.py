@@ -12,10 +12,10 @@ from torch import Tensor
 from pyrovae.evaluation.annealing import Annealing, require_annealable
 from pyrovae.evaluation.bridge import Start
 from pyrovae.evaluation.chunks import device_of, precise
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import evaluating, unvalidated
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import evaluating, unvalidated
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,12 +16,12 @@ from pyrovae.evaluation.bridge import Bridge, Start, temperatures
 from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, device_of, even, pieces, precise
 from pyrovae.evaluation.hmc import Point, evaluate, leap, move
 from pyrovae.lowering import Engine, lower
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import Structure, require_per_datum
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import between
-from pyrovae.traces import Structure, require_per_datum
 
 T = TypeVar("T")
 

@@ -14,11 +14,11 @@ from pyrovae.evaluation.ais import effective, log_mean, over_data
 from pyrovae.evaluation.annealing import Annealing, require_annealable
 from pyrovae.evaluation.bridge import Start
 from pyrovae.evaluation.chunks import MOST_DATA, Piece, device_of, precise
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import Structure, draw, evaluating, sites, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import Structure, draw, evaluating, sites, unvalidated
 
 
 @dataclasses.dataclass(frozen=True)

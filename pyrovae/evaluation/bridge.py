@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pyrovae.evaluation.hmc import Point
 from pyrovae.evaluation.unconstrained import Unconstrained, flatten, slots_of
-from pyrovae.pair import Pair
-from pyrovae.traces import draw, particles, sites, traces
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import draw, particles, sites, traces
 
 Start = Literal["prior", "guide"]
 """Where the chains begin, at temperature 0."""

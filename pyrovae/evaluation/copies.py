@@ -15,8 +15,8 @@ from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
 from pyrovae.lowering import slots
-from pyrovae.pair import Pair, first_dim
-from pyrovae.traces import Site, draw, particles, sites
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import Site, draw, particles, sites
 
 One = Callable[[Mapping[str, Tensor], tuple[Tensor, ...], int], tuple[dict[str, Tensor], Tensor]]
 """(parameters, what stands for one datum, K) -> values of the latents (K, *event), log q (K,)."""

@@ -14,7 +14,7 @@ from pyrovae.errors import UsageError
 from pyrovae.evaluation.ais import AIS, ais
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.refit import TOLERANCE, Refitted, refit
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.runtime.progress import Progress
 
 T = TypeVar("T", bound=Hashable)

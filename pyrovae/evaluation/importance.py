@@ -16,10 +16,10 @@ from pyrovae.evaluation.proposals import WIDER, Proposal, require_proposal, wide
 from pyrovae.evaluation.refit import Refitted, refit
 from pyrovae.evaluation.sampling import Sampler
 from pyrovae.evaluation.trust import Verdict, verdict
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import Program, evaluating, require_per_datum, unvalidated
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import Program, evaluating, require_per_datum, unvalidated
 
 MOST = 100_000
 """Samples of a datum, at most, where an error was asked for."""

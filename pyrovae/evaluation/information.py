@@ -14,11 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import LIVE, MOST_DATA, budget, bytes_of, device_of, even, precise
 from pyrovae.evaluation.elbo import data_at_once
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
 
 SECONDS = 2.0
 """What the estimate may take on a CPU, about: a small part of 200 importance samples of 10,000 images."""

@@ -14,7 +14,7 @@ from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.proposals import PROPOSALS
 from pyrovae.evaluation.weights import Estimates
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.runtime.ranks import world
 from pyrovae.runtime.seeding import MOST
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pyrovae.evaluation.chunks import bytes_of, device_of, pieces
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import draw, evaluating, is_local, particles, sites, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import draw, evaluating, is_local, particles, sites, unvalidated
 
 SIZES = (64, 128, 256, 512)
 """Points a side; the next size is taken until two agree."""

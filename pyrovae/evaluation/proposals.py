@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Independent, TransformedDistributi
 from torch.distributions.transforms import AffineTransform
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.traces import Program, Site
+from pyrovae.pairs.traces import Program, Site
 
 Proposal = Literal["guide", "widened", "refit"]
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.evaluation.chunks import LIVE, budget, bytes_of, device_of, precise
 from pyrovae.evaluation.copies import One, copied, draw_each
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import evaluating, log_joint, require_per_datum, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import Shared, between
 from pyrovae.svi.schedule import learning_rate
-from pyrovae.traces import evaluating, log_joint, require_per_datum, unvalidated
 
 PARTICLES = 8
 """Draws of z a datum and step."""

@@ -13,10 +13,10 @@ from pyrovae.evaluation.chunks import Piece, Shrinking, bytes_of, device_of, pie
 from pyrovae.evaluation.refit import Refitted
 from pyrovae.evaluation.weights import Weights
 from pyrovae.lowering import Engine, lower
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import Program, log_joint, log_weights
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
-from pyrovae.traces import Program, log_joint, log_weights
 
 LOWERED_TOLERANCE = 1e-5
 """Relative difference between compiled and eager weights, at most."""

@@ -11,11 +11,11 @@ from torch import Tensor
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.information import drawn
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import draw, evaluating, require_per_datum, sites, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import draw, evaluating, require_per_datum, sites, unvalidated
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Transform, biject_to, constraints
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.traces import Site, sites
+from pyrovae.pairs.traces import Site, sites
 
 
 class Slot(NamedTuple):

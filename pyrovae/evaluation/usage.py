@@ -9,7 +9,7 @@ from torch import Tensor
 from pyrovae.evaluation.aggregate import Aggregate, aggregate, prior_depends_on_data, worst
 from pyrovae.evaluation.information import Information, mutual_information
 from pyrovae.evaluation.swap import Swap, swap_loss
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.progress import Progress
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.errors import UsageError
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.turns import between
 from pyrovae.svi.optimizer import Optimizer
 from pyrovae.svi.step import Figures, Rows, Step, rows_in

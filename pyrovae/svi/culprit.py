@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import sites, traces, unvalidated
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.step import Rows, Step
-from pyrovae.traces import sites, traces, unvalidated
 
 DRAWS = 3
 """Draws of z with which the data are looked through, at most."""

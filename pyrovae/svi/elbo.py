@@ -9,10 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import (
+    Site,
+    Structure,
+    Trace,
+    is_local,
+    refuse_missing,
+    refuse_shapes,
+    sites,
+    structure,
+    traces,
+)
 from pyrovae.svi.enumeration import Expectation
 from pyrovae.svi.terms import closed_form, rate, rate_by_dim
-from pyrovae.traces import Site, Structure, Trace, is_local, refuse_missing, refuse_shapes, sites, structure, traces
 
 KL = Literal["sampled", "analytic"]
 

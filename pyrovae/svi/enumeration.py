@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyrovae.traces import Trace, sites
+from pyrovae.pairs.traces import Trace, sites
 
 
 class Expectation:
@@ -14,7 +14,7 @@ class Expectation:
     stands after it (z ~ q(z | x, y)) is drawn once for each value. Where nothing is enumerated, it changes nothing.
 
     Args:
-        q: a trace of the guide from `pyrovae.traces.traces(..., enumerate=True)`, with its log_prob.
+        q: a trace of the guide from `pyrovae.pairs.traces.traces(..., enumerate=True)`, with its log_prob.
         plates: dims of particles and data: 1, or 2 with particles.
     """
 

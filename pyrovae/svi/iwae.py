@@ -4,11 +4,11 @@ import math
 
 from torch import Tensor, nn
 
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import traces
 from pyrovae.svi.elbo import Terms
 from pyrovae.svi.pathwise import pathwise
 from pyrovae.svi.weights import weigh
-from pyrovae.traces import traces
 
 
 class IWAE(nn.Module):

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import evaluating, sites, traces, unvalidated
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.aggressive import apart
 from pyrovae.svi.divergence import called, divergence
@@ -18,7 +19,6 @@ from pyrovae.svi.renyi import Renyi
 from pyrovae.svi.stl import STL
 from pyrovae.svi.terms import closed_form
 from pyrovae.svi.weights import require_weights
-from pyrovae.traces import evaluating, sites, traces, unvalidated
 
 Objective = ELBO | STL | IWAE | DReG | Renyi
 

@@ -9,9 +9,9 @@ from torch.func import functional_call
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import slots
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import Fixed, Trace, draw, particles, sites, unvalidated
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import Fixed, Trace, draw, particles, sites, unvalidated
 
 
 def pathwise(pair: Pair, batch: Sequence[Tensor], K: int | None) -> tuple[Trace, Trace, dict[str, Tensor]]:

@@ -12,14 +12,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import CannotLowerError, Captured, Engine, lower, slots
-from pyrovae.pair import first_dim
+from pyrovae.pairs.pair import first_dim
+from pyrovae.pairs.traces import unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.ranks import Sums, world
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.optimizer import Guarded, Optimizer
 from pyrovae.svi.precision import Precision, products
-from pyrovae.traces import unvalidated
 
 TOLERANCE = 1e-3
 """Largest relative difference of a lowered from an eager gradient."""

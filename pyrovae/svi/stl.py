@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
 from pyrovae.svi.elbo import Free, Terms, negative_elbo
 from pyrovae.svi.pathwise import pathwise
 

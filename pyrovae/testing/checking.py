@@ -12,12 +12,12 @@ from torch import Tensor
 from pyrovae.data.field import Field
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.chunks import device_of
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import structure
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import Whole
 from pyrovae.testing import programs, uses  # noqa: F401  they register the laws, in this order
 from pyrovae.testing.law import LAWS, Case, DoesNotApplyError, Entry, Law, LawError, Make
-from pyrovae.traces import structure
 
 
 def check(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[str, Field] | None = None) -> list[Law]:

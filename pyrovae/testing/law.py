@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.field import Field
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import Structure, draw, particles, require_per_datum, sites
 from pyrovae.svi import require_trainable
-from pyrovae.traces import Structure, draw, particles, require_per_datum, sites
 
 TOLERANCE = 2e-5
 """Of two ways to compute one number in float32, relative to 1 + its size."""

@@ -6,8 +6,8 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.pairs.traces import draw, log_weights, sites, unvalidated
 from pyrovae.testing.law import TOLERANCE, Case, LawError, apart, latents, law, per_datum
-from pyrovae.traces import draw, log_weights, sites, unvalidated
 
 
 @law("structure", cure="every site stands in pyro.plate('data', len(x), dim=-1), and .to_event(n) covers one datum")

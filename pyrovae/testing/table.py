@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from pyrovae.evaluation.chunks import device_of
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
 from pyrovae.runtime.seeding import seeded
-from pyrovae.traces import draw, evaluating, sites, unvalidated
 
 
 class Row(NamedTuple):

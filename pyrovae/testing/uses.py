@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from pyrovae import evaluation, store
 from pyrovae.lowering.engine import FEW
-from pyrovae.pair import Pair
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import log_weights
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.testing.law import TOLERANCE, Case, DoesNotApplyError, LawError, apart, latents, law, per_datum, trainable
-from pyrovae.traces import log_weights
 
 STEPS = 3
 """Steps within which every parameter moves: a layer that starts at zero hides those behind it for one of them."""

@@ -12,7 +12,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.pair import Pair, first_dim
+from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.runtime.turns import Shared, between
 
 Site = dict[str, Any]
