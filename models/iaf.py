@@ -24,7 +24,7 @@ from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.nets.build import Width, start_at
 from pyrovae.pairs.pair import Pair
 from pyrovae.priors import PriorConfig, prior
-from pyrovae.registry import Family
+from pyrovae.registry.variants import Family
 
 GUIDE = "iaf"
 

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from pyrovae import evaluation as evaluation
     from pyrovae import nets as nets
     from pyrovae import plots as plots
-    from pyrovae import registry as registry
     from pyrovae.comparison import compare as compare
     from pyrovae.data.dataset import Dataset as Dataset
     from pyrovae.errors import PyrovaeError as PyrovaeError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pyrovae.gallery import pictures as pictures
     from pyrovae.loading import load as load
     from pyrovae.pairs.pair import Pair as Pair
+    from pyrovae.registry import variants as registry
     from pyrovae.run import Run as Run
     from pyrovae.svi.elbo import ELBO as ELBO
     from pyrovae.testing import check as check

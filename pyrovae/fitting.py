@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pyrovae import data as data_package
-from pyrovae import directory, evaluation, freezing, gallery, registry, resuming, store
+from pyrovae import directory, evaluation, freezing, gallery, resuming, store
 from pyrovae.concerns import concerns
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
@@ -22,6 +22,7 @@ from pyrovae.order import epochs
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import structure
 from pyrovae.recipe import Recipe
+from pyrovae.registry import variants as registry
 from pyrovae.resuming import Plan
 from pyrovae.run import Run, header
 from pyrovae.runtime import devices, memory

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyrovae import registry, store
+from pyrovae import store
 from pyrovae.data import DataConfig
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
@@ -25,6 +25,7 @@ from pyrovae.loading import load
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
 from pyrovae.recipe import Recipe, require_repeated
+from pyrovae.registry import variants as registry
 from pyrovae.run import Run
 from pyrovae.rundata import found_at
 from pyrovae.runtime.seeding import seeded

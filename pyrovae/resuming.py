@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pyrovae import freezing, registry
+from pyrovae import freezing
 from pyrovae.checkpoint import Checkpoint
 from pyrovae.data.dataset import Dataset
 from pyrovae.environment import environment
@@ -18,6 +18,7 @@ from pyrovae.loading import Opened, opened
 from pyrovae.order import epochs
 from pyrovae.pairs.pair import Pair
 from pyrovae.recipe import Recipe, require_repeated
+from pyrovae.registry import variants as registry
 from pyrovae.run import Run
 from pyrovae.rundata import data_of
 from pyrovae.runtime import devices

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyrovae import baseline as baselines
-from pyrovae import directory, evaluation, generate, registry, rundata, store
+from pyrovae import directory, evaluation, generate, rundata, store
 from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
@@ -22,6 +22,7 @@ from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly as spaced
 from pyrovae.pairs.pair import Pair
 from pyrovae.recipe import Recipe
+from pyrovae.registry import variants as registry
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 

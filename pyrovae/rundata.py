@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyrovae import registry
 from pyrovae.data import DataConfig, sources
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError
 from pyrovae.recipe import Recipe
+from pyrovae.registry import variants as registry
 
 
 def data_of(recipe: Recipe, description: Mapping[str, Any], given: Any = None) -> Dataset:

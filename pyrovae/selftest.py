@@ -14,11 +14,12 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyrovae import evaluation, registry
+from pyrovae import evaluation
 from pyrovae.fitting import fit
 from pyrovae.loading import load
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
+from pyrovae.registry import variants as registry
 from pyrovae.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.progress import Progress, progress

@@ -12,11 +12,12 @@ from conftest import SMALL, case, linear, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, registry
+from pyrovae import Pair, PyrovaeError
 from pyrovae.evaluation import Figures, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
 from pyrovae.evaluation import information as module
 from pyrovae.evaluation.aggregate import Aggregate, prior_depends_on_data, worst
 from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
+from pyrovae.registry import variants as registry
 
 
 class Reads(nn.Module):

@@ -7,9 +7,9 @@ from conftest import case
 from torch import nn
 
 import pyrovae
-from pyrovae import registry
 from pyrovae.data import Field
 from pyrovae.pairs.traces import log_joint, sites, traces
+from pyrovae.registry import variants as registry
 from pyrovae.svi.terms import closed_form
 
 

@@ -22,8 +22,9 @@ from test_run import OWN, QUICK
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, registry, schema, store
+from pyrovae import Pair, PyrovaeError, UsageError, directory, schema, store
 from pyrovae.checkpoint import Checkpoint
+from pyrovae.registry import variants as registry
 from pyrovae.storage import headers as layout
 from pyrovae.storage import reading
 from pyrovae.storage.jsonable import strict

@@ -356,11 +356,11 @@ class Syncs(TorchDispatchMode):
 def test_an_epoch_syncs_as_often_with_many_steps_as_with_few(x, compile, monkeypatch):
     monkeypatch.setattr(engine_module, "FEW", 0)
     data = load(x, DataConfig())
-    variant = pyrovae.registry.variant("vae")
+    variant = pyrovae.registry.variants.variant("vae")
     found = {}
     for size in (24, 4):
         pair = variant.build(
-            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.family("diagonal")
+            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.variants.family("diagonal")
         )
         at = []
         with Syncs() as syncs, seeded(0):

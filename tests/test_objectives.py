@@ -13,12 +13,13 @@ from torch import nn
 from torch.distributions import AffineTransform
 
 import pyrovae
-from pyrovae import ELBO, PyrovaeError, UsageError, registry
+from pyrovae import ELBO, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
 from pyrovae.recipe import Recipe
+from pyrovae.registry import variants as registry
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import IWAE, STL, DReG, Optimizer, Renyi, Step, objective
 from pyrovae.svi.objective import require_closed_form

@@ -23,10 +23,11 @@ from PIL import Image
 
 import pyrovae
 import pyrovae.cli
-from pyrovae import UsageError, config, directory, gallery, registry
+from pyrovae import UsageError, config, directory, gallery
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
 from pyrovae.recipe import Recipe
+from pyrovae.registry import variants as registry
 from pyrovae.run import Run
 from pyrovae.runtime import devices
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from commands import done, run, the_error
 
-from pyrovae import registry
 from pyrovae.data.transforms import Binarize
 from pyrovae.errors import UsageError
 from pyrovae.recipe import Recipe
+from pyrovae.registry import variants as registry
 from pyrovae.reproduction import recipes, report, results
 from pyrovae.reproduction.figures import FIGURES, spread
 from pyrovae.reproduction.reproducing import comparable, reproduce

@@ -45,10 +45,10 @@ def trained(pair, data, on_epoch=lambda metrics: None, **options):
 
 
 def vae(data, seed=0):
-    variant = pyrovae.registry.variant("vae")
+    variant = pyrovae.registry.variants.variant("vae")
     with seeded(seed):
         return variant.build(
-            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.family("diagonal")
+            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.variants.family("diagonal")
         )
 
 

@@ -25,9 +25,9 @@ from typing import Any, Literal
 
 from pydantic import Field as Option
 
-from pyrovae import registry
 from pyrovae.config import Config, parse
 from pyrovae.errors import UsageError, did_you_mean
+from pyrovae.registry import variants as registry
 
 Budget = Literal["short", "full", "quick"]
 

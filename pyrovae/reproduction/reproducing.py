@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae import data as data_package
-from pyrovae import directory, registry
+from pyrovae import directory
 from pyrovae.environment import environment
 from pyrovae.errors import UsageError
 from pyrovae.fitting import fit
 from pyrovae.loading import load
 from pyrovae.recipe import Recipe as FitRecipe
+from pyrovae.registry import variants as registry
 from pyrovae.reproduction.recipes import Budget, Recipe, Score
 from pyrovae.reproduction.scoring import scores
 from pyrovae.resuming import FREE

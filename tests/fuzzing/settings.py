@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from random import Random
 
-from pyrovae import registry
 from pyrovae.cli._fits import refuse_foreign, settings_of
 from pyrovae.data import DataConfig
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
 from pyrovae.recipe import Recipe
+from pyrovae.registry import variants as registry
 
 from .case import Case, Target
 from .damage import damaged

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 from pyrovae.config import Config, from_signature, parse
 from pyrovae.errors import UsageError, brief, did_you_mean
 from pyrovae.options import TrainConfig
+from pyrovae.registry.specs import by_site
+from pyrovae.registry.specs import split_guides as split_guides
 from pyrovae.runtime.turns import Whole
-from pyrovae.specs import by_site
-from pyrovae.specs import split_guides as split_guides
 
 if TYPE_CHECKING:
     from torch import nn
