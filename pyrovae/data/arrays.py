@@ -8,7 +8,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from pyrovae.data.memory import require_memory
+from pyrovae.data.limits import require_memory
 from pyrovae.errors import PyrovaeError, brief
 
 

@@ -4,7 +4,7 @@ import gzip
 import zlib
 from pathlib import Path
 
-from pyrovae.data.memory import require_memory
+from pyrovae.data.limits import require_memory
 from pyrovae.errors import PyrovaeError
 
 CHUNK = 2**24

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyrovae.data.columns import arrange, numbers
 from pyrovae.data.files import require_file
-from pyrovae.data.memory import require_memory
+from pyrovae.data.limits import require_memory
 from pyrovae.data.npy import SPLIT_OF
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw

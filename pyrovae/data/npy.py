@@ -14,7 +14,7 @@ from torch import Tensor
 from pyrovae.data.arrays import read_header, read_numbers
 from pyrovae.data.columns import arrange, numbers
 from pyrovae.data.files import require_file
-from pyrovae.data.memory import require_memory
+from pyrovae.data.limits import require_memory
 from pyrovae.errors import PyrovaeError, brief
 
 SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyrovae.data.memory import free_memory
+from pyrovae.data.limits import free_memory
 from pyrovae.data.options import DataConfig
 
 CHUNK = 4096

@@ -10,7 +10,7 @@ from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Columns, Dataset, Split
 from pyrovae.data.describe import describe
 from pyrovae.data.field import Field
-from pyrovae.data.memory import require_memory
+from pyrovae.data.limits import require_memory
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Sentences
 from pyrovae.data.transforms import Trim

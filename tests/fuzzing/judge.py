@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from pyrovae.data import memory
+from pyrovae.data import limits as memory
 from pyrovae.errors import PyrovaeError
 
 from .case import MARKER, Case, Target
