@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from pyrovae.data import SOURCES, DataConfig, Dataset, load, sources, with_quadrants
-from pyrovae.data.amat import PACKED
+from pyrovae.data.readers.amat import PACKED
 from pyrovae.data.transforms import Binarize, Quadrants, Scale, Trim
 from pyrovae.errors import PyrovaeError, UsageError
 
@@ -159,7 +159,7 @@ def test_emnist_is_turned_upright(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, source in SOURCES.items() if source.target.startswith("pyrovae.data.idx")]
+    "name", [name for name, source in SOURCES.items() if source.target.startswith("pyrovae.data.readers.idx")]
 )
 def test_missing_files_name_the_folder_and_the_cure(name, tmp_path):
     with pytest.raises(UsageError, match=rf"'{name}' needs .* in {tmp_path}.*--download.*--data-root"):

@@ -75,7 +75,7 @@ def test_a_download_with_other_bytes_is_refused_and_nothing_is_left(name, tmp_pa
 def test_a_download_with_the_right_bytes_is_kept_and_read_without_another(tmp_path, monkeypatch):
     content = b"0 1 0 1\n" * 9
     monkeypatch.setattr(
-        "pyrovae.data.amat.MD5", dict.fromkeys(("train", "valid", "test"), hashlib.md5(content).hexdigest())
+        "pyrovae.data.readers.amat.MD5", dict.fromkeys(("train", "valid", "test"), hashlib.md5(content).hexdigest())
     )
     asked = serve(monkeypatch, content)
     for _ in range(2):

@@ -18,7 +18,7 @@ from PIL import Image
 import pyrovae
 from pyrovae import PyrovaeError, UsageError, store
 from pyrovae.data import DataConfig, load, stored, stream, with_quadrants
-from pyrovae.data.npy import NpyFile
+from pyrovae.data.readers.npy import NpyFile
 from pyrovae.data.stored import Stored
 from pyrovae.options import TrainConfig
 from pyrovae.order import shuffled
@@ -272,13 +272,13 @@ def test_an_array_is_read_twice_before_training(tmp_path, asked, name, mode, pas
 
 
 def test_a_folder_is_not_decoded_before_it_is_trained_on(folder, monkeypatch):
-    opened, image = [], pyrovae.data.folder._decoded
+    opened, image = [], pyrovae.data.readers.folder._decoded
 
     def listen(path, *how):
         opened.append(path)
         return image(path, *how)
 
-    monkeypatch.setattr("pyrovae.data.folder._decoded", listen)
+    monkeypatch.setattr("pyrovae.data.readers.folder._decoded", listen)
     monkeypatch.setattr(stored, "SAMPLE", 5)
     dataset = load(folder, DataConfig(stream=True))
     assert len(opened) == 1 + 5 + 12  # the first, those of the mean, valid and test

@@ -19,16 +19,26 @@ if TYPE_CHECKING:
 __all__ = ["SOURCES", "DataConfig", "Dataset", "Field", "Source", "load", "sources", "with_quadrants"]
 
 SOURCES: dict[str, Source] = {
-    "digits": Source("pyrovae.data.digits:load", "scikit-learn's 1,797 handwritten digits, 8x8, embedded", "image"),
-    "mnist": Source("pyrovae.data.idx:mnist", "MNIST: 70,000 handwritten digits, 28x28", "image"),
-    "fashion": Source("pyrovae.data.idx:fashion", "Fashion-MNIST: 70,000 pieces of clothing, 28x28", "image"),
-    "kmnist": Source("pyrovae.data.idx:kmnist", "Kuzushiji-MNIST: 70,000 cursive Japanese characters, 28x28", "image"),
-    "emnist": Source("pyrovae.data.idx:emnist", "EMNIST balanced: 131,600 digits and letters, 28x28", "image"),
-    "static-mnist": Source("pyrovae.data.amat:static_mnist", "MNIST binarized once, 50,000/10,000/10,000", "image"),
-    "cifar10": Source("pyrovae.data.colour:cifar10", "CIFAR-10: 60,000 photographs, 10 classes, 3x32x32", "image"),
-    "svhn": Source("pyrovae.data.colour:svhn", "Street View house numbers: 99,289 digits, 3x32x32", "image"),
-    "celeba": Source("pyrovae.data.colour:celeba", "CelebA: 202,599 faces, cropped to 3x64x64, no labels", "image"),
-    "pydoc": Source("pyrovae.data.pydoc:load", "sentences of Python's own documentation, embedded", "text"),
+    "digits": Source(
+        "pyrovae.data.readers.digits:load", "scikit-learn's 1,797 handwritten digits, 8x8, embedded", "image"
+    ),
+    "mnist": Source("pyrovae.data.readers.idx:mnist", "MNIST: 70,000 handwritten digits, 28x28", "image"),
+    "fashion": Source("pyrovae.data.readers.idx:fashion", "Fashion-MNIST: 70,000 pieces of clothing, 28x28", "image"),
+    "kmnist": Source(
+        "pyrovae.data.readers.idx:kmnist", "Kuzushiji-MNIST: 70,000 cursive Japanese characters, 28x28", "image"
+    ),
+    "emnist": Source("pyrovae.data.readers.idx:emnist", "EMNIST balanced: 131,600 digits and letters, 28x28", "image"),
+    "static-mnist": Source(
+        "pyrovae.data.readers.amat:static_mnist", "MNIST binarized once, 50,000/10,000/10,000", "image"
+    ),
+    "cifar10": Source(
+        "pyrovae.data.readers.colour:cifar10", "CIFAR-10: 60,000 photographs, 10 classes, 3x32x32", "image"
+    ),
+    "svhn": Source("pyrovae.data.readers.colour:svhn", "Street View house numbers: 99,289 digits, 3x32x32", "image"),
+    "celeba": Source(
+        "pyrovae.data.readers.colour:celeba", "CelebA: 202,599 faces, cropped to 3x64x64, no labels", "image"
+    ),
+    "pydoc": Source("pyrovae.data.readers.pydoc:load", "sentences of Python's own documentation, embedded", "text"),
 }
 
 SUFFIXES = (".npy", ".npz", ".amat", ".txt", ".txt.gz")
@@ -79,7 +89,7 @@ def load(spec: Any, config: DataConfig | None = None) -> Dataset:
         if isinstance(spec, Path) or {os.sep, os.altsep} & set(name) or name.endswith(SUFFIXES):
             raise UsageError(f"data {name}: there is no such file or folder")
         raise UsageError(f"there is no data set '{name}'{did_you_mean(name, sources())}")
-    from pyrovae.data.paths import read
+    from pyrovae.data.readers.paths import read
 
     return prepare(read(path, config), name, config)
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from pyrovae.data import amat
 from pyrovae.data.dataset import Split
-from pyrovae.data.files import read_lines, require_file
-from pyrovae.data.folder import read_images
-from pyrovae.data.npy import SPLIT_OF, NpyFile, read_array
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw, Sentences
+from pyrovae.data.readers import amat
+from pyrovae.data.readers.bytes import read_lines, require_file
+from pyrovae.data.readers.folder import read_images
+from pyrovae.data.readers.npy import SPLIT_OF, NpyFile, read_array
 from pyrovae.data.stored import Stored, streams
 from pyrovae.errors import PyrovaeError, UsageError
 

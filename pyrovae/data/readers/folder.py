@@ -12,11 +12,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from pyrovae.data.columns import arrange, numbers
-from pyrovae.data.files import require_file
 from pyrovae.data.limits import require_memory
-from pyrovae.data.npy import SPLIT_OF
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
+from pyrovae.data.readers.bytes import require_file
+from pyrovae.data.readers.npy import SPLIT_OF
 from pyrovae.data.stored import Stored, streams
 from pyrovae.errors import PyrovaeError, brief
 

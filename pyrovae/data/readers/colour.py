@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pyrovae.data.fetch import fetched
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
+from pyrovae.data.readers.fetch import fetched
 from pyrovae.errors import UsageError
 
 

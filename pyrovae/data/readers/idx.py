@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pyrovae.data.fetch import fetched
-from pyrovae.data.files import plain_or_gz, read_bytes
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
+from pyrovae.data.readers.bytes import plain_or_gz, read_bytes
+from pyrovae.data.readers.fetch import fetched
 from pyrovae.errors import PyrovaeError, UsageError
 
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

@@ -11,10 +11,10 @@ from typing import IO, Any
 import numpy as np
 from torch import Tensor
 
-from pyrovae.data.arrays import read_header, read_numbers
 from pyrovae.data.columns import arrange, numbers
-from pyrovae.data.files import require_file
 from pyrovae.data.limits import require_memory
+from pyrovae.data.readers.arrays import read_header, read_numbers
+from pyrovae.data.readers.bytes import require_file
 from pyrovae.errors import PyrovaeError, brief
 
 SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}

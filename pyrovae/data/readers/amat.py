@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from pyrovae.data.dataset import SPLITS
-from pyrovae.data.fetch import fetched
-from pyrovae.data.files import plain_or_gz, read_bytes
-from pyrovae.data.npy import read_npz
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
+from pyrovae.data.readers.bytes import plain_or_gz, read_bytes
+from pyrovae.data.readers.fetch import fetched
+from pyrovae.data.readers.npy import read_npz
 from pyrovae.errors import PyrovaeError, UsageError, brief
 
 PACKED = "binarized_mnist_packed.npz"
