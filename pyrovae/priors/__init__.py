@@ -5,7 +5,7 @@ that scores values of any left shape and expands; constants are buffers that are
 offer it to the variants.
 """
 
-from pyrovae.priors.build import PriorConfig, prior
+from pyrovae.priors.choose import PriorConfig, prior
 from pyrovae.priors.flow import FlowPrior
 from pyrovae.priors.standard import StandardNormal
 from pyrovae.priors.vamp import VampPrior
