@@ -20,7 +20,7 @@ from pyrovae import nets
 from pyrovae.data.field import Field
 from pyrovae.guides.diagonal import Diagonal
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
-from pyrovae.nets.build import Width
+from pyrovae.nets.fields import Width
 from pyrovae.pairs.pair import Pair
 from pyrovae.priors import PriorConfig, prior
 from pyrovae.registry.variants import Family

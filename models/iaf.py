@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pyrovae import nets
 from pyrovae.data.field import Field
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
-from pyrovae.nets.build import Width, start_at
+from pyrovae.nets.fields import Width, start_at
 from pyrovae.pairs.pair import Pair
 from pyrovae.priors import PriorConfig, prior
 from pyrovae.registry.variants import Family
