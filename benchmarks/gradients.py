@@ -15,10 +15,11 @@ from torch import Tensor
 
 import pyrovae
 from benchmarks.measure import write
+from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import Optimizer, Step, objective
+from pyrovae.svi import Optimizer, Step
 
 MANY = 2000
 """Calls for which a step is traced."""

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from pyrovae.fitting import fit as fit
     from pyrovae.gallery import pictures as pictures
     from pyrovae.loading import load as load
+    from pyrovae.objectives.elbo import ELBO as ELBO
     from pyrovae.pairs.pair import Pair as Pair
     from pyrovae.registry import variants as registry
     from pyrovae.run import Run as Run
-    from pyrovae.svi.elbo import ELBO as ELBO
     from pyrovae.testing import check as check
 
 # Loaded when they are first used, so that `pyrovae --help` waits for no torch.
 _HOMES = {
-    "ELBO": "pyrovae.svi.elbo",
+    "ELBO": "pyrovae.objectives.elbo",
     "Dataset": "pyrovae.data.dataset",
     "LogLikelihood": "pyrovae.evaluation",
     "Pair": "pyrovae.pairs.pair",

@@ -17,6 +17,7 @@ from pyrovae.concerns import concerns
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.journal import Journal
+from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
 from pyrovae.order import epochs
 from pyrovae.pairs.pair import Pair
@@ -29,7 +30,6 @@ from pyrovae.runtime import devices, memory
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.ranks import together, world
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import objective
 from pyrovae.svi.precision import tf32
 from pyrovae.training import Trained, train
 

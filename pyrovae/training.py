@@ -19,6 +19,7 @@ from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError
 from pyrovae.heldout import HeldOut
 from pyrovae.lowering import Engine
+from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
 from pyrovae.order import batch_size, epochs, order_of, shuffled
 from pyrovae.pairs.pair import Pair
@@ -27,7 +28,7 @@ from pyrovae.runtime.ranks import from_first, noise_of, world
 from pyrovae.runtime.signals import Stop, stoppable
 from pyrovae.runtime.turns import between
 from pyrovae.store import State, weights
-from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, not_additive, objective
+from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, not_additive
 from pyrovae.svi.aggressive import Aggressive, Drawn, apart, lags
 from pyrovae.svi.culprit import culprit
 from pyrovae.svi.precision import note, require_precision

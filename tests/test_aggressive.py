@@ -15,10 +15,11 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, store
 from pyrovae.data import DataConfig, load
+from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
 from pyrovae.order import order_of, shuffled
 from pyrovae.runtime.ranks import noise_of
-from pyrovae.svi import Optimizer, objective
+from pyrovae.svi import Optimizer
 from pyrovae.svi.aggressive import WINDOW, Aggressive, Drawn, apart, lags
 from pyrovae.svi.step import Figures
 

@@ -8,9 +8,9 @@ from torch import nn
 
 import pyrovae
 from pyrovae.data import Field
+from pyrovae.objectives.terms import closed_form
 from pyrovae.pairs.traces import log_joint, sites, traces
 from pyrovae.registry import variants as registry
-from pyrovae.svi.terms import closed_form
 
 
 def widths(module):

@@ -215,9 +215,9 @@ def test_the_pair_of_the_red_ones_obeys():
 
 @pytest.mark.parametrize(("ours", "says"), [("loss", "our loss"), ("gradient", "the gradient of")])
 def test_the_law_on_trace_elbo_is_red_where_our_elbo_is_wrong(monkeypatch, ours, says):
-    right = pyrovae.svi.elbo.rate
+    right = pyrovae.objectives.elbo.rate
     scale = {"loss": lambda rate: rate + 0.1, "gradient": lambda rate: rate.detach()}[ours]
-    monkeypatch.setattr("pyrovae.svi.elbo.rate", lambda *a, **k: scale(right(*a, **k)))
+    monkeypatch.setattr("pyrovae.objectives.elbo.rate", lambda *a, **k: scale(right(*a, **k)))
     found = told(check(lambda: Pair(Model(), Guide()), [torch.randn(9, 6)]))
     assert list(found) == ["Trace_ELBO"]
     assert says in found["Trace_ELBO"][1]

@@ -15,15 +15,16 @@ from torch.distributions import AffineTransform
 import pyrovae
 from pyrovae import ELBO, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load
+from pyrovae.objectives import choose as objective
+from pyrovae.objectives.choose import require_closed_form
+from pyrovae.objectives.pathwise import require_repeatable
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
 from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import IWAE, STL, DReG, Optimizer, Renyi, Step, objective
-from pyrovae.svi.objective import require_closed_form
-from pyrovae.svi.pathwise import require_repeatable
+from pyrovae.svi import IWAE, STL, DReG, Optimizer, Renyi, Step
 from pyrovae.svi.precision import Bfloat16Products, note, require_precision, tf32
 
 ONE = torch.ones(())

@@ -13,12 +13,12 @@ from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.diagnostics import class_of, moments, posterior_moments
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.information import drawn, spread
+from pyrovae.objectives.divergence import base
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi.divergence import base
 
 PRIOR_DRAWS = 2000
 """Draws of the prior where one site depends on another or on conditions: its mean is known to 2 % of its scale."""

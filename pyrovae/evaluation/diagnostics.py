@@ -10,14 +10,14 @@ from torch.distributions import Categorical
 
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
+from pyrovae.objectives.divergence import base
+from pyrovae.objectives.enumeration import Expectation
+from pyrovae.objectives.terms import closed_form, rate, rate_by_dim
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import Site, draw, evaluating, particles, require_per_datum, sites, traces, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi.divergence import base
-from pyrovae.svi.enumeration import Expectation
-from pyrovae.svi.terms import closed_form, rate, rate_by_dim
 
 ACTIVE = 0.01
 """A unit is active where Var over data of E_q[z | x] exceeds this (Burda, Grosse & Salakhutdinov 2016)."""

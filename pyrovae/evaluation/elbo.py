@@ -7,12 +7,12 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import evaluating, unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi.elbo import ELBO
 
 
 def elbo(

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from pyrovae.errors import UsageError
 from pyrovae.evaluation.chunks import Shrinking, bytes_of, device_of, pieces, precise
+from pyrovae.objectives.enumeration import Expectation
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import evaluating, require_per_datum, sites, traces, unvalidated
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi.enumeration import Expectation
 
 DRAWS = 32
 """Draws of z a datum."""

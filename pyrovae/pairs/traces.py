@@ -86,7 +86,7 @@ def traces(
     """The traces (p, q) of one draw z ~ q, or of `values`, with every log_prob computed: (B,), or (K, B) with K.
 
     With `enumerate`, the sites of the guide that declare `infer={"enumerate": "parallel"}` are not drawn: they take all
-    their values, each along a dim of its own on the left (`pyrovae.svi.enumeration.Expectation` sums them out).
+    their values, each along a dim of its own on the left (`pyrovae.objectives.enumeration.Expectation` sums them out).
     """
     guide = particles(pair.guide, K)
     if enumerate:

@@ -5,8 +5,8 @@ from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
+from pyrovae.objectives.divergence import base, divergence
 from pyrovae.pairs.traces import Site, sites
-from pyrovae.svi.divergence import base, divergence
 
 
 def closed_form(p: poutine.Trace, q: poutine.Trace) -> set[str]:

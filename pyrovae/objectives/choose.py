@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.objectives.divergence import called, divergence
+from pyrovae.objectives.elbo import ELBO, refuse_enumerated, require_trainable
+from pyrovae.objectives.iwae import IWAE, DReG
+from pyrovae.objectives.pathwise import require_repeatable
+from pyrovae.objectives.renyi import Renyi
+from pyrovae.objectives.stl import STL
+from pyrovae.objectives.terms import closed_form
+from pyrovae.objectives.weights import require_weights
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import evaluating, sites, traces, unvalidated
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.aggressive import apart
-from pyrovae.svi.divergence import called, divergence
-from pyrovae.svi.elbo import ELBO, refuse_enumerated, require_trainable
-from pyrovae.svi.iwae import IWAE, DReG
-from pyrovae.svi.pathwise import require_repeatable
-from pyrovae.svi.renyi import Renyi
-from pyrovae.svi.stl import STL
-from pyrovae.svi.terms import closed_form
-from pyrovae.svi.weights import require_weights
 
 Objective = ELBO | STL | IWAE | DReG | Renyi
 

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from pyrovae.objectives.elbo import Free, Terms, negative_elbo
+from pyrovae.objectives.pathwise import pathwise
 from pyrovae.pairs.pair import Pair
-from pyrovae.svi.elbo import Free, Terms, negative_elbo
-from pyrovae.svi.pathwise import pathwise
 
 
 class STL(nn.Module):

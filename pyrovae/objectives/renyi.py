@@ -5,10 +5,10 @@ import math
 from torch import Tensor, nn
 
 from pyrovae.errors import UsageError
+from pyrovae.objectives.elbo import Terms
+from pyrovae.objectives.weights import weigh
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import traces
-from pyrovae.svi.elbo import Terms
-from pyrovae.svi.weights import weigh
 
 NEAR = 1e-3
 """Orders closer to 1 than this are those of the ELBO: the bound is log K plus a small number, over a small number."""

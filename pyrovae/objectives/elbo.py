@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError
+from pyrovae.objectives.enumeration import Expectation
+from pyrovae.objectives.terms import closed_form, rate, rate_by_dim
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import (
     Site,
@@ -21,8 +23,6 @@ from pyrovae.pairs.traces import (
     structure,
     traces,
 )
-from pyrovae.svi.enumeration import Expectation
-from pyrovae.svi.terms import closed_form, rate, rate_by_dim
 
 KL = Literal["sampled", "analytic"]
 

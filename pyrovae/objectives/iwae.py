@@ -4,11 +4,11 @@ import math
 
 from torch import Tensor, nn
 
+from pyrovae.objectives.elbo import Terms
+from pyrovae.objectives.pathwise import pathwise
+from pyrovae.objectives.weights import weigh
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import traces
-from pyrovae.svi.elbo import Terms
-from pyrovae.svi.pathwise import pathwise
-from pyrovae.svi.weights import weigh
 
 
 class IWAE(nn.Module):
