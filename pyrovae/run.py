@@ -138,7 +138,7 @@ class Run:
     def ais(
         self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
     ) -> AIS:
-        """log p(x) of a split by annealed importance sampling; options are those of `pyrovae.evaluation.ais`."""
+        """log p(x) of a split by annealed importance sampling; options are those of `pyrovae.evaluation.annealing.ais`."""
         batch, lengths = self.split(split, limit), self.lengths(split, limit)
         return evaluation.ais(self.pair, batch, steps, chains, lengths=lengths, **options)
 
@@ -146,7 +146,7 @@ class Run:
         self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
     ) -> Sandwich:
         """Bounds from both sides on data that the model simulates, as many as the split has and under its conditions;
-        options are those of `pyrovae.evaluation.bdmc`."""
+        options are those of `pyrovae.evaluation.annealing.bdmc`."""
 
         def lengths(batch: Sequence[Tensor]) -> Tensor:
             assert self.vocabulary is not None

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pyrovae.evaluation.hmc import Point, evaluate, leap, move
+from pyrovae.evaluation.annealing.hmc import Point, evaluate, leap, move
 
 ONE = torch.ones((), dtype=torch.float64)
 

@@ -2,8 +2,8 @@
 
 from pyrovae.evaluation.accuracy import Accuracy, accuracy
 from pyrovae.evaluation.aggregate import Aggregate, aggregate
-from pyrovae.evaluation.ais import AIS, ais
-from pyrovae.evaluation.bdmc import Sandwich, bdmc
+from pyrovae.evaluation.annealing.ais import AIS, ais
+from pyrovae.evaluation.annealing.bdmc import Sandwich, bdmc
 from pyrovae.evaluation.bootstrap import mean_interval
 from pyrovae.evaluation.diagnosis import Figures, diagnosis
 from pyrovae.evaluation.diagnostics import Diagnostics, diagnose, posterior_moments

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from pyrovae.errors import UsageError
-from pyrovae.evaluation.ais import AIS, ais
+from pyrovae.evaluation.annealing.ais import AIS, ais
 from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
 from pyrovae.evaluation.refit import TOLERANCE, Refitted, refit
 from pyrovae.pairs.pair import Pair, first_dim

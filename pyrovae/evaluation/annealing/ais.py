@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.annealing import Annealing, require_annealable
-from pyrovae.evaluation.bridge import Start
+from pyrovae.evaluation.annealing.bridge import Start
+from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import evaluating, unvalidated
@@ -85,7 +85,7 @@ def ais(
 
     Importance sampling from q needs a q that covers the posterior; this needs moves that find it. Any latents of real
     or constrained support will do (they are moved in unconstrained space). The step sizes are those of a pilot run
-    (`pyrovae.evaluation.annealing`). Weights are summed in double precision; weights of the pair, modes and generators
+    (`pyrovae.evaluation.annealing.chains`). Weights are summed in double precision; weights of the pair, modes and generators
     are left as they were.
 
     Args:

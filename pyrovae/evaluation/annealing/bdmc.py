@@ -10,9 +10,9 @@ from pyro import poutine
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.evaluation.ais import effective, log_mean, over_data
-from pyrovae.evaluation.annealing import Annealing, require_annealable
-from pyrovae.evaluation.bridge import Start
+from pyrovae.evaluation.annealing.ais import effective, log_mean, over_data
+from pyrovae.evaluation.annealing.bridge import Start
+from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
 from pyrovae.evaluation.chunks import MOST_DATA, Piece, device_of, precise
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import Structure, draw, evaluating, sites, unvalidated

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, interpolate
 
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
-from pyrovae.evaluation.bridge import Bridge, Start, temperatures
+from pyrovae.evaluation.annealing.bridge import Bridge, Start, temperatures
+from pyrovae.evaluation.annealing.hmc import Point, evaluate, leap, move
 from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, device_of, even, pieces, precise
-from pyrovae.evaluation.hmc import Point, evaluate, leap, move
 from pyrovae.lowering import Engine, lower
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import Structure, require_per_datum

@@ -7,8 +7,8 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyrovae.evaluation.hmc import Point
-from pyrovae.evaluation.unconstrained import Unconstrained, flatten, slots_of
+from pyrovae.evaluation.annealing.hmc import Point
+from pyrovae.evaluation.annealing.unconstrained import Unconstrained, flatten, slots_of
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import draw, particles, sites, traces
 
@@ -31,7 +31,7 @@ class Bridge:
         start "prior":  log f_b = log p(z) + b log p(x | z)
         start "guide":  log f_b = (1 - b) log q(z | x) + b log p(x, z)
 
-    Both are a(b) * first + b * second (`pyrovae.evaluation.hmc.Point`), so that a point knows them for all b.
+    Both are a(b) * first + b * second (`pyrovae.evaluation.annealing.hmc.Point`), so that a point knows them for all b.
 
     Args:
         pair: any pair whose sites all stand in the plate "data".
