@@ -33,7 +33,7 @@ def printed(*args):
 @pytest.mark.parametrize("name", ["image", "label", "text"])
 @pytest.mark.parametrize("proposal", ["guide", "widened", "refit"])
 def test_proposals(name, proposal, monkeypatch):
-    monkeypatch.setattr("pyrovae.evaluation.importance.refit", quick_refit)
+    monkeypatch.setattr("pyrovae.evaluation.importance.estimate.refit", quick_refit)
     found = printed("loglik", name, "--samples", 40, "--proposal", proposal)
     assert found["proposal"] == proposal
     assert found["log_likelihood"] < 0

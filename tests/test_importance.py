@@ -10,7 +10,8 @@ from conftest import case, linear
 from torch import nn
 
 from pyrovae import Pair, PyrovaeError, UsageError, log_likelihood
-from pyrovae.evaluation import chunks, diagnose, sampling
+from pyrovae.evaluation import chunks, diagnose
+from pyrovae.evaluation.importance import sampler as sampling
 from pyrovae.runtime.progress import progress
 
 

@@ -8,11 +8,11 @@ from conftest import case, linear
 from gaussian import chain
 
 from pyrovae import UsageError, log_likelihood
-from pyrovae.evaluation import pareto
-from pyrovae.evaluation.growth import doubled, growing, reached
+from pyrovae.evaluation.importance import pareto
+from pyrovae.evaluation.importance.growth import doubled, growing, reached
+from pyrovae.evaluation.importance.running import Weights
+from pyrovae.evaluation.importance.trust import verdict
 from pyrovae.evaluation.refit import refit
-from pyrovae.evaluation.trust import verdict
-from pyrovae.evaluation.weights import Weights
 
 
 def generalized_pareto(k, shape):

@@ -9,9 +9,9 @@ from pyrovae.evaluation.diagnosis import Figures, diagnosis
 from pyrovae.evaluation.diagnostics import Diagnostics, diagnose, posterior_moments
 from pyrovae.evaluation.elbo import elbo
 from pyrovae.evaluation.gap import Gap, gap
-from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
+from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
+from pyrovae.evaluation.importance.over_ranks import log_likelihood_over_ranks
 from pyrovae.evaluation.information import Information, mutual_information
-from pyrovae.evaluation.over_ranks import log_likelihood_over_ranks
 from pyrovae.evaluation.per_datum import PerDatum, elbo_per_datum
 from pyrovae.evaluation.posterior import Posterior, posteriors, two_dimensional
 from pyrovae.evaluation.refit import Refitted, refit

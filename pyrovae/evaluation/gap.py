@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyrovae.errors import UsageError
 from pyrovae.evaluation.annealing.ais import AIS, ais
-from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
+from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
 from pyrovae.evaluation.refit import TOLERANCE, Refitted, refit
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.runtime.progress import Progress

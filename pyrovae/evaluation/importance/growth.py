@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.sampling import Sampler
-from pyrovae.evaluation.weights import Weights
+from pyrovae.evaluation.importance.running import Weights
+from pyrovae.evaluation.importance.sampler import Sampler
 
 
 def grown(sampler: Sampler, samples: int, target: float, most: int) -> Weights:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation import pareto
+from pyrovae.evaluation.importance import pareto
 
 
 class Estimates(NamedTuple):

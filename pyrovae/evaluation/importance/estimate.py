@@ -11,11 +11,11 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.evaluation.chunks import device_of
-from pyrovae.evaluation.growth import grown, reached
-from pyrovae.evaluation.proposals import WIDER, Proposal, require_proposal, wide
+from pyrovae.evaluation.importance.growth import grown, reached
+from pyrovae.evaluation.importance.proposals import WIDER, Proposal, require_proposal, wide
+from pyrovae.evaluation.importance.sampler import Sampler
+from pyrovae.evaluation.importance.trust import Verdict, verdict
 from pyrovae.evaluation.refit import Refitted, refit
-from pyrovae.evaluation.sampling import Sampler
-from pyrovae.evaluation.trust import Verdict, verdict
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import Program, evaluating, require_per_datum, unvalidated
 from pyrovae.runtime.progress import Progress, progress
@@ -34,7 +34,7 @@ class LogLikelihood:
         standard_error: (N,) Monte Carlo standard error of each, by the delta method: sqrt(1 / ESS - 1 / K). NaN for one
             sample, which does not say; 0 where nothing is drawn.
         ess: (N,) effective sample size of the K weights, between 1 and K.
-        pareto_k: (N,) shape of the tail of the weights, by the largest of them (`pyrovae.evaluation.pareto`): above 0.7
+        pareto_k: (N,) shape of the tail of the weights, by the largest of them (`pyrovae.evaluation.importance.pareto`): above 0.7
             the error and the effective sample size say too little. NaN below 25 samples; 0 where weights are equal.
         smoothed: (N,) the estimate with its largest weights smoothed (PSIS), which has less variance and a small bias.
         drawn: (N,) K of each datum.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.pareto import threshold
+from pyrovae.evaluation.importance.pareto import threshold
 
 SHARE = 0.05
 """Of the data: so many may be in doubt."""

@@ -11,9 +11,9 @@ from torch import Tensor, distributed
 
 from pyrovae.errors import UsageError
 from pyrovae.evaluation.chunks import device_of, precise
-from pyrovae.evaluation.importance import LogLikelihood, log_likelihood
-from pyrovae.evaluation.proposals import PROPOSALS
-from pyrovae.evaluation.weights import Estimates
+from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
+from pyrovae.evaluation.importance.proposals import PROPOSALS
+from pyrovae.evaluation.importance.running import Estimates
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.runtime.ranks import world
 from pyrovae.runtime.seeding import MOST
