@@ -9,7 +9,7 @@ from typing import Any
 from pyrovae.options import TrainConfig
 
 UNUSED = 0.1
-"""Nats of rate below which z carries nothing that a picture shows (`pyrovae.evaluation.diagnosis`)."""
+"""Nats of rate below which z carries nothing that a picture shows (`pyrovae.evaluation.latents.diagnosis`)."""
 
 FIRST = 3
 """Epochs before which a falling ELBO says nothing."""

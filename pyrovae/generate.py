@@ -12,7 +12,7 @@ from torch import Tensor
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.evaluation.chunks import device_of
-from pyrovae.evaluation.diagnostics import class_of, posterior_moments
+from pyrovae.evaluation.latents.rates import class_of, posterior_moments
 from pyrovae.likelihoods import Autoregressive
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import Site, draw, evaluating, sites, structure, unvalidated

@@ -8,7 +8,7 @@ from pyrovae.data.dataset import Dataset
 from pyrovae.errors import UsageError
 from pyrovae.evaluation.accuracy import accuracy
 from pyrovae.evaluation.elbo import data_at_once, elbo
-from pyrovae.evaluation.information import mutual_information
+from pyrovae.evaluation.latents.information import mutual_information
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import evaluating, require_per_datum, unvalidated
 from pyrovae.runtime.ranks import from_first, summed, world

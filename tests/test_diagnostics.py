@@ -13,9 +13,10 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError
-from pyrovae.evaluation import Figures, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
-from pyrovae.evaluation import information as module
-from pyrovae.evaluation.aggregate import Aggregate, prior_depends_on_data, worst
+from pyrovae.evaluation import Figures, diagnose, mutual_information, swap_loss
+from pyrovae.evaluation.latents import aggregate, diagnosis, usage
+from pyrovae.evaluation.latents import information as module
+from pyrovae.evaluation.latents.aggregate import Aggregate, prior_depends_on_data, worst
 from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
 from pyrovae.registry import variants as registry
 

@@ -1,22 +1,22 @@
 """Scores of a trained pair, from its traces alone."""
 
 from pyrovae.evaluation.accuracy import Accuracy, accuracy
-from pyrovae.evaluation.aggregate import Aggregate, aggregate
 from pyrovae.evaluation.annealing.ais import AIS, ais
 from pyrovae.evaluation.annealing.bdmc import Sandwich, bdmc
 from pyrovae.evaluation.bootstrap import mean_interval
-from pyrovae.evaluation.diagnosis import Figures, diagnosis
-from pyrovae.evaluation.diagnostics import Diagnostics, diagnose, posterior_moments
 from pyrovae.evaluation.elbo import elbo
 from pyrovae.evaluation.gap import Gap, gap
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
 from pyrovae.evaluation.importance.over_ranks import log_likelihood_over_ranks
-from pyrovae.evaluation.information import Information, mutual_information
+from pyrovae.evaluation.latents.aggregate import Aggregate, aggregate
+from pyrovae.evaluation.latents.diagnosis import Figures, diagnosis
+from pyrovae.evaluation.latents.information import Information, mutual_information
+from pyrovae.evaluation.latents.rates import Diagnostics, diagnose, posterior_moments
+from pyrovae.evaluation.latents.swap import Swap, swap_loss
+from pyrovae.evaluation.latents.usage import Usage, usage
 from pyrovae.evaluation.per_datum import PerDatum, elbo_per_datum
 from pyrovae.evaluation.posterior import Posterior, posteriors, two_dimensional
 from pyrovae.evaluation.refit import Refitted, refit
-from pyrovae.evaluation.swap import Swap, swap_loss
-from pyrovae.evaluation.usage import Usage, usage
 
 __all__ = [
     "AIS",

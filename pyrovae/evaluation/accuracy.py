@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pyrovae.data.field import Field
 from pyrovae.evaluation.chunks import device_of
-from pyrovae.evaluation.diagnostics import DRAWS, class_of
 from pyrovae.evaluation.elbo import data_at_once
+from pyrovae.evaluation.latents.rates import DRAWS, class_of
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import draw, evaluating, particles, sites, unvalidated
 from pyrovae.runtime import memory

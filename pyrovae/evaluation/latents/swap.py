@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
-from pyrovae.evaluation.information import drawn
+from pyrovae.evaluation.latents.information import drawn
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import draw, evaluating, require_per_datum, sites, unvalidated
 from pyrovae.runtime import memory

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from pyrovae.evaluation.aggregate import Aggregate, aggregate, prior_depends_on_data, worst
-from pyrovae.evaluation.information import Information, mutual_information
-from pyrovae.evaluation.swap import Swap, swap_loss
+from pyrovae.evaluation.latents.aggregate import Aggregate, aggregate, prior_depends_on_data, worst
+from pyrovae.evaluation.latents.information import Information, mutual_information
+from pyrovae.evaluation.latents.swap import Swap, swap_loss
 from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.progress import Progress
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from pyrovae.evaluation.chunks import device_of, precise
-from pyrovae.evaluation.diagnostics import class_of, moments, posterior_moments
 from pyrovae.evaluation.elbo import data_at_once
-from pyrovae.evaluation.information import drawn, spread
+from pyrovae.evaluation.latents.information import drawn, spread
+from pyrovae.evaluation.latents.rates import class_of, moments, posterior_moments
 from pyrovae.objectives.divergence import base
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated

@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pyrovae.evaluation.aggregate import worst
-from pyrovae.evaluation.diagnostics import Diagnostics
-from pyrovae.evaluation.usage import Usage
+from pyrovae.evaluation.latents.aggregate import worst
+from pyrovae.evaluation.latents.rates import Diagnostics
+from pyrovae.evaluation.latents.usage import Usage
 
 NOTHING = 0.1
 """Nats a datum that count as none, for a rate and for a swap: a likelihood ratio of 1.1, which no picture shows."""
