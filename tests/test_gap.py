@@ -13,7 +13,7 @@ from pyrovae.comparison.table import share_log_p
 from pyrovae.evaluation import elbo, gap
 from pyrovae.evaluation.annealing import ais
 from pyrovae.evaluation.gap import Gap, surest
-from pyrovae.evaluation.refit import refit
+from pyrovae.evaluation.refitting.refit import refit
 
 
 @pytest.fixture(scope="module")

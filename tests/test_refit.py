@@ -13,9 +13,9 @@ from gaussian import chain, known
 from torch import nn
 
 from pyrovae import Pair, PyrovaeError, UsageError, log_likelihood
-from pyrovae.evaluation.copies import copied, draw_each
 from pyrovae.evaluation.importance.proposals import Widened, widened
-from pyrovae.evaluation.refit import refit
+from pyrovae.evaluation.refitting.copies import copied, draw_each
+from pyrovae.evaluation.refitting.refit import refit
 from pyrovae.pairs.traces import draw, log_joint, particles, sites, unvalidated
 from pyrovae.runtime.seeding import seeded
 

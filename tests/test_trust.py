@@ -12,7 +12,7 @@ from pyrovae.evaluation.importance import pareto
 from pyrovae.evaluation.importance.growth import doubled, growing, reached
 from pyrovae.evaluation.importance.running import Weights
 from pyrovae.evaluation.importance.trust import verdict
-from pyrovae.evaluation.refit import refit
+from pyrovae.evaluation.refitting.refit import refit
 
 
 def generalized_pareto(k, shape):

@@ -83,7 +83,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    refit = sys.modules["pyrovae.evaluation.refit"].refit
+    refit = sys.modules["pyrovae.evaluation.refitting.refit"].refit
 
     def quick(*args, **options):
         return refit(*args, **options | {"steps": 3, "rounds": 1})

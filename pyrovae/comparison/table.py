@@ -31,7 +31,7 @@ class Comparison:
             data;
             where gaps are taken apart, of the data `gap_rows`: `log_p`, the surest estimate of log p(x); `ais`, by
             annealed importance sampling; `best`, the ELBO of the best member of the family; `approximation`,
-            `amortization`; `gain`, nats that the last round of refitting gained (`pyrovae.evaluation.refit`);
+            `amortization`; `gain`, nats that the last round of refitting gained (`pyrovae.evaluation.refitting.refit`);
             `active_units`, `step_seconds`, `seconds` (of training), `guide_parameters`, `parameters`. None where a
             pair has no such figure.
         table: a row a guide: `guide`, and each figure as

@@ -16,7 +16,7 @@ from pyrovae.evaluation.latents.swap import Swap, swap_loss
 from pyrovae.evaluation.latents.usage import Usage, usage
 from pyrovae.evaluation.per_datum import PerDatum, elbo_per_datum
 from pyrovae.evaluation.posterior import Posterior, posteriors, two_dimensional
-from pyrovae.evaluation.refit import Refitted, refit
+from pyrovae.evaluation.refitting.refit import Refitted, refit
 
 __all__ = [
     "AIS",

@@ -13,7 +13,7 @@ from torch import Tensor
 from pyrovae.errors import UsageError
 from pyrovae.evaluation.annealing.ais import AIS, ais
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
-from pyrovae.evaluation.refit import TOLERANCE, Refitted, refit
+from pyrovae.evaluation.refitting.refit import TOLERANCE, Refitted, refit
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.runtime.progress import Progress
 
@@ -118,7 +118,7 @@ def gap(
 ) -> Gap:
     """Takes the inference gap apart: log p(x) - ELBO = approximation gap + amortization gap.
 
-    The best member of the family is the guide refitted for each datum (`pyrovae.evaluation.refit`). log p(x) is the
+    The best member of the family is the guide refitted for each datum (`pyrovae.evaluation.refitting.refit`). log p(x) is the
     `surest` of three lower bounds: importance sampling from the guide, from the refitted guide, and annealed importance
     sampling. What all of them miss is missing in the approximation gap.
 

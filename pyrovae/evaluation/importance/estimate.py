@@ -15,7 +15,7 @@ from pyrovae.evaluation.importance.growth import grown, reached
 from pyrovae.evaluation.importance.proposals import WIDER, Proposal, require_proposal, wide
 from pyrovae.evaluation.importance.sampler import Sampler
 from pyrovae.evaluation.importance.trust import Verdict, verdict
-from pyrovae.evaluation.refit import Refitted, refit
+from pyrovae.evaluation.refitting.refit import Refitted, refit
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import Program, evaluating, require_per_datum, unvalidated
 from pyrovae.runtime.progress import Progress, progress
@@ -132,7 +132,7 @@ def log_likelihood(
         compile: whether the weights are computed by a compiled graph; None where that is won back
             (`pyrovae.lowering.lower`).
         proposal: q is the `guide`; the guide `widened`; or the guide `refit` for each datum
-            (`pyrovae.evaluation.refit`), which may be given as it was refitted before.
+            (`pyrovae.evaluation.refitting.refit`), which may be given as it was refitted before.
         wider: by how much it is widened.
         target_se: K grows, from `samples` and twofold for the data that need it, until the standard error of the mean
             and its estimated bias are both at most this, nats. The weights by which each K was found are then drawn

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyrovae.evaluation.chunks import Piece, Shrinking, bytes_of, device_of, pieces, precise
 from pyrovae.evaluation.importance.running import Weights
-from pyrovae.evaluation.refit import Refitted
+from pyrovae.evaluation.refitting.refit import Refitted
 from pyrovae.lowering import Engine, lower
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import Program, log_joint, log_weights

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.evaluation.chunks import LIVE, budget, bytes_of, device_of, precise
-from pyrovae.evaluation.copies import One, copied, draw_each
+from pyrovae.evaluation.refitting.copies import One, copied, draw_each
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import evaluating, log_joint, require_per_datum, unvalidated
 from pyrovae.runtime import memory
@@ -81,7 +81,7 @@ def refit(
     """Ascends the ELBO of each datum over a copy of the guide's parameters that is the datum's own.
 
     It starts from the guide as it is, and the features that the encoder gives stay as they are where one module makes
-    the distribution from them (`pyrovae.evaluation.copies`). Adam goes in rounds of
+    the distribution from them (`pyrovae.evaluation.refitting.copies`). Adam goes in rounds of
     `steps`, the learning rate falling to 0 in each, until a round gains less than `TOLERANCE`; a datum keeps its best
     round. The model, and the guide itself, stay as they are.
 
