@@ -31,7 +31,7 @@ def command(run: "Run", rows: int, steps: int, temperature: float | None, out: P
     """Decode along lines between the posterior means of test data; a row a pair of data."""
     require_suffix(out, ".png", ".npz")
     from pyrovae import gallery
-    from pyrovae.generate import require_temperature
+    from pyrovae.generation.draws import require_temperature
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
         require_temperature(temperature, text=False)

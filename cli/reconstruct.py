@@ -29,7 +29,7 @@ def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path 
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
     require_suffix(out, ".png", ".npz")
     from pyrovae import gallery
-    from pyrovae.generate import require_temperature
+    from pyrovae.generation.draws import require_temperature
 
     if run.vocabulary is not None:
         truth = run.vocabulary.decode(run.split("test", n)[run.pair.inputs.index("x")])

@@ -33,7 +33,7 @@ def command(
     require_suffix(out, ".png", ".npz")
     values = parse_given(given)
     from pyrovae import gallery
-    from pyrovae.generate import require_temperature
+    from pyrovae.generation.draws import require_temperature
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
         out = out or Path("samples.png")

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyrovae import evaluation, generate, plots
+from pyrovae import evaluation, plots
 from pyrovae.errors import UsageError
+from pyrovae.generation import draws as generate
 from pyrovae.pairs.traces import structure
 from pyrovae.runtime.seeding import seeded
 

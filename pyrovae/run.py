@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyrovae import baseline as baselines
-from pyrovae import directory, evaluation, generate, rundata, store
+from pyrovae import directory, evaluation, rundata, store
 from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
@@ -20,6 +20,7 @@ from pyrovae.environment import environment
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly as spaced
+from pyrovae.generation import draws as generate
 from pyrovae.pairs.pair import Pair
 from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry

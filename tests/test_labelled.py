@@ -15,7 +15,7 @@ from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import Field, load
 from pyrovae.data.labelled import chosen, with_labels
 from pyrovae.evaluation import accuracy, elbo_per_datum
-from pyrovae.generate import sample
+from pyrovae.generation.draws import sample
 from pyrovae.pairs.traces import draw, log_weights, sites
 from pyrovae.registry import variants as registry
 
@@ -210,7 +210,7 @@ def test_interpolation_keeps_the_class_of_its_first_end():
     tried = case("ssvae")
     batch = [tensor[[1, 5, 9, 1]] for tensor in tried.batch]
     assert (batch[1] >= 0).all()
-    found = pyrovae.generate.interpolate(tried.pair(), batch, 4)
+    found = pyrovae.generation.draws.interpolate(tried.pair(), batch, 4)
     assert found.sites["y"]["value"].tolist() == [batch[1][0]] * 4 + [batch[1][2]] * 4
 
 

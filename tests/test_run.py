@@ -16,8 +16,9 @@ from conftest import SMALL, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, gallery, generate, schema, store
+from pyrovae import Pair, PyrovaeError, UsageError, directory, gallery, schema, store
 from pyrovae.data import DataConfig, Field
+from pyrovae.generation import draws as generate
 from pyrovae.pairs.traces import draw, log_weights, sites
 from pyrovae.storage import atomic as files
 
