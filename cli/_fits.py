@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyrovae import directory
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._trust import show_code
 from pyrovae.config import Config, read_toml, refuse_unknown
@@ -14,9 +13,10 @@ from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError, brief
 from pyrovae.options import TrainConfig
 from pyrovae.registry import variants as registry
+from pyrovae.runs import directory
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 TEXTS = ("model", "guide", "data", "out", "freeze_model", "baseline")
 

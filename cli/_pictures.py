@@ -9,7 +9,7 @@ import click
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 
 def parse_given(given: Sequence[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pyrovae.cli._trust import show_code
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 
 def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +44,7 @@ def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def open_run(path: Path, device: str, trust: bool, data_root: Path | None) -> "Run":
     """Loads a run, its data from another root where that is given."""
-    from pyrovae.loading import load
+    from pyrovae.runs.loading import load
 
     if trust:
         show_code(path)

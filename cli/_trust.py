@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.inspection import code_of
+from pyrovae.runs.inspection import code_of
 
 SHOWN = "pyrovae.code_shown"
 

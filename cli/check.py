@@ -51,7 +51,7 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     """
     from pyrovae.data import load
     from pyrovae.pairs.pair import Pair
-    from pyrovae.recipe import Recipe
+    from pyrovae.runs.recipe import Recipe
     from pyrovae.testing import check, sites_table
 
     variant = registry.variant(model)

@@ -9,7 +9,7 @@ from pyrovae.cli._options import debug_option
 from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 
 @click.command(
@@ -33,7 +33,7 @@ def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | No
     """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a .npz."""
     require_suffix(out, ".npz")
     require_suffix(picture, ".png", option="--picture")
-    from pyrovae import gallery
+    from pyrovae.runs import pictures as gallery
     from pyrovae.storage.atomic import write_arrays
 
     if out is not None or picture is None:

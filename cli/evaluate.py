@@ -12,7 +12,7 @@ from pyrovae.cli._runs import count, limit_option, max_memory_option, on_run, op
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 OPENS = ("device", "trust", "data_root")
 """The options by which RUN is opened, and the baseline with it."""

@@ -14,7 +14,7 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.registry import variants as registry
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 
 @click.command(

@@ -10,7 +10,7 @@ from pyrovae.cli._output import print_json, print_table
 from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, seed_option, split_option
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 METHODS = {
     "is": "importance sampling from the guide",

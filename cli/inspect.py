@@ -10,7 +10,7 @@ import click
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.errors import PyrovaeError
-from pyrovae.inspection import inspect
+from pyrovae.runs.inspection import inspect
 
 
 @click.command(

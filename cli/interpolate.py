@@ -10,7 +10,7 @@ from pyrovae.cli._pictures import show
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, temperature_option
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 
 @click.command(
@@ -30,8 +30,8 @@ Examples:
 def command(run: "Run", rows: int, steps: int, temperature: float | None, out: Path | None) -> None:
     """Decode along lines between the posterior means of test data; a row a pair of data."""
     require_suffix(out, ".png", ".npz")
-    from pyrovae import gallery
     from pyrovae.generation.draws import require_temperature
+    from pyrovae.runs import pictures as gallery
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
         require_temperature(temperature, text=False)

@@ -22,7 +22,7 @@ from pyrovae.cli._runs import (
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 OF_IMPORTANCE = ("samples", "chunk", "proposal", "wider", "target_se", "max_samples", "worst")
 OF_ANNEALING = ("steps", "chains", "leapfrog", "start")
@@ -110,7 +110,7 @@ def command(
     require_suffix(out, *((".npz", ".png") if worst else (".npz",)))
     pictures = out is not None and out.suffix == ".png"
     if pictures:
-        from pyrovae.gallery import require_image
+        from pyrovae.runs.pictures import require_image
 
         require_image(run)
     if given.get("chunk") == 0:
@@ -132,7 +132,7 @@ def command(
     if worst is not None:
         summary["worst"] = found.worst(worst).tolist()
     if out is not None and pictures:
-        from pyrovae import gallery
+        from pyrovae.runs import pictures as gallery
 
         gallery.worst(run, out, found, summary["worst"], split)  # type: ignore[arg-type]
     elif out is not None:

@@ -10,7 +10,7 @@ from pyrovae.cli._pictures import show
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 
 @click.command(
@@ -28,8 +28,8 @@ Examples:
 def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path | None) -> None:
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
     require_suffix(out, ".png", ".npz")
-    from pyrovae import gallery
     from pyrovae.generation.draws import require_temperature
+    from pyrovae.runs import pictures as gallery
 
     if run.vocabulary is not None:
         truth = run.vocabulary.decode(run.split("test", n)[run.pair.inputs.index("x")])

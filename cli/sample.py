@@ -10,7 +10,7 @@ from pyrovae.cli._pictures import parse_given, show
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 
 @click.command(
@@ -32,8 +32,8 @@ def command(
     """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), or sentences."""
     require_suffix(out, ".png", ".npz")
     values = parse_given(given)
-    from pyrovae import gallery
     from pyrovae.generation.draws import require_temperature
+    from pyrovae.runs import pictures as gallery
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
         out = out or Path("samples.png")

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pyrovae.evaluation import LogLikelihood as LogLikelihood
     from pyrovae.evaluation import log_likelihood as log_likelihood
     from pyrovae.fitting import fit as fit
-    from pyrovae.gallery import pictures as pictures
-    from pyrovae.loading import load as load
     from pyrovae.objectives.elbo import ELBO as ELBO
     from pyrovae.pairs.pair import Pair as Pair
     from pyrovae.registry import variants as registry
-    from pyrovae.run import Run as Run
+    from pyrovae.runs.loading import load as load
+    from pyrovae.runs.pictures import pictures as pictures
+    from pyrovae.runs.run import Run as Run
     from pyrovae.testing import check as check
 
 # Loaded when they are first used, so that `pyrovae --help` waits for no torch.
@@ -32,14 +32,14 @@ _HOMES = {
     "LogLikelihood": "pyrovae.evaluation",
     "Pair": "pyrovae.pairs.pair",
     "PyrovaeError": "pyrovae.errors",
-    "Run": "pyrovae.run",
+    "Run": "pyrovae.runs.run",
     "UsageError": "pyrovae.errors",
     "check": "pyrovae.testing",
     "compare": "pyrovae.comparison",
     "fit": "pyrovae.fitting",
-    "load": "pyrovae.loading",
+    "load": "pyrovae.runs.loading",
     "log_likelihood": "pyrovae.evaluation",
-    "pictures": "pyrovae.gallery",
+    "pictures": "pyrovae.runs.pictures",
 }
 
 _ROOMS = ("data", "evaluation", "nets", "plots", "registry")

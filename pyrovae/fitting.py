@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pyrovae import data as data_package
-from pyrovae import directory, evaluation, freezing, gallery, resuming, store
+from pyrovae import evaluation, freezing, resuming
 from pyrovae.concerns import concerns
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
@@ -22,10 +22,13 @@ from pyrovae.options import TrainConfig
 from pyrovae.order import epochs
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import structure
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
 from pyrovae.resuming import Plan
-from pyrovae.run import Run, header
+from pyrovae.runs import directory
+from pyrovae.runs import pictures as gallery
+from pyrovae.runs import tensors as store
+from pyrovae.runs.recipe import Recipe
+from pyrovae.runs.run import Run, header
 from pyrovae.runtime import devices, memory
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.ranks import together, world

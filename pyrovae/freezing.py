@@ -16,18 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyrovae import store
 from pyrovae.data import DataConfig
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.loading import load
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
-from pyrovae.recipe import Recipe, require_repeated
 from pyrovae.registry import variants as registry
-from pyrovae.run import Run
-from pyrovae.rundata import found_at
+from pyrovae.runs import tensors as store
+from pyrovae.runs.data import found_at
+from pyrovae.runs.loading import load
+from pyrovae.runs.recipe import Recipe, require_repeated
+from pyrovae.runs.run import Run
 from pyrovae.runtime.seeding import seeded
 
 ELSEWHERE = ("data_root", "download", "workers", "stream")

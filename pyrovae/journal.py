@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyrovae import directory, store
-from pyrovae.checkpoint import Checkpoint
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, system
-from pyrovae.run import Run
+from pyrovae.runs import directory
+from pyrovae.runs import tensors as store
+from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.run import Run
 from pyrovae.storage import atomic as files
 
 
@@ -22,7 +23,7 @@ class Journal:
 
     Args:
         folder: the run directory.
-        header: what run.json says of the fit (`pyrovae.run.header`).
+        header: what run.json says of the fit (`pyrovae.runs.run.header`).
         vocabulary: of text.
         start: the checkpoint from which the fit goes on.
     """

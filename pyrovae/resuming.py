@@ -10,17 +10,17 @@ from typing import Any
 import torch
 
 from pyrovae import freezing
-from pyrovae.checkpoint import Checkpoint
 from pyrovae.data.dataset import Dataset
-from pyrovae.environment import environment
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.loading import Opened, opened
 from pyrovae.order import epochs
 from pyrovae.pairs.pair import Pair
-from pyrovae.recipe import Recipe, require_repeated
 from pyrovae.registry import variants as registry
-from pyrovae.run import Run
-from pyrovae.rundata import data_of
+from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.data import data_of
+from pyrovae.runs.environment import environment
+from pyrovae.runs.loading import Opened, opened
+from pyrovae.runs.recipe import Recipe, require_repeated
+from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.ranks import world
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from pyrovae import evaluation
 from pyrovae.fitting import fit
-from pyrovae.loading import load
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
 from pyrovae.registry import variants as registry
-from pyrovae.run import Run
+from pyrovae.runs.loading import load
+from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded

@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae import store
-from pyrovae.checkpoint import Checkpoint, Every, Position, generators, set_generators
 from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError
@@ -23,11 +21,13 @@ from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
 from pyrovae.order import batch_size, epochs, order_of, shuffled
 from pyrovae.pairs.pair import Pair
+from pyrovae.runs import tensors as store
+from pyrovae.runs.checkpoint import Checkpoint, Every, Position, generators, set_generators
+from pyrovae.runs.tensors import State, weights
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.ranks import from_first, noise_of, world
 from pyrovae.runtime.signals import Stop, stoppable
 from pyrovae.runtime.turns import between
-from pyrovae.store import State, weights
 from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, not_additive
 from pyrovae.svi.aggressive import Aggressive, Drawn, apart, lags
 from pyrovae.svi.culprit import culprit

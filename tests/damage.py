@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyrovae import directory, schema
+from pyrovae.runs import directory, schema
 
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pyrovae import PyrovaeError, directory, loading, store
-from pyrovae.checkpoint import Checkpoint
+from pyrovae import PyrovaeError
+from pyrovae.runs import directory, loading
+from pyrovae.runs import tensors as store
+from pyrovae.runs.checkpoint import Checkpoint
 
 
 class Count(NamedTuple):

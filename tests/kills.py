@@ -23,8 +23,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 import pyrovae
-from pyrovae import gallery
 from pyrovae.lowering import engine
+from pyrovae.runs import pictures as gallery
 
 FITS = {  # name -> model, options; what a checkpoint must keep is in one of them
     "vae": ("vae", {"hidden": (16,), "latent_dim": 3, "kl_warmup": 4, "schedule": "linear", "patience": 3, "lr": 0.02}),

@@ -13,11 +13,12 @@ from test_training import trained, vae
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, store
+from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load
 from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
 from pyrovae.order import order_of, shuffled
+from pyrovae.runs import tensors as store
 from pyrovae.runtime.ranks import noise_of
 from pyrovae.svi import Optimizer
 from pyrovae.svi.aggressive import WINDOW, Aggressive, Drawn, apart, lags

@@ -13,7 +13,7 @@ from commands import QUICK, TINY, done, fit_all, listing, run, the_error, write_
 from damage import edited, replaced
 
 import pyrovae
-from pyrovae.schema import PATHS
+from pyrovae.runs.schema import PATHS
 
 FIT = ("fit", "--out", "new", *QUICK)
 
@@ -568,7 +568,7 @@ def test_a_disk_that_is_full_in_the_middle_of_training(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_is_full_when_pictures_are_drawn_keeps_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(pyrovae.gallery, "pictures", no_space)
+    monkeypatch.setattr(pyrovae.runs.pictures, "pictures", no_space)
     result = run(*fit(), "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "the disk is full" in the_error(result.stderr)

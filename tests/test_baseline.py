@@ -10,8 +10,8 @@ from conftest import SMALL
 
 import pyrovae
 from pyrovae import PyrovaeError
-from pyrovae.baseline import difference, verdict
 from pyrovae.evaluation import log_likelihood
+from pyrovae.runs.paired import difference, verdict
 
 QUICK = {"epochs": 1, "score_samples": 2, "device": "cpu", "show": False}
 TEXT = "the cat sat .\na dog ran off\nthe mat\na cat\n" * 10

@@ -148,7 +148,7 @@ def test_pictures_have_their_columns(runs, monkeypatch):
         seen["images"], seen["columns"], seen["rows"] = images, column_titles, row_titles
         return Path(path)
 
-    monkeypatch.setattr(pyrovae.gallery.plots, "image_grid", grid)
+    monkeypatch.setattr(pyrovae.runs.pictures.plots, "image_grid", grid)
     done("sample", "label", "--out", "a.png")
     assert seen["columns"] == ["0", "1", "2"]
     assert seen["images"].shape[1] == 3

@@ -11,9 +11,10 @@ from commands import the_error
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, store
+from pyrovae import Pair, PyrovaeError
 from pyrovae.concerns import concerns
 from pyrovae.options import TrainConfig
+from pyrovae.runs import tensors as store
 from pyrovae.svi.culprit import of_batch
 
 QUICK = {"score_samples": 2, "device": "cpu", "show": False, "data_seed": 0}

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, evaluation, store
+from pyrovae import Pair, PyrovaeError, UsageError, evaluation
 from pyrovae.data import DataConfig, load
+from pyrovae.runs import tensors as store
 
 TINY = {"epochs": 1, "score_samples": 3, "device": "cpu", "show": False}
 VAE = TINY | {"latent_dim": 2, "hidden": (6,), "held_out": 24}

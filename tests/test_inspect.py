@@ -14,8 +14,9 @@ import pytest
 from commands import OWN, QUICK, TINY, done, run, the_error, write_data
 from damage import edited, replaced
 
-from pyrovae import UsageError, directory
-from pyrovae.inspection import inspect
+from pyrovae import UsageError
+from pyrovae.runs import directory
+from pyrovae.runs.inspection import inspect
 
 
 @pytest.fixture(scope="module")

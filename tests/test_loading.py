@@ -22,9 +22,11 @@ from test_run import OWN, QUICK
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, schema, store
-from pyrovae.checkpoint import Checkpoint
+from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.registry import variants as registry
+from pyrovae.runs import directory, schema
+from pyrovae.runs import tensors as store
+from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.storage import headers as layout
 from pyrovae.storage import reading
 from pyrovae.storage.jsonable import strict
@@ -401,8 +403,8 @@ def test_layout_and_order_of_run_json_do_not_matter(run):
 
 
 def test_the_schema_knows_all_that_is_written(made):
-    from pyrovae.checkpoint import Position
     from pyrovae.data import Field
+    from pyrovae.runs.checkpoint import Position
 
     assert set(schema.Progress.model_fields) == set(Position.__dataclass_fields__)
     assert set(schema.FieldFile.model_fields) == set(Field.__dataclass_fields__) - {"mean"}

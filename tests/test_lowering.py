@@ -14,13 +14,14 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import pyrovae
-from pyrovae import Pair, store
+from pyrovae import Pair
 from pyrovae.data import DataConfig, load
 from pyrovae.lowering import CannotLowerError, Lowered, products
 from pyrovae.lowering import engine as engine_module
 from pyrovae.lowering.capture import record_cuda
 from pyrovae.lowering.nested import flat, rebuilder
 from pyrovae.options import TrainConfig
+from pyrovae.runs import tensors as store
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step

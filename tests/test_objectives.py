@@ -21,8 +21,8 @@ from pyrovae.objectives.pathwise import require_repeatable
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
+from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import IWAE, STL, DReG, Optimizer, Renyi, Step
 from pyrovae.svi.precision import Bfloat16Products, note, require_precision, tf32

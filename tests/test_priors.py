@@ -11,7 +11,7 @@ from conftest import FLOW, SMALL, VAMP, case
 from torch.autograd.functional import jacobian
 
 import pyrovae
-from pyrovae import PyrovaeError, UsageError, store
+from pyrovae import PyrovaeError, UsageError
 from pyrovae.data import Field
 from pyrovae.evaluation.annealing import ais
 from pyrovae.flows.gaussians import log_prob_of_each
@@ -20,6 +20,7 @@ from pyrovae.options import TrainConfig
 from pyrovae.pairs.traces import log_joint
 from pyrovae.priors import FlowPrior, PriorConfig, VampPrior, prior
 from pyrovae.registry import variants as registry
+from pyrovae.runs import tensors as store
 
 GUIDES = ("diagonal", "full", "iaf:steps=2:hidden=8", "coupling:steps=1:hidden=8", "mixture:components=2")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyrovae import directory, store
+from pyrovae.runs import directory
+from pyrovae.runs import tensors as store
 
 ROOT = Path(__file__).parent.parent
 

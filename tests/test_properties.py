@@ -23,12 +23,14 @@ from PIL import Image
 
 import pyrovae
 import pyrovae.cli
-from pyrovae import UsageError, config, directory, gallery
+from pyrovae import UsageError, config
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
-from pyrovae.run import Run
+from pyrovae.runs import directory
+from pyrovae.runs import pictures as gallery
+from pyrovae.runs.recipe import Recipe
+from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
 
 hypothesis.settings.register_profile(
@@ -447,7 +449,7 @@ def lines(stand_ins, monkeypatch):
     for name in ("samples", "reconstructions", "interpolation", "latents", "worst"):
         told = mock.create_autospec(getattr(gallery, name), side_effect=lambda run, out, *args: out)
         monkeypatch.setattr(gallery, name, told)
-    real = pyrovae.loading.load
+    real = pyrovae.runs.loading.load
 
     def loaded(path, device="auto", trust=False):
         devices.find(device)
@@ -476,7 +478,7 @@ def lines(stand_ins, monkeypatch):
         out.mkdir(parents=True, exist_ok=True)
         return compared
 
-    monkeypatch.setattr("pyrovae.loading.load", loaded)
+    monkeypatch.setattr("pyrovae.runs.loading.load", loaded)
     monkeypatch.setattr("pyrovae.freezing.source_of", lambda path, trust: loaded(path, trust=trust))
     monkeypatch.setattr("pyrovae.fitting.fit", fit)
     monkeypatch.setattr("pyrovae.comparison.compare", compare)

@@ -13,12 +13,12 @@ from commands import done, run, the_error
 
 from pyrovae.data.transforms import Binarize
 from pyrovae.errors import UsageError
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
 from pyrovae.reproduction import recipes, report, results
 from pyrovae.reproduction.figures import FIGURES, spread
 from pyrovae.reproduction.reproducing import comparable, reproduce
 from pyrovae.reproduction.scoring import of_all
+from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
 
 ROOT = Path(__file__).parent.parent

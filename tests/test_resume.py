@@ -15,8 +15,10 @@ from commands import done, run, the_error
 from damage import edited
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, store
-from pyrovae.checkpoint import Checkpoint, Every
+from pyrovae import Pair, PyrovaeError, UsageError
+from pyrovae.runs import directory
+from pyrovae.runs import tensors as store
+from pyrovae.runs.checkpoint import Checkpoint, Every
 from pyrovae.storage import atomic as files
 
 QUICK = {"epochs": 4, "batch_size": 16, "score_samples": 2, "device": "cpu", "show": False}
@@ -235,7 +237,7 @@ class Dead:
 
 
 def test_a_directory_is_whole_whatever_write_was_the_last(x, tmp_path, monkeypatch):
-    monkeypatch.setattr("pyrovae.gallery.pictures", lambda run, folder: [])
+    monkeypatch.setattr("pyrovae.runs.pictures.pictures", lambda run, folder: [])
     options = VAE | {"epochs": 2}
     whole = pyrovae.fit("vae", data=x, **options)
     ended, writes, kept = False, 0, []
@@ -403,7 +405,7 @@ def require_whole_after_each_write(monkeypatch, first, act, check):
 
 @pytest.mark.slow
 def test_a_run_that_is_replaced_is_whole_whatever_write_was_the_last(x, tmp_path, monkeypatch):
-    monkeypatch.setattr("pyrovae.gallery.pictures", lambda run, folder: [])
+    monkeypatch.setattr("pyrovae.runs.pictures.pictures", lambda run, folder: [])
     options = VAE | {"epochs": 1}
     old = pyrovae.fit("vae", data=x, out=tmp_path / "run", **options)
     options |= {"seed": 3}

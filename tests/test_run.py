@@ -16,10 +16,13 @@ from conftest import SMALL, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, directory, gallery, schema, store
+from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, Field
 from pyrovae.generation import draws as generate
 from pyrovae.pairs.traces import draw, log_weights, sites
+from pyrovae.runs import directory, schema
+from pyrovae.runs import pictures as gallery
+from pyrovae.runs import tensors as store
 from pyrovae.storage import atomic as files
 
 QUICK = {"epochs": 1, "score_samples": 2, "device": "cpu", "show": False}

@@ -16,12 +16,13 @@ from commands import done, run, the_error
 from PIL import Image
 
 import pyrovae
-from pyrovae import PyrovaeError, UsageError, store
+from pyrovae import PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load, stored, stream, with_quadrants
 from pyrovae.data.readers.npy import NpyFile
 from pyrovae.data.stored import Stored
 from pyrovae.options import TrainConfig
 from pyrovae.order import shuffled
+from pyrovae.runs import tensors as store
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.training import train

@@ -11,12 +11,13 @@ from conftest import case, linear
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, store
+from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load, stream
 from pyrovae.fitting import notes
 from pyrovae.options import TrainConfig
 from pyrovae.order import batch_size, epochs, shuffled
-from pyrovae.recipe import Recipe
+from pyrovae.runs import tensors as store
+from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate

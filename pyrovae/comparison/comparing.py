@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyrovae import directory, freezing, plots
+from pyrovae import freezing, plots
 from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.pictures import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
@@ -20,9 +20,10 @@ from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
 from pyrovae.fitting import fit, rehearse
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
-from pyrovae.run import Run
+from pyrovae.runs import directory
+from pyrovae.runs.recipe import Recipe
+from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage import atomic as files
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from pyrovae import evaluation, plots
 from pyrovae.evaluation.chunks import evenly
 from pyrovae.pairs.pair import Pair
-from pyrovae.run import Run
+from pyrovae.runs.run import Run
 
 FEW = 5
 """Test data, evenly spaced."""

@@ -11,7 +11,7 @@ from pyrovae import evaluation
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation import AIS, Diagnostics, Gap, LogLikelihood, PerDatum
 from pyrovae.evaluation.chunks import evenly
-from pyrovae.run import Run
+from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae import data as data_package
-from pyrovae import directory
-from pyrovae.environment import environment
 from pyrovae.errors import UsageError
 from pyrovae.fitting import fit
-from pyrovae.loading import load
-from pyrovae.recipe import Recipe as FitRecipe
 from pyrovae.registry import variants as registry
 from pyrovae.reproduction.recipes import Budget, Recipe, Score
 from pyrovae.reproduction.scoring import scores
 from pyrovae.resuming import FREE
-from pyrovae.run import Run
+from pyrovae.runs import directory
+from pyrovae.runs.environment import environment
+from pyrovae.runs.loading import load
+from pyrovae.runs.recipe import Recipe as FitRecipe
+from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage import atomic as files
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyrovae import evaluation
 from pyrovae.reproduction.recipes import Score
-from pyrovae.run import Run
+from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
 
 

@@ -9,10 +9,11 @@ import torch
 from pyro import optim
 from torch import Tensor, nn
 
-from pyrovae import evaluation, store
+from pyrovae import evaluation
 from pyrovae.lowering.engine import FEW
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
+from pyrovae.runs import tensors as store
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.testing.law import TOLERANCE, Case, DoesNotApplyError, LawError, apart, latents, law, per_datum, trainable
 

@@ -21,9 +21,12 @@ import torch
 from click.testing import CliRunner
 
 import pyrovae
-from pyrovae import fitting, gallery, schema, store, svi
+from pyrovae import fitting, svi
 from pyrovae.cli import cli
 from pyrovae.errors import PyrovaeError
+from pyrovae.runs import pictures as gallery
+from pyrovae.runs import schema
+from pyrovae.runs import tensors as store
 
 from .case import Case, Pickled, Target
 from .damage import damaged

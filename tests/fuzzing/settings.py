@@ -8,8 +8,8 @@ from pyrovae.cli._fits import refuse_foreign, settings_of
 from pyrovae.data import DataConfig
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
+from pyrovae.runs.recipe import Recipe
 
 from .case import Case, Target
 from .damage import damaged

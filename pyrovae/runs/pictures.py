@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pyrovae.data.dataset import Split
     from pyrovae.evaluation import LogLikelihood
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 ROWS, COLUMNS = 10, 10
 MOST_POINTS = 2000

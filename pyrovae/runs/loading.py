@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyrovae import directory, store, texts
-from pyrovae.checkpoint import Checkpoint
 from pyrovae.data import Field
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.pair import Pair
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
-from pyrovae.run import Run
+from pyrovae.runs import directory, texts
+from pyrovae.runs import tensors as store
+from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.recipe import Recipe
+from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.seeding import seeded
 

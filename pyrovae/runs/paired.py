@@ -15,7 +15,7 @@ from pyrovae.pairs.traces import draw, evaluating, sites, structure, unvalidated
 from pyrovae.runtime.seeding import seeded
 
 if TYPE_CHECKING:
-    from pyrovae.run import Run
+    from pyrovae.runs.run import Run
 
 ERRORS = 2.0
 """Standard errors from which a difference is called one: about 5 % of the differences that are none exceed it."""

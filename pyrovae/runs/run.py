@@ -11,19 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyrovae import baseline as baselines
-from pyrovae import directory, evaluation, rundata, store
+from pyrovae import evaluation
 from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.environment import environment
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly as spaced
 from pyrovae.generation import draws as generate
 from pyrovae.pairs.pair import Pair
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
+from pyrovae.runs import data as rundata
+from pyrovae.runs import directory
+from pyrovae.runs import paired as baselines
+from pyrovae.runs import tensors as store
+from pyrovae.runs.environment import environment
+from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 
@@ -91,7 +94,7 @@ class Run:
         return self._data
 
     def data_options(self) -> DataConfig:
-        """Those of the recipe, by which the same data are loaded again; see `pyrovae.rundata`."""
+        """Those of the recipe, by which the same data are loaded again; see `pyrovae.runs.data`."""
         return rundata.data_options(self.recipe, self.description)
 
     def move_data(self, data_root: Path) -> None:
@@ -186,7 +189,7 @@ class Run:
         (`latents`: mutual information, marginal KL, swap, moments; see `pyrovae.evaluation.Usage`), what that means
         (`diagnosis`, sentences), the `accuracy` of a guide that classifies, the log-likelihood, and with a `baseline`,
         a run on the same data, the paired difference of the two log-likelihoods (`baseline`; see
-        `pyrovae.baseline.difference`).
+        `pyrovae.runs.paired.difference`).
 
         Raises:
             PyrovaeError: where the baseline scores other data.
@@ -344,7 +347,7 @@ def header(
 ) -> dict[str, Any]:
     """What run.json says, without the results and the files.
 
-    `progress` is where the checkpoint stands (`pyrovae.checkpoint.Position`).
+    `progress` is where the checkpoint stands (`pyrovae.runs.checkpoint.Position`).
     """
     return {
         "status": status,

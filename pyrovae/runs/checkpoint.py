@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae import directory, store, texts
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering.engine import Tier
-from pyrovae.store import State
+from pyrovae.runs import directory, texts
+from pyrovae.runs import tensors as store
+from pyrovae.runs.tensors import State
 
 
 @dataclasses.dataclass

@@ -10,8 +10,8 @@ from pyrovae.data import DataConfig, sources
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError
-from pyrovae.recipe import Recipe
 from pyrovae.registry import variants as registry
+from pyrovae.runs.recipe import Recipe
 
 
 def data_of(recipe: Recipe, description: Mapping[str, Any], given: Any = None) -> Dataset:

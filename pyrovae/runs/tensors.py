@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError
+from pyrovae.runs.texts import metrics_of as metrics_of
+from pyrovae.runs.texts import to_lines as to_lines
+from pyrovae.runs.texts import words_of
 from pyrovae.storage.headers import Place, places
 from pyrovae.storage.reading import foreign
-from pyrovae.texts import metrics_of as metrics_of
-from pyrovae.texts import to_lines as to_lines
-from pyrovae.texts import words_of
 
 State = dict[str, Tensor]
 

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from pyrovae import schema
 from pyrovae.errors import PyrovaeError, UsageError, system
-from pyrovae.schema import FORMAT, PATHS
+from pyrovae.runs import schema
+from pyrovae.runs.schema import FORMAT, PATHS
 from pyrovae.storage import atomic as files
 from pyrovae.storage import reading
 

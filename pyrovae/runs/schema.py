@@ -118,7 +118,7 @@ class FieldFile(Strict):
 
 
 class Progress(Strict):
-    """`pyrovae.checkpoint.Position`."""
+    """`pyrovae.runs.checkpoint.Position`."""
 
     epoch: Count
     step: Count
@@ -234,7 +234,7 @@ def plain(data: bytes | bytearray, what: str) -> dict[str, Any]:
 
 
 def _upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A run.json of the oldest format; `pyrovae.directory.content` adds the files that are there."""
+    """A run.json of the oldest format; `pyrovae.runs.directory.content` adds the files that are there."""
     added = {"format": FORMAT, "status": "done", "progress": None, "files": {}}
     if foreign_keys := sorted({"checksum", *added} & set(content) - {"format"}):
         raise PyrovaeError(f"run.json of format {OLDEST} has no '{foreign_keys[0]}': the file is damaged")

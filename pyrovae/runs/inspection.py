@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyrovae import directory, schema, texts
 from pyrovae.config import Config
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
 from pyrovae.registry import variants as registry
+from pyrovae.runs import directory, schema, texts
 from pyrovae.storage import headers as layout
 from pyrovae.storage.reading import foreign
 
