@@ -120,7 +120,7 @@ def frozen(settings: dict[str, Any], trust: bool) -> "Run | None":
     path = settings.pop("freeze_model", None)
     if path is None:
         return None
-    from pyrovae.freezing import source_of
+    from pyrovae.training.freezing import source_of
 
     if trust:
         show_code(path)

@@ -74,8 +74,8 @@ def command(
     out = folder_of(settings, overwrite, variant.name, shown)
     refuse_foreign(settings, variant)
 
-    from pyrovae.fitting import fit
     from pyrovae.runtime.progress import notes_only
+    from pyrovae.training.fit import fit
 
     with joined():
         run = fit(model, data, guide, out, overwrite, notes_only() if quiet else None, source, **settings)
@@ -90,8 +90,8 @@ def _resumed(resume: Path, settings: dict[str, Any], overwrite: bool, trust: boo
     if trust:
         show_code(resume)
 
-    from pyrovae.fitting import fit
     from pyrovae.runtime.progress import notes_only
+    from pyrovae.training.fit import fit
 
     return fit(show=notes_only() if quiet else None, trust=trust, resume=resume, **settings)
 

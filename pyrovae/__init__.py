@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pyrovae.errors import UsageError as UsageError
     from pyrovae.evaluation import LogLikelihood as LogLikelihood
     from pyrovae.evaluation import log_likelihood as log_likelihood
-    from pyrovae.fitting import fit as fit
     from pyrovae.objectives.elbo import ELBO as ELBO
     from pyrovae.pairs.pair import Pair as Pair
     from pyrovae.registry import variants as registry
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pyrovae.runs.pictures import pictures as pictures
     from pyrovae.runs.run import Run as Run
     from pyrovae.testing import check as check
+    from pyrovae.training.fit import fit as fit
 
 # Loaded when they are first used, so that `pyrovae --help` waits for no torch.
 _HOMES = {
@@ -36,7 +36,7 @@ _HOMES = {
     "UsageError": "pyrovae.errors",
     "check": "pyrovae.testing",
     "compare": "pyrovae.comparison",
-    "fit": "pyrovae.fitting",
+    "fit": "pyrovae.training.fit",
     "load": "pyrovae.runs.loading",
     "log_likelihood": "pyrovae.evaluation",
     "pictures": "pyrovae.runs.pictures",

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae import evaluation
-from pyrovae.fitting import fit
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
 from pyrovae.registry import variants as registry
@@ -26,6 +25,7 @@ from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.testing.gaussian import LinearGaussian
+from pyrovae.training.fit import fit
 
 DATA, TRAIN, DRAWS = 100, 2000, 1000
 """Data that are scored, data that are trained on, and draws of an ELBO."""

@@ -17,12 +17,12 @@ from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load
 from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
-from pyrovae.order import order_of, shuffled
 from pyrovae.runs import tensors as store
 from pyrovae.runtime.ranks import noise_of
 from pyrovae.svi import Optimizer
 from pyrovae.svi.aggressive import WINDOW, Aggressive, Drawn, apart, lags
 from pyrovae.svi.step import Figures
+from pyrovae.training.order import order_of, shuffled
 
 TORCH = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}
 LR, WEIGHT, CLIP, SIZE = 0.02, 0.7, 0.5, 16
@@ -84,7 +84,7 @@ def by_hand(pair, x, most, epochs, lagging, name):
 def test_the_weights_are_those_of_a_loop_in_plain_torch(x, monkeypatch, name):
     data = load(x, DataConfig())
     information = iter([SimpleNamespace(nats=1.0), SimpleNamespace(nats=0.5)])
-    monkeypatch.setattr("pyrovae.heldout.mutual_information", lambda *_: next(information))
+    monkeypatch.setattr("pyrovae.training.heldout.mutual_information", lambda *_: next(information))
     ours, theirs = vae(data), vae(data)
     options = {"batch_size": SIZE, "lr": LR, "beta": WEIGHT, "clip": CLIP, "weight_decay": 0.01, "schedule": "constant"}
     found = trained(ours, data, epochs=3, aggressive=35, optimizer=name, **options)
@@ -165,7 +165,7 @@ def test_pairs_without_a_guide_of_their_own_are_refused(x, tmp_path):
 
 
 def test_several_processes_are_refused(x, monkeypatch):
-    monkeypatch.setattr("pyrovae.heldout.world", lambda: (0, 2))
+    monkeypatch.setattr("pyrovae.training.heldout.world", lambda: (0, 2))
     with pytest.raises(UsageError, match="--aggressive is for one process"):
         pyrovae.fit("vae", data=x, aggressive=5, **VAE)
 

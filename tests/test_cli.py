@@ -457,14 +457,14 @@ def test_data_root_offline_and_read_only(tmp_path, monkeypatch):
 
 def interrupt_at(monkeypatch, step):
     """Sends Ctrl-C when the training of this process reaches a step."""
-    steps, real = iter(range(1, 10**9)), pyrovae.training.Step.__call__
+    steps, real = iter(range(1, 10**9)), pyrovae.training.loop.Step.__call__
 
     def counted(self, *args):
         if next(steps) == step:
             signal.raise_signal(signal.SIGINT)
         return real(self, *args)
 
-    monkeypatch.setattr(pyrovae.training.Step, "__call__", counted)
+    monkeypatch.setattr(pyrovae.training.loop.Step, "__call__", counted)
 
 
 @pytest.mark.parametrize("epochs", [0, 3])

@@ -10,9 +10,12 @@ import torch
 from conftest import case, linear
 
 import pyrovae
-from pyrovae import PyrovaeError, UsageError, comparison, evaluation, fitting, freezing, training
+from pyrovae import PyrovaeError, UsageError, comparison, evaluation
 from pyrovae.comparison import Gaps
 from pyrovae.lowering import engine
+from pyrovae.training import fit as fitting
+from pyrovae.training import freezing
+from pyrovae.training import loop as training
 
 TINY = {"latent_dim": 2, "hidden": (6,), "score_samples": 5, "device": "cpu", "show": False, "compile": False}
 

@@ -12,10 +12,10 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError
-from pyrovae.concerns import concerns
 from pyrovae.options import TrainConfig
 from pyrovae.runs import tensors as store
 from pyrovae.svi.culprit import of_batch
+from pyrovae.training.advice import concerns
 
 QUICK = {"score_samples": 2, "device": "cpu", "show": False, "data_seed": 0}
 BAD = 5

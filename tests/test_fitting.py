@@ -132,7 +132,7 @@ def test_data_under_a_name_that_is_no_field_are_refused_before_training(tmp_path
     def step(*args):
         raise AssertionError("trained")
 
-    monkeypatch.setattr("pyrovae.training.Step", step)
+    monkeypatch.setattr("pyrovae.training.loop.Step", step)
     with pytest.raises(PyrovaeError, match="pixels") as told:
         pyrovae.fit(Pair(Model("pixels"), Guide()), data=torch.randn(40, 6), out=tmp_path / "run", **TINY)
     assert "\n" not in str(told.value)

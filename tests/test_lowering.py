@@ -26,7 +26,7 @@ from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.svi.optimizer import Guarded
-from pyrovae.training import train
+from pyrovae.training.loop import train
 
 ONE = torch.ones(())
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

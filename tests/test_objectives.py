@@ -395,7 +395,7 @@ def test_a_pair_without_a_closed_kl_is_refused_before_training(monkeypatch):
     def train(*args):
         raise AssertionError("trained")
 
-    monkeypatch.setattr("pyrovae.training.Step", train)
+    monkeypatch.setattr("pyrovae.training.loop.Step", train)
     x, small = torch.bernoulli(torch.full((60, 16), 0.4)), {"latent_dim": 2, "hidden": (6,), "show": False}
     with pytest.raises(UsageError, match=r"for site 'z' \(flow of Normal against Normal\): take --kl sampled"):
         pyrovae.fit("vae", data=x, guide="iaf:steps=1", kl="analytic", device="cpu", **small)

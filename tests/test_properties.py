@@ -479,8 +479,8 @@ def lines(stand_ins, monkeypatch):
         return compared
 
     monkeypatch.setattr("pyrovae.runs.loading.load", loaded)
-    monkeypatch.setattr("pyrovae.freezing.source_of", lambda path, trust: loaded(path, trust=trust))
-    monkeypatch.setattr("pyrovae.fitting.fit", fit)
+    monkeypatch.setattr("pyrovae.training.freezing.source_of", lambda path, trust: loaded(path, trust=trust))
+    monkeypatch.setattr("pyrovae.training.fit.fit", fit)
     monkeypatch.setattr("pyrovae.comparison.compare", compare)
     monkeypatch.setattr("pyrovae.selftest.selftest", lambda device: [devices.find(device)][1:])
     monkeypatch.setattr(Recipe, "build", lambda self, variant, fields: found.pair)

@@ -21,11 +21,11 @@ from pyrovae.data import DataConfig, load, stored, stream, with_quadrants
 from pyrovae.data.readers.npy import NpyFile
 from pyrovae.data.stored import Stored
 from pyrovae.options import TrainConfig
-from pyrovae.order import shuffled
 from pyrovae.runs import tensors as store
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.training import train
+from pyrovae.training.loop import train
+from pyrovae.training.order import shuffled
 
 CPU = torch.device("cpu")
 TINY = {"latent_dim": 2, "hidden": (6,), "score_samples": 2, "device": "cpu", "show": False, "compile": False}

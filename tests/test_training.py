@@ -13,15 +13,15 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load, stream
-from pyrovae.fitting import notes
 from pyrovae.options import TrainConfig
-from pyrovae.order import batch_size, epochs, shuffled
 from pyrovae.runs import tensors as store
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate
-from pyrovae.training import train
+from pyrovae.training.fit import notes
+from pyrovae.training.loop import train
+from pyrovae.training.order import batch_size, epochs, shuffled
 
 CPU = torch.device("cpu")
 RATE = torch.tensor(0.1)
@@ -206,7 +206,7 @@ def test_a_fit_in_which_every_gradient_is_bad_stops():
 
 
 def test_no_finite_held_out_elbo_is_an_error(data, monkeypatch):
-    monkeypatch.setattr("pyrovae.heldout.elbo", lambda *a, **k: {"elbo": math.nan})
+    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": math.nan})
     with pytest.raises(PyrovaeError, match="never reached a finite held-out ELBO"):
         trained(vae(data), data, epochs=2)
 
@@ -283,14 +283,14 @@ def test_a_warmup_longer_than_training_is_told(data):
 
 def test_patience_stops_where_nothing_gets_better(data, monkeypatch):
     values = iter([-3.0, -2.0, -2.0, -2.5, -2.1, -1.0])
-    monkeypatch.setattr("pyrovae.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
+    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
     found = trained(vae(data), data, epochs=10, patience=3)
     assert (found.stopped, found.best_epoch, len(found.metrics)) == ("patience", 2, 5)
 
 
 def test_best_and_last_weights(data, monkeypatch):
     values, pair, seen = iter([-3.0, -1.0, -2.0]), vae(data), []
-    monkeypatch.setattr("pyrovae.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
+    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
     take = lambda metrics: seen.append({k: v.clone() for k, v in store.weights(pair).items()})  # noqa: E731
     found = trained(pair, data, take, epochs=3)
     assert found.best_epoch == 2
@@ -302,7 +302,7 @@ def test_best_and_last_weights(data, monkeypatch):
 
 def test_a_fit_ends_with_the_best_weights_and_keeps_the_last(x, monkeypatch):
     values = iter([-1.0, -2.0, -3.0])
-    monkeypatch.setattr("pyrovae.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
+    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
     run = pyrovae.fit("vae", data=x, epochs=3, **SMALL)
     assert run.results["best_epoch"] == 1
     assert not same(store.weights(run.pair), run.last)
@@ -348,7 +348,7 @@ def test_ctrl_c_keeps_the_last_weights(data, at):
 
 
 def test_ctrl_c_before_a_finite_held_out_elbo_is_no_error(data, monkeypatch):
-    monkeypatch.setattr("pyrovae.heldout.elbo", lambda *a, **k: {"elbo": math.nan})
+    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": math.nan})
 
     def press(metrics):
         raise KeyboardInterrupt
@@ -389,7 +389,7 @@ def test_ctrl_c_before_the_first_step_leaves_the_run_before(x, tmp_path, monkeyp
     def press(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyrovae.training.shuffled", press)
+    monkeypatch.setattr("pyrovae.training.loop.shuffled", press)
     run = pyrovae.fit("vae", data=x, epochs=3, out=tmp_path / "run", overwrite=True, **SMALL)
     assert run.results["stopped"] == "interrupted"
     assert run.path is None
@@ -495,7 +495,7 @@ def test_a_global_latent_pays_each_batch_its_share(global_pair, monkeypatch):
             seen.append((len(rows["x"]), float(fraction)))
             return super().gradients(rows, kl_weight, fraction)
 
-    monkeypatch.setattr("pyrovae.training.Step", Listened)
+    monkeypatch.setattr("pyrovae.training.loop.Step", Listened)
     trained(global_pair, load(torch.randn(62, 2), DataConfig(held_out=6)), epochs=1, batch_size=16)
     assert [size for size, _ in seen] == [16, 16, 16, 2]
     assert [share for _, share in seen] == pytest.approx([16 / 50] * 3 + [2 / 50])

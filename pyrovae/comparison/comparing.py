@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyrovae import freezing, plots
+from pyrovae import plots
 from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.pictures import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
@@ -19,13 +19,14 @@ from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
-from pyrovae.fitting import fit, rehearse
 from pyrovae.registry import variants as registry
 from pyrovae.runs import directory
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage import atomic as files
+from pyrovae.training import freezing
+from pyrovae.training.fit import fit, rehearse
 
 
 def compare(

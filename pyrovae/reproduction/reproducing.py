@@ -10,11 +10,9 @@ from typing import Any
 
 from pyrovae import data as data_package
 from pyrovae.errors import UsageError
-from pyrovae.fitting import fit
 from pyrovae.registry import variants as registry
 from pyrovae.reproduction.recipes import Budget, Recipe, Score
 from pyrovae.reproduction.scoring import scores
-from pyrovae.resuming import FREE
 from pyrovae.runs import directory
 from pyrovae.runs.environment import environment
 from pyrovae.runs.loading import load
@@ -22,6 +20,8 @@ from pyrovae.runs.recipe import Recipe as FitRecipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage import atomic as files
+from pyrovae.training.fit import fit
+from pyrovae.training.resuming import FREE
 
 
 def reproduce(

@@ -29,7 +29,7 @@ class Recipe:
         data_options: options of the data.
         training: options of training.
         frozen: where only the guide was trained: `run`, from which the model is, `weights`, the checksum of the
-            model, and `shared`, the parameters of the guide that were frozen with it; see `pyrovae.freezing`.
+            model, and `shared`, the parameters of the guide that were frozen with it; see `pyrovae.training.freezing`.
     """
 
     model: str | None

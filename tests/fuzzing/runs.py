@@ -21,12 +21,13 @@ import torch
 from click.testing import CliRunner
 
 import pyrovae
-from pyrovae import fitting, svi
+from pyrovae import svi
 from pyrovae.cli import cli
 from pyrovae.errors import PyrovaeError
 from pyrovae.runs import pictures as gallery
 from pyrovae.runs import schema
 from pyrovae.runs import tensors as store
+from pyrovae.training import fit as fitting
 
 from .case import Case, Pickled, Target
 from .damage import damaged

@@ -12,18 +12,14 @@ from typing import Any
 import torch
 
 from pyrovae import data as data_package
-from pyrovae import evaluation, freezing, resuming
-from pyrovae.concerns import concerns
+from pyrovae import evaluation
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.journal import Journal
 from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
-from pyrovae.order import epochs
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import structure
 from pyrovae.registry import variants as registry
-from pyrovae.resuming import Plan
 from pyrovae.runs import directory
 from pyrovae.runs import pictures as gallery
 from pyrovae.runs import tensors as store
@@ -34,7 +30,12 @@ from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.ranks import together, world
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.precision import tf32
-from pyrovae.training import Trained, train
+from pyrovae.training import freezing, resuming
+from pyrovae.training.advice import concerns
+from pyrovae.training.journal import Journal
+from pyrovae.training.loop import Trained, train
+from pyrovae.training.order import epochs
+from pyrovae.training.resuming import Plan
 
 
 def fit(

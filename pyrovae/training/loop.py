@@ -15,11 +15,9 @@ from torch import Tensor
 from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError
-from pyrovae.heldout import HeldOut
 from pyrovae.lowering import Engine
 from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
-from pyrovae.order import batch_size, epochs, order_of, shuffled
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs import tensors as store
 from pyrovae.runs.checkpoint import Checkpoint, Every, Position, generators, set_generators
@@ -33,6 +31,8 @@ from pyrovae.svi.aggressive import Aggressive, Drawn, apart, lags
 from pyrovae.svi.culprit import culprit
 from pyrovae.svi.precision import note, require_precision
 from pyrovae.svi.step import Batch, Figures
+from pyrovae.training.heldout import HeldOut
+from pyrovae.training.order import batch_size, epochs, order_of, shuffled
 
 
 @dataclasses.dataclass

@@ -9,10 +9,8 @@ from typing import Any
 
 import torch
 
-from pyrovae import freezing
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.order import epochs
 from pyrovae.pairs.pair import Pair
 from pyrovae.registry import variants as registry
 from pyrovae.runs.checkpoint import Checkpoint
@@ -23,6 +21,8 @@ from pyrovae.runs.recipe import Recipe, require_repeated
 from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.ranks import world
+from pyrovae.training import freezing
+from pyrovae.training.order import epochs
 
 FREE = ("epochs", "device", "data_root", "download", "workers", "checkpoint_every", "max_memory")
 """Options that may be others than before."""
