@@ -17,7 +17,7 @@ Examples:
 @debug_option
 def command(device: str, as_json: bool) -> None:
     """Try training and every estimator on a model of which all is known in closed form; less than a minute."""
-    from pyrovae.selftest import selftest
+    from pyrovae.testing.selftest import selftest
 
     checks = selftest(device)
     failed = sum(not check.passed for check in checks)

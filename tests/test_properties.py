@@ -482,7 +482,7 @@ def lines(stand_ins, monkeypatch):
     monkeypatch.setattr("pyrovae.training.freezing.source_of", lambda path, trust: loaded(path, trust=trust))
     monkeypatch.setattr("pyrovae.training.fit.fit", fit)
     monkeypatch.setattr("pyrovae.comparison.compare", compare)
-    monkeypatch.setattr("pyrovae.selftest.selftest", lambda device: [devices.find(device)][1:])
+    monkeypatch.setattr("pyrovae.testing.selftest.selftest", lambda device: [devices.find(device)][1:])
     monkeypatch.setattr(Recipe, "build", lambda self, variant, fields: found.pair)
     monkeypatch.setattr("pyrovae.testing.check", lambda make, batch, fields: [mock.Mock(passed=True, detail="")])
     monkeypatch.setattr("pyrovae.testing.sites_table", lambda pair, batch: [])

@@ -8,10 +8,11 @@ import torch
 from commands import run
 from conftest import linear
 
-from pyrovae import evaluation, selftest
+from pyrovae import evaluation
 from pyrovae.evaluation import LogLikelihood
-from pyrovae.selftest import Check
+from pyrovae.testing import selftest
 from pyrovae.testing.gaussian import LinearGaussian
+from pyrovae.testing.selftest import Check
 
 
 def test_every_check_passes_and_generators_are_left_alone():

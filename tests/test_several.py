@@ -33,7 +33,7 @@ from pyrovae.lowering import engine, products
 from pyrovae.pairs.traces import evaluating
 from pyrovae.runtime import turns
 from pyrovae.runtime.seeding import seeded
-from pyrovae.selftest import selftest
+from pyrovae.testing.selftest import selftest
 
 SMALL: dict[str, Any] = {"epochs": 1, "latent_dim": 2, "hidden": (8,), "score_samples": 2, "show": False}
 TRACED: dict[str, Any] = {"epochs": 4, "score_samples": 2, "show": False}
@@ -134,7 +134,7 @@ class StopError(Exception):
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long verbs do little, and short fits are traced where they are asked to be."""
-    gap, tested = sys.modules["pyrovae.evaluation.gap"], sys.modules["pyrovae.selftest"]
+    gap, tested = sys.modules["pyrovae.evaluation.gap"], sys.modules["pyrovae.testing.selftest"]
     monkeypatch.setattr(gap, "refit", functools.partial(evaluation.refit, steps=2, rounds=1))
     monkeypatch.setattr(tested, "_checks", lambda *given, checks=tested._checks: itertools.islice(checks(*given), 2))
     monkeypatch.setattr(tested, "TRAIN", 200)
