@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyrovae import plots
 from pyrovae.comparison.columns import COLUMNS, Value
-from pyrovae.comparison.pictures import Posteriors
+from pyrovae.comparison.posteriors import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_p, stacked
 from pyrovae.errors import UsageError
