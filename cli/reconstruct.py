@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyrovae.cli._generated import show
 from pyrovae.cli._options import debug_option
-from pyrovae.cli._pictures import show
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
 
 if TYPE_CHECKING:
