@@ -11,7 +11,7 @@ import click
 
 from pyrovae import plots
 from pyrovae.reproduction import recipes, report, results
-from pyrovae.storage import atomic as files
+from pyrovae.storage import atomic
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,7 +28,7 @@ POINTS = 60
 @click.command()
 @click.argument("runs", type=click.Path(path_type=Path, exists=True), required=False)
 def main(runs: Path | None) -> None:
-    """Takes the figures that lie in RUNS into experiments/obtained, and writes tables and curves anew."""
+    """Takes the figures that lie in RUNS into published/obtained, and writes tables and curves anew."""
     if runs is not None:
         for name in recipes.names():
             found = [each for each in results.lying(runs, name) if each["budget"] != "quick"]
@@ -40,7 +40,7 @@ def main(runs: Path | None) -> None:
                     shutil.copyfile(picture, ROOT / "docs" / f"{PICTURES[name]}.png")
                 click.echo(f"{name}: seeds {', '.join(str(each['seed']) for each in found)}")
     page = ROOT / "docs" / "results.md"
-    files.write_text(page, report.filled(page.read_text(encoding="utf-8")))
+    atomic.write_text(page, report.filled(page.read_text(encoding="utf-8")))
     for table, figure in CURVES.items():
         draw(table, figure)
     ladder("guides")
@@ -50,8 +50,8 @@ def keep(name: str, found: list[dict[str, Any]]) -> None:
     """Puts figures in the place of those of the same budget and seed."""
     new = {(each["budget"], each["seed"]): each | {"curve": thinned(each["curve"])} for each in found}
     kept = {(each["budget"], each["seed"]): each for each in results.kept(name)} | new
-    path = ROOT / "experiments" / "obtained" / f"{name}.json"
-    files.write_text(path, json.dumps([kept[key] for key in sorted(kept)], indent=1) + "\n")
+    path = ROOT / "pyrovae" / "reproduction" / "published" / "obtained" / f"{name}.json"
+    atomic.write_text(path, json.dumps([kept[key] for key in sorted(kept)], indent=1) + "\n")
 
 
 def thinned(curve: list[list[float]]) -> list[list[float]]:

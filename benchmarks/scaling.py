@@ -25,9 +25,9 @@ from torch import Tensor, distributed, multiprocessing
 from benchmarks.distributed import SETTINGS, alternate, lowered
 from benchmarks.measure import write
 from benchmarks.setting import CLIP, DEEP, LR, WIDE, Setting, build, images, pixels
+from pyrovae import registry
 from pyrovae.data.dataset import Dataset
 from pyrovae.data.field import Field
-from pyrovae.registry import variants as registry
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.svi.step import Rows
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pyrovae import data
+from pyrovae import data, registry
 from pyrovae.data.dataset import Dataset
 from pyrovae.pairs.pair import Pair
-from pyrovae.registry import variants as registry
 from pyrovae.runtime.seeding import seeded
 
 LR = 1e-3

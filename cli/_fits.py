@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyrovae import registry
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._trust import show_code
 from pyrovae.config import Config, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError, brief
 from pyrovae.options import TrainConfig
-from pyrovae.registry import variants as registry
 from pyrovae.runs import directory
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
+from pyrovae import registry
 from pyrovae.cli._options import ModelCommand, debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.config import Config, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
-from pyrovae.registry import variants as registry
 
 
 class CheckCommand(ModelCommand):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyrovae import registry
 from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._options import Commas, ModelCommand
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.cli._runs import count
 from pyrovae.errors import UsageError
-from pyrovae.registry import variants as registry
 
 if TYPE_CHECKING:
     from pyrovae.comparison import Comparison

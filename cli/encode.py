@@ -33,7 +33,7 @@ def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | No
     """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a .npz."""
     require_suffix(out, ".npz")
     require_suffix(picture, ".png", option="--picture")
-    from pyrovae.runs import pictures as gallery
+    from pyrovae.runs import pictures
     from pyrovae.storage.atomic import write_arrays
 
     if out is not None or picture is None:
@@ -42,4 +42,4 @@ def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | No
         write_arrays(out, arrays)
         click.echo(out)
     if picture is not None:
-        click.echo(gallery.latents(run, picture, split, limit))  # type: ignore[arg-type]
+        click.echo(pictures.latents(run, picture, split, limit))  # type: ignore[arg-type]

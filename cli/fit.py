@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyrovae import registry
 from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._options import ModelCommand
 from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
 from pyrovae.cli._trust import show_code
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.registry import variants as registry
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run

@@ -31,10 +31,10 @@ def command(run: "Run", rows: int, steps: int, temperature: float | None, out: P
     """Decode along lines between the posterior means of test data; a row a pair of data."""
     require_suffix(out, ".png", ".npz")
     from pyrovae.generation.draws import require_temperature
-    from pyrovae.runs import pictures as gallery
+    from pyrovae.runs import pictures
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
         require_temperature(temperature, text=False)
-        click.echo(gallery.interpolation(run, out or Path("interpolation.png"), rows, steps))
+        click.echo(pictures.interpolation(run, out or Path("interpolation.png"), rows, steps))
     else:
         show(run, run.interpolate(rows, steps, temperature=temperature), out)

@@ -29,13 +29,13 @@ def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path 
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
     require_suffix(out, ".png", ".npz")
     from pyrovae.generation.draws import require_temperature
-    from pyrovae.runs import pictures as gallery
+    from pyrovae.runs import pictures
 
     if run.vocabulary is not None:
         truth = run.vocabulary.decode(run.split("test", n)[run.pair.inputs.index("x")])
         show(run, [list(pair) for pair in zip(truth, run.reconstruct(n, seed, temperature), strict=True)], out)
     elif out is None or out.suffix == ".png":
         require_temperature(temperature, text=False)
-        click.echo(gallery.reconstructions(run, out or Path("reconstructions.png"), n, seed))
+        click.echo(pictures.reconstructions(run, out or Path("reconstructions.png"), n, seed))
     else:
         show(run, run.reconstruct(n, seed, temperature), out)

@@ -33,12 +33,12 @@ def command(
     require_suffix(out, ".png", ".npz")
     values = parse_given(given)
     from pyrovae.generation.draws import require_temperature
-    from pyrovae.runs import pictures as gallery
+    from pyrovae.runs import pictures
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):
         out = out or Path("samples.png")
         require_temperature(temperature, text=False)
-        gallery.samples(run, out, n, seed, values)
+        pictures.samples(run, out, n, seed, values)
         click.echo(out)
     else:
         show(run, run.sample(n or (10 if run.vocabulary is not None else 100), seed, temperature, **values), out)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pyrovae import evaluation as evaluation
     from pyrovae import nets as nets
     from pyrovae import plots as plots
+    from pyrovae import registry
     from pyrovae.comparison import compare as compare
     from pyrovae.data.dataset import Dataset as Dataset
     from pyrovae.errors import PyrovaeError as PyrovaeError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pyrovae.evaluation import log_likelihood as log_likelihood
     from pyrovae.objectives.elbo import ELBO as ELBO
     from pyrovae.pairs.pair import Pair as Pair
-    from pyrovae.registry import variants as registry
     from pyrovae.runs.loading import load as load
     from pyrovae.runs.pictures import pictures as pictures
     from pyrovae.runs.run import Run as Run

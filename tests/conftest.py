@@ -15,10 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pyrovae import Pair
+from pyrovae import Pair, registry
 from pyrovae.data import Field
 from pyrovae.data.transforms import Quadrants
-from pyrovae.registry import variants as registry
 from pyrovae.registry.specs import by_site
 
 torch.set_num_threads(1)  # the networks are tiny: threads only cost

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pyrovae import PyrovaeError
-from pyrovae.runs import directory, loading
-from pyrovae.runs import tensors as store
+from pyrovae.runs import directory, loading, tensors
 from pyrovae.runs.checkpoint import Checkpoint
 
 
@@ -45,7 +44,7 @@ def state(folder: Path) -> dict[str, Any]:
             if role in directory.PICTURES:
                 seen[role] = bytes(directory.read(folder, content, role))
         if "vocabulary" in content["files"]:
-            seen["vocabulary"] = store.vocabulary_of(directory.read(folder, content, "vocabulary"), "words").to_json()
+            seen["vocabulary"] = tensors.vocabulary_of(directory.read(folder, content, "vocabulary"), "words").to_json()
         return seen
 
     return directory.steady(folder, read)

@@ -7,8 +7,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from pyrovae import Pair
-from pyrovae.registry import variants as registry
+from pyrovae import Pair, registry
 from pyrovae.testing.gaussian import LinearGaussian
 
 SIGMA = 0.7

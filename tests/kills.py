@@ -24,7 +24,7 @@ import torch
 
 import pyrovae
 from pyrovae.lowering import engine
-from pyrovae.runs import pictures as gallery
+from pyrovae.runs import pictures
 
 FITS = {  # name -> model, options; what a checkpoint must keep is in one of them
     "vae": ("vae", {"hidden": (16,), "latent_dim": 3, "kl_warmup": 4, "schedule": "linear", "patience": 3, "lr": 0.02}),
@@ -100,7 +100,7 @@ def state(out: Path) -> dict:
 def main(count: int, seed: int, root: Path) -> dict[str, int]:
     """Kills at least so many fits, evenly over pairs and tiers; says how many ended as if they were never stopped."""
     torch.set_num_threads(1)
-    gallery.pictures = lambda run, folder: []  # they take longer than these fits
+    pictures.pictures = lambda run, folder: []  # they take longer than these fits
     chance, tally = random.Random(seed), {"kills": 0, "before the first checkpoint": 0, "fits": 0, "bit for bit": 0}
     share = -(-count // (2 * len(FITS)))
     for few in (10**9, 0):

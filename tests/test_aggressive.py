@@ -17,7 +17,7 @@ from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load
 from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 from pyrovae.runtime.ranks import noise_of
 from pyrovae.svi import Optimizer
 from pyrovae.svi.aggressive import WINDOW, Aggressive, Drawn, apart, lags
@@ -121,7 +121,7 @@ def test_lowered_steps_give_what_eager_ones_give(x, monkeypatch):
     monkeypatch.setattr("pyrovae.lowering.engine.FEW", 0)
     lowered = pyrovae.fit("vae", data=x, aggressive=12, **VAE | {"epochs": 2})
     assert (eager.results["engine"], lowered.results["engine"]) == ("eager", "traced")
-    ours, theirs = store.weights(eager.pair), store.weights(lowered.pair)
+    ours, theirs = tensors.weights(eager.pair), tensors.weights(lowered.pair)
     for key, value in ours.items():
         torch.testing.assert_close(value, theirs[key], rtol=1e-3, atol=1e-5)
 

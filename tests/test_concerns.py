@@ -13,7 +13,7 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError
 from pyrovae.options import TrainConfig
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 from pyrovae.svi.culprit import of_batch
 from pyrovae.training.advice import concerns
 
@@ -56,18 +56,18 @@ def test_a_step_with_a_bad_datum_is_skipped_and_counted(splits):
     run = pyrovae.fit(Pair(Model(), Guide()), data=splits, batch_size=10, epochs=5, **QUICK)
     assert (run.results["stopped"], run.results["steps"], run.results["skipped_steps"]) == ("done", 20, 5)
     assert any("5 of 20 steps were skipped" in warning for warning in run.results["warnings"])
-    assert all(torch.isfinite(tensor).all() for tensor in store.weights(run.pair).values())
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.weights(run.pair).values())
     assert all(torch.isfinite(torch.tensor(epoch["train_elbo"])) for epoch in run.metrics)
 
 
 def test_so_many_in_a_row_stop_the_fit_with_the_last_good_weights(splits, tmp_path):
     pair = Pair(Model(), Guide())
     pyrovae.fit(pair, data=splits | {"train": splits["train"][6:]}, epochs=1, **QUICK)  # good weights
-    before = {name: tensor.clone() for name, tensor in store.weights(pair).items()}
+    before = {name: tensor.clone() for name, tensor in tensors.weights(pair).items()}
     run = pyrovae.fit(pair, data=splits, batch_size=40, epochs=50, max_skipped=7, out=tmp_path / "run", **QUICK)
     assert (run.results["stopped"], run.results["steps"], run.results["skipped_steps"]) == ("diverged", 7, 7)
     assert run.results["why"] == f"site 'x' of the model has log-probability -inf at training datum {BAD}"
-    assert all(torch.equal(before[name], tensor) for name, tensor in store.weights(run.pair).items())
+    assert all(torch.equal(before[name], tensor) for name, tensor in tensors.weights(run.pair).items())
     assert json.loads((tmp_path / "run" / "run.json").read_text())["results"]["stopped"] == "diverged"
 
 
@@ -91,7 +91,7 @@ def test_a_skipped_step_leaves_the_moments_of_norms_alone(splits):
     splits["train"][BAD] = 1e30  # whose square is no number of float32
     run = pyrovae.fit(Pair(Model(), Normed()), data=splits, batch_size=10, epochs=3, **QUICK)
     assert run.results["skipped_steps"] == 3
-    assert all(torch.isfinite(tensor).all() for tensor in store.weights(run.pair).values())
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.weights(run.pair).values())
     assert run.pair.guide.norm.running_var.max() < 10
 
 

@@ -12,13 +12,12 @@ from conftest import SMALL, case, linear, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError
+from pyrovae import Pair, PyrovaeError, registry
 from pyrovae.evaluation import Figures, diagnose, mutual_information, swap_loss
 from pyrovae.evaluation.latents import aggregate, diagnosis, usage
 from pyrovae.evaluation.latents import information as module
 from pyrovae.evaluation.latents.aggregate import Aggregate, prior_depends_on_data, worst
 from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
-from pyrovae.registry import variants as registry
 
 
 class Reads(nn.Module):

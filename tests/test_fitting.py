@@ -12,7 +12,7 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, evaluation
 from pyrovae.data import DataConfig, load
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 
 TINY = {"epochs": 1, "score_samples": 3, "device": "cpu", "show": False}
 VAE = TINY | {"latent_dim": 2, "hidden": (6,), "held_out": 24}
@@ -101,7 +101,7 @@ def own(tmp_path, monkeypatch):
 def test_a_pair_in_a_file_is_another_one_at_every_use(own, tmp_path):
     vectors = torch.randn(40, 6)
     first = pyrovae.fit(f"{own}:pair", data=vectors, out=tmp_path / "run", **TINY)
-    before = {name: tensor.clone() for name, tensor in store.weights(first.pair).items()}
+    before = {name: tensor.clone() for name, tensor in tensors.weights(first.pair).items()}
     a, b = (pyrovae.load(tmp_path / "run", data=vectors, device="cpu", trust=True).pair for _ in range(2))
     second = pyrovae.fit(f"{own}:pair", data=vectors, seed=1, lr=0.1, **TINY)
     pairs = [first.pair, a, b, second.pair]
@@ -109,7 +109,7 @@ def test_a_pair_in_a_file_is_another_one_at_every_use(own, tmp_path):
     assert len({id(pair) for pair in pairs}) == 4
     assert len(set(addresses)) == len(addresses)
     for pair in pairs[:3]:  # the second fit has moved its own alone
-        assert all(torch.equal(tensor, before[name]) for name, tensor in store.weights(pair).items())
+        assert all(torch.equal(tensor, before[name]) for name, tensor in tensors.weights(pair).items())
     assert not torch.equal(second.pair.model.decoder.weight, before["model.decoder.weight"])
 
 

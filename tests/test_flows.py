@@ -5,6 +5,7 @@ import torch
 from conftest import GUIDES, short
 from torch.autograd.functional import jacobian
 
+from pyrovae import registry
 from pyrovae.flows.elementwise import Affine, Gate, RationalQuadratic
 from pyrovae.flows.root import tanh_root
 from pyrovae.guides.householder import Householder
@@ -13,7 +14,6 @@ from pyrovae.guides.planar import PlanarFlow, invertible
 from pyrovae.guides.radial import RadialFlow
 from pyrovae.guides.spline import Spline
 from pyrovae.guides.sylvester import Orthogonal, Reflected, Sylvester
-from pyrovae.registry import variants as registry
 
 CONTEXT = 4
 FLOWS = [spec for spec in GUIDES if hasattr(registry.family(spec)(CONTEXT, 2)(torch.zeros(CONTEXT)), "transforms")]

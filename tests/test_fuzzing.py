@@ -15,8 +15,7 @@ from fuzzing.damage import damaged
 from fuzzing.judge import FREE, Fault, outcome
 
 from pyrovae import PyrovaeError
-from pyrovae.data import DataConfig, load
-from pyrovae.data import limits as memory
+from pyrovae.data import DataConfig, limits, load
 
 CRASHES = sorted(path.parent for path in (Path(__file__).parent / "crashes").glob("*/case.json"))
 DATA = [name for name in fuzzing.TARGETS if name != "run"]
@@ -111,7 +110,7 @@ ROW = {"descr": "|u1", "fortran_order": False, "shape": (4, 2**22)}
 )
 def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch, name, content):
     (tmp_path / name).write_bytes(content())
-    monkeypatch.setattr(memory, "free_memory", lambda: 2**20)
+    monkeypatch.setattr(limits, "free_memory", lambda: 2**20)
     with pytest.raises(PyrovaeError, match=rf"{name}.*(takes 0.0\d GiB and 0.00 GiB of memory are free|damaged)"):
         load(tmp_path / name)
 
@@ -120,7 +119,7 @@ def test_a_line_without_an_end_is_not_padded_to(tmp_path, monkeypatch):
     (tmp_path / "train.txt").write_text("the cat\n" * 20)
     (tmp_path / "test.txt").write_text("the cat\n" * 2000 + "the " * 1000)
     assert load(tmp_path).size("test") == 2001
-    monkeypatch.setattr(memory, "free_memory", lambda: 2**23)
+    monkeypatch.setattr(limits, "free_memory", lambda: 2**23)
     with pytest.raises(PyrovaeError, match=r"test, where the longest sentence has 1,001 tokens, takes 0.01 GiB"):
         load(tmp_path)
 
@@ -131,7 +130,7 @@ def test_images_that_fill_the_memory_are_refused(tmp_path, monkeypatch):
     for i in range(12):
         Image.new("L", (300, 300)).save(tmp_path / f"{i}.png")
     load(tmp_path, DataConfig(stream=False))
-    monkeypatch.setattr(memory, "free_memory", lambda: 2 * 12 * 300 * 300 - 1)
+    monkeypatch.setattr(limits, "free_memory", lambda: 2 * 12 * 300 * 300 - 1)
     with pytest.raises(PyrovaeError, match=r"takes 0\.00 GiB"):
         load(tmp_path, DataConfig(stream=False))
     assert FREE > 2**20

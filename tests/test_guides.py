@@ -8,9 +8,9 @@ import torch
 from torch.distributions import StudentT
 from torch.func import functional_call, stack_module_state, vmap
 
+from pyrovae import registry
 from pyrovae.flows.scale import FLOOR, UNIT, positive
 from pyrovae.guides.diagonal import Diagonal
-from pyrovae.registry import variants as registry
 
 CONTEXT = 4
 

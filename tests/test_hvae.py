@@ -7,10 +7,10 @@ from conftest import case
 from torch import nn
 
 import pyrovae
+from pyrovae import registry
 from pyrovae.data import Field
 from pyrovae.objectives.terms import closed_form
 from pyrovae.pairs.traces import log_joint, sites, traces
-from pyrovae.registry import variants as registry
 
 
 def widths(module):

@@ -11,7 +11,7 @@ from torch import nn
 
 from pyrovae import Pair, PyrovaeError, UsageError, log_likelihood
 from pyrovae.evaluation import chunks, diagnose
-from pyrovae.evaluation.importance import sampler as sampling
+from pyrovae.evaluation.importance import sampler
 from pyrovae.runtime.progress import progress
 
 
@@ -29,7 +29,7 @@ def test_exact_posterior_gives_log_p_exactly_for_any_samples_and_chunk(samples, 
 @pytest.mark.parametrize("data", [1, 7, 300])
 def test_exact_for_any_split_of_the_batch_and_any_order(monkeypatch, data):
     pieces = lambda one, n, *rest: [chunks.Piece(rows, 3) for rows in torch.arange(n).split(data)]  # noqa: E731
-    monkeypatch.setattr(sampling, "pieces", pieces)
+    monkeypatch.setattr(sampler, "pieces", pieces)
     exact, order = linear(n=300), torch.randperm(300)
     found = log_likelihood(exact.pair, [exact.x[order]], samples=5).log_likelihood
     torch.testing.assert_close(found, exact.log_p[order], atol=1e-10, rtol=0)
@@ -210,8 +210,8 @@ def test_sentences_are_scored_alike_in_any_company():
 @pytest.mark.parametrize("compile", [None, True])
 def test_lowered_weights_give_the_same_estimates(monkeypatch, compile):
     monkeypatch.setattr("pyrovae.lowering.engine.FEW", 0)
-    seen, true = [], sampling.lower
-    monkeypatch.setattr(sampling, "lower", lambda *a: (seen.append(true(*a)), seen[-1])[1])
+    seen, true = [], sampler.lower
+    monkeypatch.setattr(sampler, "lower", lambda *a: (seen.append(true(*a)), seen[-1])[1])
     for name in ("vae-conv", "cvae"):
         tried = case(name, "iaf:steps=2:hidden=8")
         found = [log_likelihood(tried.pair(), tried.batch, 70, chunk=30, compile=mode) for mode in (compile, False)]
@@ -224,9 +224,9 @@ def test_lowered_weights_give_the_same_estimates(monkeypatch, compile):
 @pytest.mark.parametrize("name", ["vae", "textvae"])
 def test_an_estimate_that_cannot_be_lowered_says_so(monkeypatch, capsys, name):
     def refused(*arguments):
-        return sampling.Engine(arguments[1], "eager", "it is a test")
+        return sampler.Engine(arguments[1], "eager", "it is a test")
 
-    monkeypatch.setattr(sampling, "lower", refused)
+    monkeypatch.setattr(sampler, "lower", refused)
     tried = case(name)
     lengths = (tried.batch[0] != 0).sum(-1) if name == "textvae" else None
     log_likelihood(tried.pair(), tried.batch, 3, show=progress(True), lengths=lengths, compile=True)
@@ -236,9 +236,9 @@ def test_an_estimate_that_cannot_be_lowered_says_so(monkeypatch, capsys, name):
 
 def test_the_pair_is_lowered_only_where_it_is_called_often():
     seen = []
-    lower = sampling.lower
+    lower = sampler.lower
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sampling, "lower", lambda *a: (seen.append(a[3]), lower(*a))[1])
+        patched.setattr(sampler, "lower", lambda *a: (seen.append(a[3]), lower(*a))[1])
         log_likelihood(case("vae").pair(), case("vae").batch, 70, chunk=30)
     assert seen == [3]  # 30, 30 and 10 samples of one piece
 

@@ -11,13 +11,12 @@ from conftest import SMALL, N, case, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError
+from pyrovae import Pair, PyrovaeError, UsageError, registry
 from pyrovae.data import Field, load
 from pyrovae.data.labelled import chosen, with_labels
 from pyrovae.evaluation import accuracy, elbo_per_datum
 from pyrovae.generation.draws import sample
 from pyrovae.pairs.traces import draw, log_weights, sites
-from pyrovae.registry import variants as registry
 
 QUICK = {"epochs": 1, "score_samples": 2, "device": "cpu", "show": False} | SMALL["ssvae"]
 

@@ -8,10 +8,9 @@ from conftest import GUIDES, VARIANTS, case, small
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError, nets
+from pyrovae import Pair, PyrovaeError, UsageError, nets, registry
 from pyrovae.pairs.pair import announce
 from pyrovae.pairs.traces import structure
-from pyrovae.registry import variants as registry
 from pyrovae.testing import Row, check, sites_table
 from pyrovae.testing.law import LAWS
 

@@ -279,7 +279,7 @@ def test_word_dropout_only_while_training_and_never_of_the_first_word():
 
 
 def test_a_model_of_sentences_refuses_other_data():
-    from pyrovae.registry import variants as registry
+    from pyrovae import registry
 
     variant = registry.variant("textvae")
     with pytest.raises(UsageError, match="no text"):

@@ -22,13 +22,11 @@ from test_run import OWN, QUICK
 from torch import nn
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, UsageError
-from pyrovae.registry import variants as registry
+from pyrovae import Pair, PyrovaeError, UsageError, registry
 from pyrovae.runs import directory, schema
 from pyrovae.runs import tensors as store
 from pyrovae.runs.checkpoint import Checkpoint
-from pyrovae.storage import headers as layout
-from pyrovae.storage import reading
+from pyrovae.storage import headers, reading
 from pyrovae.storage.jsonable import strict
 
 SENTENCES = "the cat sat . \n a dog ran off \n the dog sat \n a cat \n the mat ran . \n cat and dog \n".splitlines() * 5
@@ -409,8 +407,8 @@ def test_the_schema_knows_all_that_is_written(made):
     assert set(schema.Progress.model_fields) == set(Position.__dataclass_fields__)
     assert set(schema.FieldFile.model_fields) == set(Field.__dataclass_fields__) - {"mean"}
     assert set(schema.RecipeFile.model_fields) == set(pyrovae.load(made / "text", device="cpu").recipe.to_json())
-    assert set(store.DTYPES) == set(layout.SIZES)
-    assert all(dtype.itemsize == layout.SIZES[name] for name, dtype in store.DTYPES.items())
+    assert set(store.DTYPES) == set(headers.SIZES)
+    assert all(dtype.itemsize == headers.SIZES[name] for name, dtype in store.DTYPES.items())
 
 
 def test_runs_of_the_first_format_are_loaded(run):

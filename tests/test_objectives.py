@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import AffineTransform
 
 import pyrovae
-from pyrovae import ELBO, PyrovaeError, UsageError
+from pyrovae import ELBO, PyrovaeError, UsageError, registry
 from pyrovae.data import DataConfig, load
 from pyrovae.objectives import choose as objective
 from pyrovae.objectives.choose import require_closed_form
@@ -21,7 +21,6 @@ from pyrovae.objectives.pathwise import require_repeatable
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
-from pyrovae.registry import variants as registry
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import IWAE, STL, DReG, Optimizer, Renyi, Step

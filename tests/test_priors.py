@@ -11,7 +11,7 @@ from conftest import FLOW, SMALL, VAMP, case
 from torch.autograd.functional import jacobian
 
 import pyrovae
-from pyrovae import PyrovaeError, UsageError
+from pyrovae import PyrovaeError, UsageError, registry
 from pyrovae.data import Field
 from pyrovae.evaluation.annealing import ais
 from pyrovae.flows.gaussians import log_prob_of_each
@@ -19,8 +19,7 @@ from pyrovae.objectives.choose import objective
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.traces import log_joint
 from pyrovae.priors import FlowPrior, PriorConfig, VampPrior, prior
-from pyrovae.registry import variants as registry
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 
 GUIDES = ("diagonal", "full", "iaf:steps=2:hidden=8", "coupling:steps=1:hidden=8", "mixture:components=2")
 
@@ -135,7 +134,7 @@ def test_a_copy_of_a_pair_reads_its_own_guide_and_each_weight_has_one_name():
         again.guide.q.loc.bias += 1
     torch.testing.assert_close(pair.model.prior().log_prob(z), before)
     assert (again.model.prior().log_prob(z) - before).abs().min() > 1e-3
-    assert [name for name in store.weights(pair) if "prior" in name] == ["model.prior.pseudo"]
+    assert [name for name in tensors.weights(pair) if "prior" in name] == ["model.prior.pseudo"]
     assert pair.double().model.prior().sample().dtype == torch.float64
 
 

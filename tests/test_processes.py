@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyrovae.runs import directory
-from pyrovae.runs import tensors as store
+from pyrovae.runs import directory, tensors
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,7 +58,7 @@ def torchrun(folder, count, *arguments, dies_at=None, code=0):
 
 
 def weights(run):
-    return store.tensors_of((run / "weights.safetensors").read_bytes(), "weights")
+    return tensors.tensors_of((run / "weights.safetensors").read_bytes(), "weights")
 
 
 def same(run, other):

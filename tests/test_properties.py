@@ -23,12 +23,10 @@ from PIL import Image
 
 import pyrovae
 import pyrovae.cli
-from pyrovae import UsageError, config
+from pyrovae import UsageError, config, registry
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
-from pyrovae.registry import variants as registry
-from pyrovae.runs import directory
-from pyrovae.runs import pictures as gallery
+from pyrovae.runs import directory, pictures
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
@@ -422,7 +420,7 @@ def stand_ins(tmp_path_factory):
         (folder / "file").write_text("x")
         (folder / "c.toml").write_text('model = "vae"\nepochs = 1\n')
         np.save("x.npy", (np.random.default_rng(0).random((30, 4, 4)) > 0.5).astype(np.uint8))
-        patch.setattr(gallery, "pictures", lambda run, folder: None)
+        patch.setattr(pictures, "pictures", lambda run, folder: None)
         found = pyrovae.fit("vae", data="x.npy", out="run", **tiny)
         compared = pyrovae.compare("vae", guides=("diagonal",), data="x.npy", out="compared", **tiny)
         give = {
@@ -447,8 +445,8 @@ def lines(stand_ins, monkeypatch):
     for name, value in give.items():
         monkeypatch.setattr(Run, name, mock.create_autospec(getattr(Run, name), return_value=value))
     for name in ("samples", "reconstructions", "interpolation", "latents", "worst"):
-        told = mock.create_autospec(getattr(gallery, name), side_effect=lambda run, out, *args: out)
-        monkeypatch.setattr(gallery, name, told)
+        told = mock.create_autospec(getattr(pictures, name), side_effect=lambda run, out, *args: out)
+        monkeypatch.setattr(pictures, name, told)
     real = pyrovae.runs.loading.load
 
     def loaded(path, device="auto", trust=False):

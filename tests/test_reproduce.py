@@ -11,9 +11,9 @@ import pytest
 import torch
 from commands import done, run, the_error
 
+from pyrovae import registry
 from pyrovae.data.transforms import Binarize
 from pyrovae.errors import UsageError
-from pyrovae.registry import variants as registry
 from pyrovae.reproduction import recipes, report, results
 from pyrovae.reproduction.figures import FIGURES, spread
 from pyrovae.reproduction.reproducing import comparable, reproduce
@@ -31,14 +31,16 @@ def find(name: str) -> recipes.Recipe:
 
 
 def test_every_file_is_a_row_of_one_table():
-    files = {path.name for path in (ROOT / "experiments").glob("*.toml")} - {"tables.toml"}
+    files = {path.name for path in (ROOT / "pyrovae" / "reproduction" / "published").glob("*.toml")} - {"tables.toml"}
     assert sorted(files) == sorted(f"{name}.toml" for name in NAMES)
     assert not set(recipes.tables()) & set(NAMES)
-    assert {path.stem for path in (ROOT / "experiments" / "obtained").glob("*.json")} <= set(NAMES)
+    assert {path.stem for path in (ROOT / "pyrovae" / "reproduction" / "published" / "obtained").glob("*.json")} <= set(
+        NAMES
+    )
 
 
 def test_the_recipes_are_packaged():
-    assert resources.files("pyrovae.experiments").joinpath("tables.toml").is_file()
+    assert resources.files("pyrovae.reproduction.published").joinpath("tables.toml").is_file()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -231,7 +233,7 @@ def test_the_command_prints_a_table(tmp_path):
 
 
 def test_a_recipe_is_a_config_file_of_fit(tmp_path):
-    recipe = ROOT / "experiments" / "taught-bernoulli.toml"
+    recipe = ROOT / "pyrovae" / "reproduction" / "published" / "taught-bernoulli.toml"
     small = ("--data", "digits", "--epochs", "1", "--hidden", "4", "--limit-train", "128", "--score-samples", "2")
     made = json.loads(done("fit", "--config", recipe, *small, "--out", tmp_path / "run", "--json").stdout)
     assert made["epochs"] == 1

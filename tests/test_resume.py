@@ -16,10 +16,9 @@ from damage import edited
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
-from pyrovae.runs import directory
-from pyrovae.runs import tensors as store
+from pyrovae.runs import directory, tensors
 from pyrovae.runs.checkpoint import Checkpoint, Every
-from pyrovae.storage import atomic as files
+from pyrovae.storage import atomic
 
 QUICK = {"epochs": 4, "batch_size": 16, "score_samples": 2, "device": "cpu", "show": False}
 VAE = QUICK | {"latent_dim": 2, "hidden": (6,)}
@@ -53,7 +52,7 @@ def stopped(monkeypatch, at, *arguments, **options):
 
 def require_same(run, other):
     """The same weights, metrics, held-out choice and scores."""
-    ours, theirs = store.weights(run.pair), store.weights(other.pair)
+    ours, theirs = tensors.weights(run.pair), tensors.weights(other.pair)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     timeless = [[{k: v for k, v in each.items() if k not in LEFT} for each in r.metrics] for r in (run, other)]
@@ -125,8 +124,8 @@ def test_a_frozen_model_goes_on_bit_for_bit(x, tmp_path, monkeypatch):
         pyrovae.fit(resume=tmp_path / "run", show=False)
     run = pyrovae.fit(resume=tmp_path / "run", data=x, show=False)
     require_same(run, whole)
-    source = store.weights(pyrovae.load(tmp_path / "source", data=x, device="cpu").pair.model)
-    assert all(torch.equal(source[name], tensor) for name, tensor in store.weights(run.pair.model).items())
+    source = tensors.weights(pyrovae.load(tmp_path / "source", data=x, device="cpu").pair.model)
+    assert all(torch.equal(source[name], tensor) for name, tensor in tensors.weights(run.pair.model).items())
 
 
 def test_more_epochs_are_those_of_a_longer_fit(x, tmp_path):
@@ -269,7 +268,7 @@ def test_a_directory_is_whole_whatever_write_was_the_last(x, tmp_path, monkeypat
 
 def test_a_full_disk_stops_the_fit_and_leaves_the_last_checkpoint(x, tmp_path, monkeypatch):
     whole = pyrovae.fit("vae", data=x, **VAE)
-    together, count = files.write_together, iter(range(100))
+    together, count = atomic.write_together, iter(range(100))
 
     def full(contents):
         if next(count) >= 3:
@@ -419,7 +418,7 @@ def test_a_run_that_is_replaced_is_whole_whatever_write_was_the_last(x, tmp_path
         if found.status != "done":
             found = pyrovae.fit(resume=out, data=x, show=False)
         require_same(found, new if found.recipe.training.seed == 3 else old)
-        assert (out / "metrics.jsonl").read_text() == store.to_lines(found.metrics)
+        assert (out / "metrics.jsonl").read_text() == tensors.to_lines(found.metrics)
 
     require_whole_after_each_write(monkeypatch, tmp_path / "run", act, check)
 

@@ -18,12 +18,11 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, Field
-from pyrovae.generation import draws as generate
+from pyrovae.generation import draws
 from pyrovae.pairs.traces import draw, log_weights, sites
-from pyrovae.runs import directory, schema
-from pyrovae.runs import pictures as gallery
+from pyrovae.runs import directory, pictures, schema
 from pyrovae.runs import tensors as store
-from pyrovae.storage import atomic as files
+from pyrovae.storage import atomic
 
 QUICK = {"epochs": 1, "score_samples": 2, "device": "cpu", "show": False}
 
@@ -236,13 +235,13 @@ def test_folders_that_are_no_run_are_told(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    files.write_text(path, "old")
-    with pytest.raises(TypeError), files.aside(path) as temporary:
+    atomic.write_text(path, "old")
+    with pytest.raises(TypeError), atomic.aside(path) as temporary:
         temporary.write_text(b"half of the new")
     assert path.read_text() == "old"
     monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        files.write_text(path, "new")
+        atomic.write_text(path, "new")
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
@@ -292,7 +291,7 @@ def test_shared_and_overlapping_tensors_are_saved(tmp_path):
 
 
 def test_numbers_that_json_lacks_are_null(tmp_path):
-    files.write_json(tmp_path / "file", {"a": [float("nan"), 1.0], "b": {"c": float("inf")}})
+    atomic.write_json(tmp_path / "file", {"a": [float("nan"), 1.0], "b": {"c": float("inf")}})
     assert json.loads((tmp_path / "file").read_text()) == {"a": [None, 1.0], "b": {"c": None}}
 
 
@@ -492,11 +491,11 @@ def test_completions_of_a_row_have_one_condition(tmp_path, monkeypatch):
     """Each row of the picture shows several draws for the given part of one datum."""
     run = pyrovae.fit("cvae", condition="quadrants", show=False, epochs=1, hidden=(8,), latent_dim=2)
     seen = []
-    sample = generate.sample
+    sample = draws.sample
     monkeypatch.setattr(
-        generate, "sample", lambda pair, like, n, given: seen.append((like, n)) or sample(pair, like, n, given)
+        draws, "sample", lambda pair, like, n, given: seen.append((like, n)) or sample(pair, like, n, given)
     )
-    gallery.samples(run, tmp_path / "samples.png", 4)
+    pictures.samples(run, tmp_path / "samples.png", 4)
     ((like, n),) = seen
     assert len(like[0]) == 4
     assert n == 4 * 6
@@ -521,7 +520,7 @@ def test_real_conditions_go_along_the_line():
 
 def test_an_interpolation_goes_from_the_first_to_the_second():
     pair, x = Pair(Model(), Guide()).eval(), torch.randn(4, 6)
-    found = generate.interpolate(pair, [x], 3).sites["x"]["fn"].mean.unflatten(0, (2, 3))
+    found = draws.interpolate(pair, [x], 3).sites["x"]["fn"].mean.unflatten(0, (2, 3))
     with torch.no_grad():
         ends = pair.model.decoder(pair.guide.encoder(x)).unflatten(0, (2, 2))
     torch.testing.assert_close(found[:, 0], ends[:, 0])

@@ -8,11 +8,10 @@ import torch
 from commands import done, run
 
 import pyrovae
-from pyrovae import UsageError
+from pyrovae import UsageError, registry
 from pyrovae.guides.diagonal import Diagonal
 from pyrovae.guides.iaf import IAF
 from pyrovae.guides.lowrank import LowRank
-from pyrovae.registry import variants as registry
 from pyrovae.registry.variants import split_guides
 from pyrovae.testing import check
 

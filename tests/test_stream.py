@@ -21,7 +21,7 @@ from pyrovae.data import DataConfig, load, stored, stream, with_quadrants
 from pyrovae.data.readers.npy import NpyFile
 from pyrovae.data.stored import Stored
 from pyrovae.options import TrainConfig
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.training.loop import train
@@ -169,7 +169,7 @@ def test_limit_train_and_the_seed_choose_the_same_rows(npy, folder):
 def test_a_fit_on_an_array_is_bit_for_bit_the_same(npy, workers, mode):
     held = pyrovae.fit("vae", data=npy, binarize=mode, **SHORT, **TINY)
     streamed = pyrovae.fit("vae", data=str(npy), binarize=mode, stream=True, workers=workers, **SHORT, **TINY)
-    assert same(store.weights(streamed.pair), store.weights(held.pair))
+    assert same(tensors.weights(streamed.pair), tensors.weights(held.pair))
     assert same(streamed.last, held.last)
     assert metrics(streamed) == metrics(held)
     assert results(streamed) == results(held)
@@ -180,7 +180,7 @@ def test_a_fit_on_a_folder_with_labels_is_bit_for_bit_the_same(folder, workers):
     options = {"binarize": "dynamic", **SHORT, **TINY}
     held = pyrovae.fit("cvae", data=folder, **options)
     streamed = pyrovae.fit("cvae", data=folder, stream=True, workers=workers, **options)
-    assert same(store.weights(streamed.pair), store.weights(held.pair))
+    assert same(tensors.weights(streamed.pair), tensors.weights(held.pair))
     assert metrics(streamed) == metrics(held)
     assert results(streamed) == results(held)
 
@@ -191,7 +191,7 @@ def test_steps_that_are_lowered_train_the_same(npy, monkeypatch):
     held = pyrovae.fit("vae", data=npy, **options)
     streamed = pyrovae.fit("vae", data=npy, stream=True, workers=0, **options)
     assert streamed.results["engine"] == held.results["engine"] != "eager"
-    assert same(store.weights(streamed.pair), store.weights(held.pair))
+    assert same(tensors.weights(streamed.pair), tensors.weights(held.pair))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -500,7 +500,7 @@ def test_ctrl_c_ends_the_workers_and_keeps_the_run(npy, tmp_path):
     fitted = pyrovae.fit("vae", data=npy, stream=True, workers=2, **options)
     assert fitted.results["stopped"] == "interrupted"
     assert multiprocessing.active_children() == []
-    assert same(store.weights(pyrovae.load(tmp_path / "run", device="cpu").pair), store.weights(fitted.pair))
+    assert same(tensors.weights(pyrovae.load(tmp_path / "run", device="cpu").pair), tensors.weights(fitted.pair))
 
 
 def test_ctrl_c_in_a_terminal_reaches_the_workers_too(npy, tmp_path):
@@ -546,7 +546,7 @@ def test_quadrants_of_streamed_images(npy):
     assert all(torch.equal(a, b) for a, b in zip(*parts, strict=True))
     options = {**SHORT, **TINY, "condition": "quadrants", "binarize": "dynamic"}
     fits = [pyrovae.fit("cvae", data=npy, stream=on_disk, workers=0, **options) for on_disk in (False, True)]
-    assert same(*(store.weights(fitted.pair) for fitted in fits))
+    assert same(*(tensors.weights(fitted.pair) for fitted in fits))
 
 
 def test_commands_on_a_streamed_run(folder, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("pyrovae", "models", "cli", "experiments")
+ROOMS = ("pyrovae", "models", "cli")
 LINKS = {f"pyrovae/{room}" for room in ROOMS[1:]}
 
 

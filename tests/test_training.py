@@ -14,7 +14,7 @@ import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load, stream
 from pyrovae.options import TrainConfig
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
@@ -61,7 +61,7 @@ def test_same_seed_same_weights_bit_for_bit_and_the_generator_as_found(x):
     state = torch.get_rng_state()
     runs = [pyrovae.fit("vae", data=x, epochs=2, seed=seed, **SMALL) for seed in (1, 1, 2)]
     assert torch.equal(state, torch.get_rng_state())
-    weights = [store.weights(run.pair) for run in runs]
+    weights = [tensors.weights(run.pair) for run in runs]
     assert same(weights[0], weights[1])
     assert not same(weights[0], weights[2])
     results = [{k: v for k, v in run.results.items() if "seconds" not in k} for run in runs]
@@ -74,13 +74,13 @@ def test_the_callers_generator_does_not_matter(x):
     for seed in (0, 1):
         torch.manual_seed(seed)
         runs.append(pyrovae.fit("vae", data=x, epochs=1, **SMALL))
-    assert same(store.weights(runs[0].pair), store.weights(runs[1].pair))
+    assert same(tensors.weights(runs[0].pair), tensors.weights(runs[1].pair))
 
 
 def test_two_pairs_in_one_process_both_train(data):
     for seed in (0, 1):
         pair = vae(data, seed)
-        before = {name: tensor.clone() for name, tensor in store.weights(pair).items()}
+        before = {name: tensor.clone() for name, tensor in tensors.weights(pair).items()}
         found = trained(pair, data, epochs=3, batch_size=16)
         moved = {name for name, tensor in found.last.items() if not torch.equal(tensor, before[name])}
         assert {name for name, _ in pair.named_parameters()} <= moved
@@ -291,13 +291,13 @@ def test_patience_stops_where_nothing_gets_better(data, monkeypatch):
 def test_best_and_last_weights(data, monkeypatch):
     values, pair, seen = iter([-3.0, -1.0, -2.0]), vae(data), []
     monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
-    take = lambda metrics: seen.append({k: v.clone() for k, v in store.weights(pair).items()})  # noqa: E731
+    take = lambda metrics: seen.append({k: v.clone() for k, v in tensors.weights(pair).items()})  # noqa: E731
     found = trained(pair, data, take, epochs=3)
     assert found.best_epoch == 2
     assert same(found.best, seen[1])
     assert same(found.last, seen[2])
     assert not same(found.best, found.last)
-    assert same(found.last, store.weights(pair))
+    assert same(found.last, tensors.weights(pair))
 
 
 def test_a_fit_ends_with_the_best_weights_and_keeps_the_last(x, monkeypatch):
@@ -305,13 +305,13 @@ def test_a_fit_ends_with_the_best_weights_and_keeps_the_last(x, monkeypatch):
     monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
     run = pyrovae.fit("vae", data=x, epochs=3, **SMALL)
     assert run.results["best_epoch"] == 1
-    assert not same(store.weights(run.pair), run.last)
+    assert not same(tensors.weights(run.pair), run.last)
     values = iter([-1.0])
     first = pyrovae.fit("vae", data=x, epochs=1, schedule="constant", **SMALL)
     values = iter([-1.0, -2.0])
     assert same(
-        store.weights(pyrovae.fit("vae", data=x, epochs=2, schedule="constant", **SMALL).pair),
-        store.weights(first.pair),
+        tensors.weights(pyrovae.fit("vae", data=x, epochs=2, schedule="constant", **SMALL).pair),
+        tensors.weights(first.pair),
     )
 
 
@@ -341,7 +341,7 @@ def test_ctrl_c_keeps_the_last_weights(data, at):
 
     found = trained(pair, data, press, epochs=5)
     assert found.stopped == "interrupted"
-    assert same(found.last, store.weights(pair))
+    assert same(found.last, tensors.weights(pair))
     assert len(found.metrics) == at
     assert found.best_epoch in (at - 1, at)
     assert found.best.keys() == found.last.keys()
@@ -379,7 +379,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_loaded(x, tmp_path, epoch):
     assert run.results["epochs"] == epoch
     assert (tmp_path / "run" / "state" / "checkpoint.safetensors").is_file()
     back = pyrovae.load(tmp_path / "run", data=x, device="cpu")
-    assert same(store.weights(back.pair), store.weights(run.pair))
+    assert same(tensors.weights(back.pair), tensors.weights(run.pair))
     assert len(back.metrics) == epoch
 
 

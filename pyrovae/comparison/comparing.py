@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyrovae import plots
+from pyrovae import plots, registry
 from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.posteriors import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
@@ -19,12 +19,11 @@ from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
-from pyrovae.registry import variants as registry
 from pyrovae.runs import directory
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
-from pyrovae.storage import atomic as files
+from pyrovae.storage import atomic
 from pyrovae.training import freezing
 from pyrovae.training.fit import fit, rehearse
 
@@ -141,8 +140,8 @@ def compare(
     table = guide_rows(guides, baseline, runs, values)
     compared = Comparison(name, baseline, runs, table, setting, values | names)
     if folder is not None:
-        files.write_json(folder / "compare.json", compared.to_json())
-        files.write_arrays(folder / "compare.npz", compared.values)
+        atomic.write_json(folder / "compare.json", compared.to_json())
+        atomic.write_arrays(folder / "compare.npz", compared.values)
         plots.comparison(compared.table, folder / "compare.png", baseline)
         drawn.draw(guides, folder / "posteriors.png", source is not None)
     return compared

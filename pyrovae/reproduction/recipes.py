@@ -1,6 +1,6 @@
 """Recipes of published figures: a TOML file a row, with options of `fit` and a table `[experiment]` of what is printed.
 
-To add a row, name it in `experiments/tables.toml` and add `experiments/name.toml`: options of `pyrovae fit` at the top
+To add a row, name it in `published/tables.toml` and add `published/name.toml`: options of `pyrovae fit` at the top
 level (the short budget), and
 
     [experiment]
@@ -11,7 +11,7 @@ level (the short budget), and
     full = { epochs = 3280 }            # options that the published budget changes; none: there is one budget
     quick = { particles = 2 }           # options that --quick changes on top of its own
 
-`pyrovae fit --config experiments/name.toml` runs the options, too.
+`pyrovae fit --config published/name.toml` runs the options, too.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Any, Literal
 
 from pydantic import Field as Option
 
+from pyrovae import registry
 from pyrovae.config import Config, parse
 from pyrovae.errors import UsageError, did_you_mean
-from pyrovae.registry import variants as registry
 
 Budget = Literal["short", "full", "quick"]
 
-FOLDER: Traversable = importlib.resources.files("pyrovae.experiments")
+FOLDER: Traversable = importlib.resources.files("pyrovae.reproduction.published")
 
 
 class Score(Config):

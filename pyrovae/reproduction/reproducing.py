@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae import data as data_package
+from pyrovae import registry
 from pyrovae.errors import UsageError
-from pyrovae.registry import variants as registry
 from pyrovae.reproduction.recipes import Budget, Recipe, Score
 from pyrovae.reproduction.scoring import scores
 from pyrovae.runs import directory
@@ -19,7 +19,7 @@ from pyrovae.runs.loading import load
 from pyrovae.runs.recipe import Recipe as FitRecipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
-from pyrovae.storage import atomic as files
+from pyrovae.storage import atomic
 from pyrovae.training.fit import fit
 from pyrovae.training.resuming import FREE
 
@@ -99,7 +99,7 @@ def _one(
         if found["score"] == score.model_dump(mode="json"):
             return found
     found = _figures(recipe, budget, seed, run, score, show)
-    files.write_json(file, found)
+    atomic.write_json(file, found)
     return found
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pyrovae import registry
 from pyrovae.data import DataConfig, sources
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError
-from pyrovae.registry import variants as registry
 from pyrovae.runs.recipe import Recipe
 
 

@@ -20,8 +20,7 @@ from filelock import FileLock, Timeout
 from pyrovae.errors import PyrovaeError, UsageError, system
 from pyrovae.runs import schema
 from pyrovae.runs.schema import FORMAT, PATHS
-from pyrovae.storage import atomic as files
-from pyrovae.storage import reading
+from pyrovae.storage import atomic, reading
 
 RUN, LOCK = "run.json", ".lock"
 
@@ -57,10 +56,10 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
         there = _holds(folder / path, data) if role == "metrics" else taken is not None and (folder / path).is_file()
         if not there and role not in PICTURES:
             new[folder / path] = data
-    text = files.to_json(schema.sealed({"format": FORMAT, **content, "files": named})).encode()
+    text = atomic.to_json(schema.sealed({"format": FORMAT, **content, "files": named})).encode()
     fresh = [each for each in new if not each.exists()]
     try:
-        files.write_together({folder / RUN: text, **new})
+        atomic.write_together({folder / RUN: text, **new})
     except OSError:
         for each in fresh:
             each.unlink(missing_ok=True)
@@ -301,7 +300,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise PyrovaeError(f"another fit runs in {folder}: wait for its end, or take another --out") from None
     except OSError as error:
-        files.remove_empty(made)
+        atomic.remove_empty(made)
         raise PyrovaeError(f"{folder / LOCK}: {system(error)}: no fit can hold {folder}") from None
     try:
         yield
@@ -309,6 +308,6 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             if all(each.name == LOCK for each in folder.iterdir()):
                 (folder / LOCK).unlink(missing_ok=True)
-                files.remove_empty(made)
+                atomic.remove_empty(made)
         finally:
             lock.release()

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pyrovae import registry
 from pyrovae.config import Config
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
-from pyrovae.registry import variants as registry
 from pyrovae.runs import directory, schema, texts
-from pyrovae.storage import headers as layout
+from pyrovae.storage import headers
 from pyrovae.storage.reading import foreign
 
 LISTED = 100
@@ -130,7 +130,7 @@ def _file(folder: Path, role: str, entry: Any, damage: list[str], tensors: dict[
 
 def _tensors(path: Path, head: bytearray, size: int) -> dict[str, Any]:
     try:
-        found = layout.places(head, size)
+        found = headers.places(head, size)
     except ValueError as error:
         raise PyrovaeError(f"{path} cannot be read ({foreign(head) or error}): the file is damaged") from None
     return {name: {"dtype": each.dtype, "shape": list(each.shape)} for name, each in found.items()}

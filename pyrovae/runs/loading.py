@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pyrovae import registry
 from pyrovae.data import Field
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.pair import Pair
-from pyrovae.registry import variants as registry
-from pyrovae.runs import directory, texts
-from pyrovae.runs import tensors as store
+from pyrovae.runs import directory, tensors, texts
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
@@ -85,14 +84,14 @@ def load(
     """
     where, path = devices.find(device), Path(path)
 
-    def files(content: dict[str, Any]) -> tuple[Opened, store.State, list[dict[str, Any]], Vocabulary | None]:
+    def files(content: dict[str, Any]) -> tuple[Opened, tensors.State, list[dict[str, Any]], Vocabulary | None]:
         found = _opened(path, content, pair, trust)
         vocabulary = _vocabulary(path, content, found.fields)
         return found, weights_of(path, content), metrics_of(path, content), vocabulary
 
     found, weights, metrics, vocabulary = _of_run(path, files)
     pair = found.build() if pair is None else pair
-    store.set_weights(pair, weights, f"the weights in {path}")
+    tensors.set_weights(pair, weights, f"the weights in {path}")
     pair.to(where).eval()
     run = Run(
         pair,
@@ -152,15 +151,15 @@ def metrics_of(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "metrics" not in content["files"]:
         return []
     data = directory.read(path, content, "metrics", texts.METRICS)
-    return store.metrics_of(data, directory.path_of(path, content, "metrics"))
+    return tensors.metrics_of(data, directory.path_of(path, content, "metrics"))
 
 
-def weights_of(path: Path, content: Mapping[str, Any]) -> store.State:
+def weights_of(path: Path, content: Mapping[str, Any]) -> tensors.State:
     """The weights of the best held-out ELBO: those that were saved, or those of the checkpoint of a fit that was
     stopped."""
     if "weights" in content["files"]:
         data = directory.read(path, content, "weights")
-        return store.tensors_of(data, directory.path_of(path, content, "weights"))
+        return tensors.tensors_of(data, directory.path_of(path, content, "weights"))
     if "checkpoint" not in content["files"]:
         raise PyrovaeError(f"the fit of {path} was stopped before its first checkpoint: pyrovae fit --resume {path}")
     return Checkpoint.read(path, content).best_weights()
@@ -172,7 +171,7 @@ def _vocabulary(path: Path, content: Mapping[str, Any], fields: Mapping[str, Fie
     if not sizes:
         return None
     name = directory.path_of(path, content, "vocabulary")
-    found = store.vocabulary_of(directory.read(path, content, "vocabulary", texts.VOCABULARY), name)
+    found = tensors.vocabulary_of(directory.read(path, content, "vocabulary", texts.VOCABULARY), name)
     if len(found) != sizes[0]:
         raise PyrovaeError(f"{name} holds {len(found)} words, and the run has {sizes[0]}: the file is of another run")
     return found

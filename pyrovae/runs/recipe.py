@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pyrovae import registry
 from pyrovae.config import Config, parse, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
-from pyrovae.registry import variants as registry
 
 if TYPE_CHECKING:
     from pyrovae.data import Field

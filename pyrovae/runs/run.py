@@ -11,20 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyrovae import evaluation
+from pyrovae import evaluation, registry
 from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly as spaced
-from pyrovae.generation import draws as generate
+from pyrovae.generation import draws
 from pyrovae.pairs.pair import Pair
-from pyrovae.registry import variants as registry
 from pyrovae.runs import data as rundata
-from pyrovae.runs import directory
-from pyrovae.runs import paired as baselines
-from pyrovae.runs import tensors as store
+from pyrovae.runs import directory, paired, tensors
 from pyrovae.runs.environment import environment
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import Progress
@@ -63,7 +60,7 @@ class Run:
         vocabulary: Vocabulary | None = None,
         path: Path | None = None,
         status: Status = "done",
-        last: store.State | None = None,
+        last: tensors.State | None = None,
     ) -> None:
         self.pair = pair
         self.recipe = recipe
@@ -195,7 +192,7 @@ class Run:
             PyrovaeError: where the baseline scores other data.
         """
         if baseline is not None:
-            baselines.require_comparable(self, baseline, split, None if evenly else limit)
+            paired.require_comparable(self, baseline, split, None if evenly else limit)
         batch, lengths, rows = self.some(split, limit, evenly)
         scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed, show=show)
         found = evaluation.diagnose(self.pair, batch, seed=seed, show=show)
@@ -217,7 +214,7 @@ class Run:
             theirs, lengths, _ = baseline.some(split, limit, evenly)
             other = score(baseline.pair, theirs, samples, lengths=lengths, seed=seed, show=show)
             own = likelihood.log_likelihood
-            scores["baseline"] = baselines.difference(self, baseline, own, other.log_likelihood, figures.used)
+            scores["baseline"] = paired.difference(self, baseline, own, other.log_likelihood, figures.used)
         if self.vocabulary is not None:
             scores["words"] = self.words(batch)
             scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / scores["words"]))
@@ -247,15 +244,15 @@ class Run:
         Conditions that are not given are those of the test data. `temperature`, of text only, divides the logits of
         each word, 1 where it is None; at 0 each word is the most likely one.
         """
-        generate.require_allowed(self.fields, given)
+        draws.require_allowed(self.fields, given)
         like = self.split("test", max(n, 2))
-        found = self._generated(generate.sample, like, n, given, seed=seed, temperature=temperature)
+        found = self._generated(draws.sample, like, n, given, seed=seed, temperature=temperature)
         return self._shown(found)
 
     def reconstruct(self, n: int = 16, seed: int = 0, temperature: float | None = None) -> Tensor | list[str]:
         """The first `n` test data, each through one draw of z from the guide; `temperature` as in `sample`."""
         batch = self.split("test", n)
-        return self._shown(self._generated(generate.reconstruct, batch, seed=seed, temperature=temperature))
+        return self._shown(self._generated(draws.reconstruct, batch, seed=seed, temperature=temperature))
 
     def interpolate(
         self, rows: int = 4, steps: int = 8, seed: int = 0, temperature: float | None = None
@@ -264,7 +261,7 @@ class Run:
         words are the most likely ones (`temperature` 0) where nothing else is given."""
         if temperature is None and self.vocabulary is not None:
             temperature = 0.0
-        found = self._generated(generate.interpolate, self.ends(rows), steps, seed=seed, temperature=temperature)
+        found = self._generated(draws.interpolate, self.ends(rows), steps, seed=seed, temperature=temperature)
         shown = self._shown(found)
         if isinstance(shown, Tensor):
             return shown.unflatten(0, (-1, steps))
@@ -303,13 +300,13 @@ class Run:
         y = self.fields.get("y")
         return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
 
-    def _generated(self, verb: Any, *arguments: Any, seed: int, temperature: float | None = None) -> generate.Generated:
-        generate.require_temperature(temperature, self.vocabulary is not None)
-        with seeded(seed, evaluation.chunks.device_of(self.pair)), generate.Decoding(temperature):
+    def _generated(self, verb: Any, *arguments: Any, seed: int, temperature: float | None = None) -> draws.Generated:
+        draws.require_temperature(temperature, self.vocabulary is not None)
+        with seeded(seed, evaluation.chunks.device_of(self.pair)), draws.Decoding(temperature):
             return verb(self.pair, *arguments)
 
-    def _shown(self, found: generate.Generated) -> Any:
-        value = generate.shown(found, self.pair.inputs, self.fields).cpu()
+    def _shown(self, found: draws.Generated) -> Any:
+        value = draws.shown(found, self.pair.inputs, self.fields).cpu()
         return self.vocabulary.decode(value) if self.vocabulary is not None else value
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
@@ -324,8 +321,8 @@ class Run:
             directory.require_free(path, overwrite)
         progress = None if new else directory.present(path).get("progress")
         contents = {
-            "weights": store.to_bytes(store.weights(self.pair)),
-            "metrics": store.to_lines(self.metrics).encode(),
+            "weights": tensors.to_bytes(tensors.weights(self.pair)),
+            "metrics": tensors.to_lines(self.metrics).encode(),
         }
         if self.vocabulary is not None:
             contents["vocabulary"] = self.vocabulary.to_json().encode()

@@ -14,10 +14,9 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyrovae import evaluation
+from pyrovae import evaluation, registry
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
-from pyrovae.registry import variants as registry
 from pyrovae.runs.loading import load
 from pyrovae.runs.run import Run
 from pyrovae.runtime import devices

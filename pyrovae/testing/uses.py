@@ -13,7 +13,7 @@ from pyrovae import evaluation
 from pyrovae.lowering.engine import FEW
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 from pyrovae.svi import ELBO, Optimizer, Step
 from pyrovae.testing.law import TOLERANCE, Case, DoesNotApplyError, LawError, apart, latents, law, per_datum, trainable
 
@@ -118,7 +118,7 @@ def _save_and_load(case: Case) -> None:
     pair, fresh = case.pair().eval(), case.pair(seed=3).eval()
     for tensor in fresh.state_dict().values():
         tensor.zero_()  # a pair that was handed over is copied, and would keep what the file lacks
-    store.set_weights(fresh, safetensors.torch.load(store.to_bytes(store.weights(pair))))
+    tensors.set_weights(fresh, safetensors.torch.load(tensors.to_bytes(tensors.weights(pair))))
     with torch.no_grad():
         values = latents(pair, case)
         before, after = (log_weights(each, case.batch, values=values) for each in (pair, fresh))

@@ -12,17 +12,14 @@ from typing import Any
 import torch
 
 from pyrovae import data as data_package
-from pyrovae import evaluation
+from pyrovae import evaluation, registry
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import structure
-from pyrovae.registry import variants as registry
-from pyrovae.runs import directory
-from pyrovae.runs import pictures as gallery
-from pyrovae.runs import tensors as store
+from pyrovae.runs import directory, pictures, tensors
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run, header
 from pyrovae.runtime import devices, memory
@@ -137,7 +134,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                     None if journal is None else journal.checkpoint,
                     plan.start,
                 )
-            store.set_weights(pair, trained.best)
+            tensors.set_weights(pair, trained.best)
             pair.eval()
             run = Run(
                 pair,
@@ -164,7 +161,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                     shown.line(f"warning: {warning}")
                 run.status = "done"
                 if journal is not None:
-                    gallery.pictures(run, journal.folder)
+                    pictures.pictures(run, journal.folder)
                     journal.save(run)
     return run
 

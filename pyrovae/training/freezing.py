@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyrovae import registry
 from pyrovae.data import DataConfig
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
-from pyrovae.registry import variants as registry
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 from pyrovae.runs.data import found_at
 from pyrovae.runs.loading import load
 from pyrovae.runs.recipe import Recipe, require_repeated
@@ -117,7 +117,7 @@ def freeze(pair: Pair, source: Run, batch: Sequence[Tensor]) -> dict[str, Any]:
     Raises:
         PyrovaeError: where the weights do not fit, or the model depends on weights of the guide that are not its own.
     """
-    store.set_weights(pair.model, store.weights(source.pair.model), f"the weights of the model of {_named(source)}")
+    tensors.set_weights(pair.model, tensors.weights(source.pair.model), f"the weights of the model of {_named(source)}")
     frozen = {id(parameter) for parameter in pair.model.parameters()}
     for parameter in pair.model.parameters():
         parameter.requires_grad_(False)
@@ -136,7 +136,7 @@ def freeze(pair: Pair, source: Run, batch: Sequence[Tensor]) -> dict[str, Any]:
 def checksum(module: nn.Module) -> str:
     """SHA-256 of names, types, shapes and bits of parameters and buffers."""
     total = hashlib.sha256()
-    for name, tensor in sorted(store.weights(module).items()):
+    for name, tensor in sorted(tensors.weights(module).items()):
         tensor = tensor.cpu().contiguous()
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -9,11 +9,10 @@ from typing import Any
 
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, system
-from pyrovae.runs import directory
-from pyrovae.runs import tensors as store
+from pyrovae.runs import directory, tensors
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.run import Run
-from pyrovae.storage import atomic as files
+from pyrovae.storage import atomic
 
 
 class Journal:
@@ -43,7 +42,7 @@ class Journal:
         """Writes the start; where the fit fails before a checkpoint, nothing of it stays."""
         if self.start is not None:  # without the epochs after the checkpoint, which come again
             named = directory.entries(self.folder)
-            files.write_text(self.folder / directory.metrics_path(named), store.to_lines(self.start.metrics))
+            atomic.write_text(self.folder / directory.metrics_path(named), tensors.to_lines(self.start.metrics))
         if not self.replaces:
             self._commit(self.start)
         try:
@@ -58,7 +57,7 @@ class Journal:
         """Adds a line to metrics.jsonl."""
         if not self.replaces:
             with self._told():
-                directory.append_metrics(self.folder, store.to_lines([metrics]))
+                directory.append_metrics(self.folder, tensors.to_lines([metrics]))
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Makes this the state from which the fit goes on.
@@ -80,7 +79,7 @@ class Journal:
             progress = checkpoint.position.to_json()
             contents |= {
                 "checkpoint": checkpoint.to_bytes(),
-                "metrics": store.to_lines(checkpoint.metrics).encode(),
+                "metrics": tensors.to_lines(checkpoint.metrics).encode(),
             }
         content = self.header | {"status": "training", "progress": progress, "results": {}}
         with self._told():

@@ -19,7 +19,7 @@ from pyrovae.lowering import Engine
 from pyrovae.objectives import choose as objective
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
-from pyrovae.runs import tensors as store
+from pyrovae.runs import tensors
 from pyrovae.runs.checkpoint import Checkpoint, Every, Position, generators, set_generators
 from pyrovae.runs.tensors import State, weights
 from pyrovae.runtime.progress import Progress
@@ -262,7 +262,7 @@ class _Training:
         if self.start is None:
             return
         start, at = self.start, self.start.position
-        store.set_weights(self.pair, start.weights, "the weights of the checkpoint")
+        tensors.set_weights(self.pair, start.weights, "the weights of the checkpoint")
         self.optimizer.load_state(start.optimizer)
         self.order.set_state(start.generators["order"])
         if at.device == self.device.type:

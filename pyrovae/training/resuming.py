@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from pyrovae import registry
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.pair import Pair
-from pyrovae.registry import variants as registry
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.data import data_of
 from pyrovae.runs.environment import environment

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from pyrovae.data import limits as memory
+from pyrovae.data import limits
 from pyrovae.errors import PyrovaeError
 
 from .case import MARKER, Case, Target
@@ -80,9 +80,9 @@ def _bounded() -> Iterator[None]:
     def hang(number: int, frame: FrameType | None) -> None:
         raise Hang
 
-    told = memory.free_memory
+    told = limits.free_memory
     before = {number: signal.signal(number, hang) for number in (signal.SIGALRM, signal.SIGPROF)}
-    memory.free_memory = lambda: FREE
+    limits.free_memory = lambda: FREE
     soft, hard = limit_memory(MEMORY)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.setitimer(signal.ITIMER_REAL, 6 * SECONDS)
@@ -94,4 +94,4 @@ def _bounded() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        memory.free_memory = told
+        limits.free_memory = told

@@ -24,9 +24,7 @@ import pyrovae
 from pyrovae import svi
 from pyrovae.cli import cli
 from pyrovae.errors import PyrovaeError
-from pyrovae.runs import pictures as gallery
-from pyrovae.runs import schema
-from pyrovae.runs import tensors as store
+from pyrovae.runs import pictures, schema, tensors
 from pyrovae.training import fit as fitting
 
 from .case import Case, Pickled, Target
@@ -86,7 +84,7 @@ def _until(steps: int, samples: int = SAMPLES) -> Any:
     with (
         mock.patch.object(svi.Step, "__call__", until),
         mock.patch.object(fitting, "scores", few),
-        mock.patch.object(gallery, "pictures", return_value=[]),  # they take longer than these fits
+        mock.patch.object(pictures, "pictures", return_value=[]),  # they take longer than these fits
         contextlib.suppress(Stopped),
     ):
         yield
@@ -204,7 +202,7 @@ def _tensor(path: Path, draw: Random) -> None:
     if not files or not (path := draw.choice(files)).is_file() or path.is_symlink():
         return
     try:
-        state = store.tensors_of(path.read_bytes(), "it")
+        state = tensors.tensors_of(path.read_bytes(), "it")
     except PyrovaeError:
         return
     if not state:
@@ -217,7 +215,7 @@ def _tensor(path: Path, draw: Random) -> None:
         case 1:
             state[draw.choice((f"{name}_", name.partition("/")[2], "", "a/b", "weights/", "generators/cuda"))] = value
         case 2:
-            state[name] = value.to(draw.choice(tuple(store.DTYPES.values())))
+            state[name] = value.to(draw.choice(tuple(tensors.DTYPES.values())))
         case 3:
             state[name] = draw.choice((value.flatten()[:-1], value[None], value.flatten()[:0], value.flatten()))
         case 4:
@@ -231,7 +229,7 @@ def _tensor(path: Path, draw: Random) -> None:
                 else:
                     flat[:] = number
             state[name] = flat.reshape(value.shape)
-    path.write_bytes(store.to_bytes(state))
+    path.write_bytes(tensors.to_bytes(state))
 
 
 def _bytes(path: Path, draw: Random) -> None:

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from random import Random
 
+from pyrovae import registry
 from pyrovae.cli._fits import refuse_foreign, settings_of
 from pyrovae.data import DataConfig
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
-from pyrovae.registry import variants as registry
 from pyrovae.runs.recipe import Recipe
 
 from .case import Case, Target

@@ -1,4 +1,4 @@
-"""Recipes: one TOML file for each row of docs/results.md, and what was obtained with it; run by `pyrovae reproduce`."""
+"""Published figures: a recipe of options each (NAME.toml), tables.toml, and what was obtained (obtained/NAME.json)."""
 
 if __name__ != "pyrovae.experiments":
     raise ImportError(
