@@ -31,7 +31,7 @@ from pyrovae.guides.diagonal import Diagonal
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.pairs.pair import NoGuide, Pair
 from pyrovae.priors import StandardNormal
-from pyrovae.registry.variants import Family
+from pyrovae.registry.families import Family
 
 
 class Config(nets.NetConfig, LikelihoodConfig):

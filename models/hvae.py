@@ -23,7 +23,7 @@ from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.nets.fields import Width
 from pyrovae.pairs.pair import Pair
 from pyrovae.priors import PriorConfig, prior
-from pyrovae.registry.variants import Family
+from pyrovae.registry.families import Family
 
 
 class Config(nets.NetConfig, PriorConfig, LikelihoodConfig):

@@ -31,7 +31,7 @@ from pyrovae.errors import UsageError
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.pairs.pair import Pair
 from pyrovae.priors import StandardNormal
-from pyrovae.registry.variants import Family
+from pyrovae.registry.families import Family
 
 CLAMP = 1e3
 """Nats between the label and every other class of a labelled datum: e^-1000 is 0, and 0 times it is no NaN."""

@@ -27,7 +27,7 @@ from pyrovae.likelihoods import Autoregressive
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import NoGuide, Pair
 from pyrovae.priors import StandardNormal
-from pyrovae.registry.variants import Family
+from pyrovae.registry.families import Family
 
 DATA = "pydoc"
 

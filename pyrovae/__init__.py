@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pyrovae import evaluation as evaluation
     from pyrovae import nets as nets
     from pyrovae import plots as plots
-    from pyrovae import registry
+    from pyrovae import registry as registry
     from pyrovae.comparison import compare as compare
     from pyrovae.data.dataset import Dataset as Dataset
     from pyrovae.errors import PyrovaeError as PyrovaeError

@@ -361,7 +361,7 @@ def test_an_epoch_syncs_as_often_with_many_steps_as_with_few(x, compile, monkeyp
     found = {}
     for size in (24, 4):
         pair = variant.build(
-            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.variants.family("diagonal")
+            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.families.family("diagonal")
         )
         at = []
         with Syncs() as syncs, seeded(0):

@@ -49,7 +49,7 @@ def vae(data, seed=0):
     variant = pyrovae.registry.variants.variant("vae")
     with seeded(seed):
         return variant.build(
-            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.variants.family("diagonal")
+            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.families.family("diagonal")
         )
 
 

@@ -3,6 +3,7 @@
 import re
 
 from pyrovae.errors import UsageError
+from pyrovae.registry.names import describe
 
 SITE = re.compile(r"\s*([^\s:=,]+)=(.*)", re.DOTALL)
 """`z1=iaf:steps=4`: a name and `=` before any colon, which an option of a family never has."""
@@ -49,3 +50,17 @@ def split_guides(text: str) -> list[str]:
         if match:
             sites.add(match[1])
     return guides
+
+
+def split_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """`"iaf:steps=4"` -> `("iaf", {"steps": "4"})`; a user's `file.py:Name` keeps its colon."""
+    parts = spec.split(":")
+    names, given = [part for part in parts if "=" not in part], [part for part in parts if "=" in part]
+    if not names:
+        raise UsageError(f"guide {spec} names no family: write {next(iter(describe('guides')))}:option=value")
+    if names[0] in describe("guides") and len(names) > 1:
+        raise UsageError(f"guide {spec}: '{names[1]}' is no OPTION=VALUE: write {names[0]}, or {names[0]}:option=value")
+    options = dict(part.split("=", 1) for part in given)
+    if len(options) < len(given):
+        raise UsageError(f"guide {spec}: an option is given twice: give it once")
+    return ":".join(names), options

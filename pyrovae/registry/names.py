@@ -1,0 +1,98 @@
+"""Names are files: of a kind of thing, an entry point, or the user's own code. Listing them imports nothing."""
+
+import ast
+import functools
+import importlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from pyrovae.errors import UsageError, brief, did_you_mean
+from pyrovae.runtime.turns import Whole
+
+Kind = Literal["models", "guides"]
+
+
+def describe(kind: Kind) -> dict[str, str]:
+    """Names and one line on each, without importing them: the first line of each file's docstring."""
+    found = {name: first_line(origin) for name, origin in files(kind).items()}
+    for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}"):
+        found.setdefault(point.name, f"from {point.value}")
+    return found
+
+
+@functools.cache
+def first_line(file: Path) -> str:
+    """Of the docstring of a module, without its full stop."""
+    with Whole():  # two threads that parse at once fail in Python 3.11 (github.com/python/cpython/issues/106905)
+        doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return doc.partition("\n")[0].rstrip(".")
+
+
+def files(kind: Kind) -> dict[str, Path]:
+    """The files of `pyrovae.models` or `pyrovae.guides`, by name."""
+    spec = importlib.util.find_spec(f"pyrovae.{kind}")
+    assert spec is not None and spec.submodule_search_locations is not None
+    found = {}
+    for folder in spec.submodule_search_locations:
+        for module in pkgutil.iter_modules([folder]):
+            found[module.name] = Path(folder) / f"{module.name}.py"
+    return dict(sorted(found.items()))
+
+
+def find(kind: Kind, name: str) -> Any:
+    if ":" in name:
+        return own(name)
+    known = describe(kind)
+    if name.endswith(".py") and Path(name).is_file():
+        raise UsageError(f"{name} is a file: name the class or function in it, {name}:MyVAE")
+    if name not in known:
+        raise UsageError(f"there is no {kind[:-1]} '{brief(name)}'{did_you_mean(name, known)}")
+    if name in files(kind):
+        return importlib.import_module(f"pyrovae.{kind}.{name}")
+    (point,) = importlib.metadata.entry_points(group=f"pyrovae.{kind}", name=name)
+    return point.load()
+
+
+def own(name: str) -> Any:
+    """`my_model.py:MyVAE` or `package.module:MyVAE`."""
+    where, _, attribute = name.rpartition(":")
+    if not where or not attribute or where.startswith("."):
+        raise UsageError(f"'{name}' is no name of your own code: write my_model.py:MyVAE or package.module:MyVAE")
+    if where.endswith(".py"):
+        module = _load_file(Path(where))
+    else:
+        try:
+            module = importlib.import_module(where)
+        except ImportError as error:
+            raise UsageError(f"{name}: cannot import {where}: {error}") from None
+    if not hasattr(module, attribute):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise UsageError(f"{where} has no '{attribute}'{did_you_mean(attribute, public)}")
+    return getattr(module, attribute)
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}: name your own pair as path/to/file.py:Name")
+    # The time of the last change is part of the name: an edited file is read again.
+    key = f"pyrovae_user_{path.stem}_{abs(hash((path.resolve(), path.stat().st_mtime_ns))):x}"
+    if key in sys.modules:
+        return sys.modules[key]
+    spec = importlib.util.spec_from_file_location(key, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[key] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[key]
+        if isinstance(error, Exception | SystemExit):
+            raise UsageError(f"{path} does not run: {type(error).__name__}: {error}") from error
+        raise
+    return module

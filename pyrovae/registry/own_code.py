@@ -1,0 +1,52 @@
+"""The user's own code behind a model and a guide: which files, and their checksums."""
+
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from pyrovae.registry.specs import by_site, split_spec
+
+
+def own_code(model: str | None, guide: str | None) -> list[str]:
+    """Of a model and the spec of a guide those that are a user's own code; imports nothing.
+
+    Raises:
+        UsageError: where the spec is none.
+    """
+    specs = [] if guide is None else list((by_site(guide) or {"": guide}).values())
+    names = [] if model is None else [model]
+    return [name for name in dict.fromkeys([*names, *(split_spec(spec)[0] for spec in specs)]) if ":" in name]
+
+
+def found_in(name: str) -> Path | None:
+    """The file of `my_model.py:MyVAE` or `package.module:MyVAE`, found without running any of it; None where there is
+    none."""
+    where = name.rpartition(":")[0]
+    if where.endswith(".py"):
+        return Path(where) if Path(where).is_file() else None
+    first, *rest = where.split(".")
+    try:
+        spec = importlib.machinery.PathFinder.find_spec(first)
+        for i in range(len(rest)):
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            places = list(spec.submodule_search_locations)
+            spec = importlib.machinery.PathFinder.find_spec(".".join([first, *rest[: i + 1]]), places)
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None or spec.origin is None or not Path(spec.origin).is_file() else Path(spec.origin)
+
+
+def code(model: str | None, guide: str | None) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of each file of the user's own code, by the name that model or guide gives it.
+
+    Raises:
+        UsageError: where the spec of the guide is none.
+    """
+    files = {name: found_in(name) for name in own_code(model, guide)}
+    contents = {name: path.read_bytes() for name, path in files.items() if path is not None}
+    return {name: {"bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for name, d in contents.items()}
