@@ -26,11 +26,11 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.measure import write
 from benchmarks.setting import CLIP, DEEP, LR, WIDE, Setting, build, images, pixels
 from pyrovae.data.dataset import Dataset
+from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import unvalidated
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step
-from pyrovae.svi.step import Batch, Rows
+from pyrovae.svi.pieces import Batch, Rows
 
 SETTINGS = {"wide": WIDE, "deep": DEEP}
 CALLS = {"eager": 1, "traced": 2000, "compiled": 100_000}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import pyrovae
 from benchmarks.measure import write
-from pyrovae.objectives import choose as objective
+from pyrovae.objectives.choose import objective
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.seeding import seeded

@@ -29,7 +29,7 @@ from pyrovae import registry
 from pyrovae.data.dataset import Dataset
 from pyrovae.data.field import Field
 from pyrovae.svi import ELBO, Optimizer, Step
-from pyrovae.svi.step import Rows
+from pyrovae.svi.pieces import Rows
 
 FIGURES = 5
 """Numbers that are summed beside the gradient: three figures, the count of data, and that of losses not finite."""

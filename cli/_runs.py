@@ -22,7 +22,7 @@ def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
     def opened(
         path: Path, device: str, trust: bool, data_root: Path | None, max_memory: str | None = None, **options: Any
     ) -> Any:
-        from pyrovae.evaluation.chunks import device_of
+        from pyrovae.pairs.parameters import device_of
         from pyrovae.runtime import memory
 
         if max_memory is not None:

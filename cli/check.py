@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from pyrovae import registry
-from pyrovae.cli._options import ModelCommand, debug_option, json_option
+from pyrovae.cli._model_command import ModelCommand
+from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.config import Config, refuse_unknown
 from pyrovae.data.options import DataConfig

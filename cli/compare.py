@@ -8,7 +8,8 @@ import click
 
 from pyrovae import registry
 from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
-from pyrovae.cli._options import Commas, ModelCommand
+from pyrovae.cli._model_command import ModelCommand
+from pyrovae.cli._options import Commas
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.cli._runs import count
 from pyrovae.errors import UsageError

@@ -8,7 +8,7 @@ import click
 
 from pyrovae import registry
 from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
-from pyrovae.cli._options import ModelCommand
+from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
 from pyrovae.cli._trust import show_code
 from pyrovae.errors import PyrovaeError, UsageError

@@ -30,7 +30,7 @@ Examples:
 def command(run: "Run", rows: int, steps: int, temperature: float | None, out: Path | None) -> None:
     """Decode along lines between the posterior means of test data; a row a pair of data."""
     require_suffix(out, ".png", ".npz")
-    from pyrovae.generation.draws import require_temperature
+    from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):

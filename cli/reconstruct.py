@@ -28,7 +28,7 @@ Examples:
 def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path | None) -> None:
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
     require_suffix(out, ".png", ".npz")
-    from pyrovae.generation.draws import require_temperature
+    from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
 
     if run.vocabulary is not None:

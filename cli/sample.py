@@ -32,7 +32,7 @@ def command(
     """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), or sentences."""
     require_suffix(out, ".png", ".npz")
     values = parse_given(given)
-    from pyrovae.generation.draws import require_temperature
+    from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
 
     if run.vocabulary is None and (out is None or out.suffix == ".png"):

@@ -15,12 +15,13 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, load
-from pyrovae.objectives import choose as objective
+from pyrovae.objectives.choose import objective
 from pyrovae.options import TrainConfig
+from pyrovae.pairs.parameters import apart
 from pyrovae.runs import tensors
 from pyrovae.runtime.ranks import noise_of
 from pyrovae.svi import Optimizer
-from pyrovae.svi.aggressive import WINDOW, Aggressive, Drawn, apart, lags
+from pyrovae.svi.aggressive import WINDOW, Aggressive, Drawn, lags
 from pyrovae.svi.step import Figures
 from pyrovae.training.order import order_of, shuffled
 

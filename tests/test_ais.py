@@ -11,8 +11,8 @@ from conftest import GUIDES, VARIANTS, case, linear
 from torch import nn
 
 from pyrovae import Pair, PyrovaeError, UsageError
-from pyrovae.evaluation import chunks
-from pyrovae.evaluation.annealing import ais, bdmc, bridge
+from pyrovae.evaluation import ais, bdmc, chunks
+from pyrovae.evaluation.annealing import bridge
 from pyrovae.evaluation.annealing import chains as annealing
 from pyrovae.evaluation.annealing.hmc import evaluate
 from pyrovae.runtime.progress import progress

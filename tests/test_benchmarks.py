@@ -11,7 +11,7 @@ from conftest import linear
 from benchmarks import distributed, gradients, loglik, measure, scaling, setting
 from benchmarks.peers import by_hand, ours, pyro_svi
 from pyrovae import evaluation
-from pyrovae.runtime.ranks import Sums
+from pyrovae.svi.pieces import Sums
 
 SMALL = dataclasses.replace(setting.DEEP, hidden=(12, 12), latent_dim=4)
 

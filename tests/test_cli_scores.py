@@ -40,7 +40,7 @@ def test_proposals(name, proposal, monkeypatch):
 
 
 def quick_refit(*args, **options):
-    from pyrovae.evaluation.refitting import refit
+    from pyrovae.evaluation import refit
 
     return refit(*args, **options | {"steps": 2, "rounds": 1})
 

@@ -13,11 +13,11 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, registry
-from pyrovae.evaluation import Figures, diagnose, mutual_information, swap_loss
-from pyrovae.evaluation.latents import aggregate, diagnosis, usage
+from pyrovae.evaluation import Figures, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
 from pyrovae.evaluation.latents import information as module
 from pyrovae.evaluation.latents.aggregate import Aggregate, prior_depends_on_data, worst
-from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
+from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.traces import draw, sites
 
 
 class Reads(nn.Module):

@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 from pyrovae import ELBO, Pair, PyrovaeError, fit
 from pyrovae.evaluation import diagnose, elbo, elbo_per_datum, log_likelihood, posterior_moments
 from pyrovae.lowering import Lowered
-from pyrovae.objectives import choose as objective
+from pyrovae.objectives.choose import objective
 from pyrovae.objectives.enumeration import Expectation
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.traces import sites, traces

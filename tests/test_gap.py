@@ -10,8 +10,7 @@ from gaussian import chain, known
 from pyrovae import PyrovaeError, UsageError
 from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import share_log_p
-from pyrovae.evaluation import elbo, gap
-from pyrovae.evaluation.annealing import ais
+from pyrovae.evaluation import ais, elbo, gap
 from pyrovae.evaluation.gap import Gap, surest
 from pyrovae.evaluation.refitting.refit import refit
 

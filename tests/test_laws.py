@@ -10,7 +10,7 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, nets, registry
 from pyrovae.pairs.pair import announce
-from pyrovae.pairs.traces import structure
+from pyrovae.pairs.structure import structure
 from pyrovae.testing import Row, check, sites_table
 from pyrovae.testing.law import LAWS
 

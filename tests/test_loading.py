@@ -730,7 +730,7 @@ def test_runs_are_loaded_while_another_thread_commits(run):
             while not stop.wait(0.05):
                 [each.add_(1) for each in weights.values()]
                 contents = {"weights": store.to_bytes(weights), "metrics": (run / "metrics.jsonl").read_bytes()}
-                directory.commit(run, head, contents, ("checkpoint",))
+                commit(run, head, contents, ("checkpoint",))
         except Exception as error:
             failed.append(error)
 

@@ -15,8 +15,7 @@ from torch.distributions import AffineTransform
 import pyrovae
 from pyrovae import ELBO, PyrovaeError, UsageError, registry
 from pyrovae.data import DataConfig, load
-from pyrovae.objectives import choose as objective
-from pyrovae.objectives.choose import require_closed_form
+from pyrovae.objectives.choose import objective, require_closed_form
 from pyrovae.objectives.pathwise import require_repeatable
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from pyrovae.cli import COMMANDS, cli
 from pyrovae.cli._group import LazyGroup
-from pyrovae.cli._options import ModelCommand, debug_option, options_of
+from pyrovae.cli._model_command import ModelCommand
+from pyrovae.cli._options import debug_option, options_of
 from pyrovae.config import Config, from_signature
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.runtime.progress import progress

@@ -13,7 +13,7 @@ from torch.autograd.functional import jacobian
 import pyrovae
 from pyrovae import PyrovaeError, UsageError, registry
 from pyrovae.data import Field
-from pyrovae.evaluation.annealing import ais
+from pyrovae.evaluation import ais
 from pyrovae.flows.gaussians import log_prob_of_each
 from pyrovae.objectives.choose import objective
 from pyrovae.options import TrainConfig

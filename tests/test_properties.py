@@ -27,6 +27,7 @@ from pyrovae import UsageError, config, registry
 from pyrovae.data import DataConfig, load
 from pyrovae.options import TrainConfig
 from pyrovae.runs import directory, pictures
+from pyrovae.runs.claim import require_free
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
@@ -465,7 +466,7 @@ def lines(stand_ins, monkeypatch):
             raise directory.no_run(resume)
         recipe(model or "vae", guide, data, settings)
         if resume is None:
-            directory.require_free(out, overwrite)
+            require_free(out, overwrite)
         return found
 
     def compare(model, guides, seeds, data, out, overwrite, show, freeze_model, baseline, gaps, **settings):

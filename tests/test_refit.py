@@ -16,7 +16,8 @@ from pyrovae import Pair, PyrovaeError, UsageError, log_likelihood
 from pyrovae.evaluation.importance.proposals import Widened, widened
 from pyrovae.evaluation.refitting.copies import copied, draw_each
 from pyrovae.evaluation.refitting.refit import refit
-from pyrovae.pairs.traces import draw, log_joint, particles, sites, unvalidated
+from pyrovae.pairs.modes import unvalidated
+from pyrovae.pairs.traces import draw, log_joint, particles, sites
 from pyrovae.runtime.seeding import seeded
 
 refitting = sys.modules[refit.__module__]

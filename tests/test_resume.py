@@ -17,8 +17,10 @@ from damage import edited
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.runs import directory, tensors
-from pyrovae.runs.checkpoint import Checkpoint, Every
+from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.claim import locked
 from pyrovae.storage import atomic
+from pyrovae.training.journal import Every
 
 QUICK = {"epochs": 4, "batch_size": 16, "score_samples": 2, "device": "cpu", "show": False}
 VAE = QUICK | {"latent_dim": 2, "hidden": (6,)}
@@ -304,13 +306,13 @@ def test_a_directory_made_read_only_stops_the_fit(x, tmp_path):
 
 
 def test_a_second_fit_in_a_directory_is_refused(x, tmp_path):
-    with directory.locked(tmp_path / "run"):
+    with locked(tmp_path / "run"):
         with pytest.raises(PyrovaeError, match="another fit runs in"):
             pyrovae.fit("vae", data=x, out=tmp_path / "run", **VAE)
         assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     assert not (tmp_path / "run").exists()
     pyrovae.fit("vae", data=x, out=tmp_path / "run", **VAE)
-    with directory.locked(tmp_path / "run"), pytest.raises(PyrovaeError, match="another fit runs in"):
+    with locked(tmp_path / "run"), pytest.raises(PyrovaeError, match="another fit runs in"):
         pyrovae.fit(resume=tmp_path / "run", data=x, epochs=9, show=False)
 
 

@@ -30,7 +30,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import pyrovae
 from pyrovae import evaluation
 from pyrovae.lowering import engine, products
-from pyrovae.pairs.traces import evaluating
+from pyrovae.pairs.modes import evaluating
 from pyrovae.runtime import turns
 from pyrovae.runtime.seeding import seeded
 from pyrovae.testing.selftest import selftest

@@ -13,7 +13,7 @@ from pyrovae.lowering import engine as engine_module
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import progress
 from pyrovae.svi import ELBO, Optimizer, Step, not_additive
-from pyrovae.svi.step import BACKWARD
+from pyrovae.svi.pieces import BACKWARD
 
 ONE = torch.ones(())
 RATE = torch.tensor(0.01)

@@ -19,7 +19,7 @@ from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate
-from pyrovae.training.fit import notes
+from pyrovae.training.advice import notes
 from pyrovae.training.loop import train
 from pyrovae.training.order import batch_size, epochs, shuffled
 

@@ -10,7 +10,7 @@ from benchmarks.peers.by_hand import Rows
 from benchmarks.setting import CLIP, LR, Setting
 from pyrovae import evaluation
 from pyrovae.data.dataset import Dataset
-from pyrovae.objectives import choose as objective
+from pyrovae.objectives.choose import objective
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.svi import Optimizer, Step

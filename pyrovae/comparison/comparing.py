@@ -19,7 +19,7 @@ from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
-from pyrovae.runs import directory
+from pyrovae.runs.claim import is_run
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
@@ -152,7 +152,7 @@ def _require_free(folder: Path, overwrite: bool) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file: give a folder for the comparison")
-    if not (folder / "compare.json").is_file() and not all(directory.is_run(each) for each in folder.iterdir()):
+    if not (folder / "compare.json").is_file() and not all(is_run(each) for each in folder.iterdir()):
         raise UsageError(f"{folder} exists and holds no comparison: give a new folder")
     if not overwrite:
         raise UsageError(f"there is a comparison in {folder} already: take another --out, or --overwrite")

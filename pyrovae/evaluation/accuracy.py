@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.field import Field
-from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.latents.rates import DRAWS, class_of
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import draw, evaluating, particles, sites, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded

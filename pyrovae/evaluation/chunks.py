@@ -29,16 +29,6 @@ MOST_DATA = 512
 """Data of one chunk; more gain nothing."""
 
 
-def device_of(module: nn.Module) -> torch.device:
-    """Where a module's parameters are; the CPU where it has none."""
-    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-
-
-def precise(device: torch.device) -> torch.dtype:
-    """What sums over data and samples are taken in: double precision, where the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
 def budget(device: torch.device, sequences: bool = False, most: int | None = None) -> int:
     """Bytes that one chunk may take: a quarter of the free memory of a GPU, on a CPU `most`, else a fixed piece;
     less where `pyrovae.runtime.memory.limited` says so."""

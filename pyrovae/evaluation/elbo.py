@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.evaluation.chunks import bytes_of, device_of, pieces, precise
+from pyrovae.evaluation.chunks import bytes_of, pieces
 from pyrovae.objectives.elbo import ELBO
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import evaluating, unvalidated
+from pyrovae.pairs.parameters import device_of
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 

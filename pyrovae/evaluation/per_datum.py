@@ -7,10 +7,14 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import UsageError
-from pyrovae.evaluation.chunks import Shrinking, bytes_of, device_of, pieces, precise
+from pyrovae.evaluation.chunks import Shrinking, bytes_of, pieces
 from pyrovae.objectives.enumeration import Expectation
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import evaluating, require_per_datum, sites, traces, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import require_per_datum
+from pyrovae.pairs.traces import sites, traces
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 

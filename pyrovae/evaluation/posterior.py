@@ -9,9 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.chunks import bytes_of, device_of, pieces
+from pyrovae.evaluation.chunks import bytes_of, pieces
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import draw, evaluating, is_local, particles, sites, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import is_local
+from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.seeding import seeded
 

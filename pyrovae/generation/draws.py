@@ -1,21 +1,21 @@
 """What a trained pair makes: samples, reconstructions, interpolations. All from its traces."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
-from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, did_you_mean
-from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.latents.rates import class_of, posterior_moments
-from pyrovae.likelihoods import Autoregressive
+from pyrovae.generation.given import require_classes
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import Site, draw, evaluating, sites, structure, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import structure
+from pyrovae.pairs.traces import Site, draw, sites
 from pyrovae.runtime.seeding import seeded
 
 Sites = dict[str, Site]
@@ -28,56 +28,6 @@ def expectation(site: Site) -> Tensor:
     except (NotImplementedError, AttributeError):
         return site["value"]
     return mean if mean.isfinite().all() else site["value"]  # a class has no mean: torch says NaN
-
-
-def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> None:
-    """Raises UsageError where a value of `given` is not finite, is no class of a label, or is part of an image."""
-    for name, value in given.items():
-        numbers = torch.as_tensor(value, dtype=torch.float64).flatten().tolist()
-        wrong = [number for number in numbers if not math.isfinite(number)]
-        field = fields.get(name)
-        if wrong:
-            raise UsageError(f"{name} = {wrong[0]}: give a finite number")
-        if field is not None and field.kind == "partial":
-            raise UsageError(f"{name} is the given part of the test images: no value can be given for it")
-        if field is not None and field.kind == "category" and field.size is not None:
-            wrong = [number for number in numbers if number not in range(-1, field.size)]
-            if wrong:
-                raise UsageError(
-                    f"{name} = {wrong[0]:g} is no class: give a whole number from 0 to {field.size - 1}, or -1 for none"
-                )
-
-
-def require_classes(name: str, value: Any, classes: int) -> None:
-    """Raises UsageError where a value of a latent class is none."""
-    for number in torch.as_tensor(value, dtype=torch.float64).flatten().tolist():
-        if number not in range(classes):
-            raise UsageError(f"{name} = {number:g} is no class: give a whole number from 0 to {classes - 1}")
-
-
-def require_temperature(temperature: float | None, text: bool) -> None:
-    """Raises UsageError for a temperature that is no finite number of at least 0, or of what is no text."""
-    if temperature is None:
-        return
-    if not text:
-        raise UsageError("--temperature is of the words of sentences, and these data are no text: leave it out")
-    if not 0 <= temperature < math.inf:
-        raise UsageError(f"temperature = {temperature:g}: give a finite number of at least 0")
-
-
-class Decoding(Messenger):
-    """Inside, sentences are drawn at a temperature (`pyrovae.likelihoods.Autoregressive.draw`): at 1 from p(x | z), at
-    any other without <unk>, which nobody can read."""
-
-    def __init__(self, temperature: float | None) -> None:
-        super().__init__()
-        self.temperature = 1.0 if temperature is None else temperature
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if isinstance(msg["fn"], Autoregressive) and not msg["done"] and not msg["is_observed"]:
-            unknown = getattr(msg["fn"].decoder, "unk", None)
-            without = [] if unknown is None or self.temperature == 1 else [unknown]
-            msg["value"], msg["done"] = msg["fn"].draw(temperature=self.temperature, without=without), True
 
 
 class Generated(NamedTuple):

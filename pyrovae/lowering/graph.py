@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pyrovae.lowering import products
 from pyrovae.lowering.nested import flat, rebuilder
-from pyrovae.pairs.traces import unvalidated
+from pyrovae.pairs.modes import unvalidated
 
 Function = Callable[..., Any]
 

@@ -15,10 +15,11 @@ from pyrovae.objectives.stl import STL
 from pyrovae.objectives.terms import closed_form
 from pyrovae.objectives.weights import require_weights
 from pyrovae.options import TrainConfig
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import evaluating, sites, traces, unvalidated
+from pyrovae.pairs.parameters import apart
+from pyrovae.pairs.traces import sites, traces
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi.aggressive import apart
 
 Objective = ELBO | STL | IWAE | DReG | Renyi
 

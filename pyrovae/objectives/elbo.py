@@ -12,17 +12,8 @@ from pyrovae.errors import PyrovaeError
 from pyrovae.objectives.enumeration import Expectation
 from pyrovae.objectives.terms import closed_form, rate, rate_by_dim
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import (
-    Site,
-    Structure,
-    Trace,
-    is_local,
-    refuse_missing,
-    refuse_shapes,
-    sites,
-    structure,
-    traces,
-)
+from pyrovae.pairs.structure import Structure, is_local, refuse_missing, refuse_shapes, structure
+from pyrovae.pairs.traces import Site, Trace, sites, traces
 
 KL = Literal["sampled", "analytic"]
 

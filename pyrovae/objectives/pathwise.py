@@ -9,8 +9,9 @@ from torch.func import functional_call
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import slots
+from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import Fixed, Trace, draw, particles, sites, unvalidated
+from pyrovae.pairs.traces import Fixed, Trace, draw, particles, sites
 from pyrovae.runtime.seeding import seeded
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError
 from pyrovae.objectives.elbo import Terms, refuse_enumerated, require_trainable
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import Trace, require_per_datum, sites
+from pyrovae.pairs.structure import require_per_datum
+from pyrovae.pairs.traces import Trace, sites
 
 
 def weigh(p: Trace, q: Trace, batch: Sequence[Tensor], K: int) -> tuple[Tensor, Terms]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -191,49 +190,3 @@ def _require_state(name: str, state: Tensor, what: str) -> None:
             f"{what} is damaged ('generators/{name}' of {state.dtype} and shape {tuple(state.shape)} is no state of a "
             f"generator)"
         )
-
-
-def generators(device: torch.device) -> State:
-    """The states of torch's generators, on the CPU and on the device."""
-    found = {"cpu": torch.default_generator.get_state()}
-    if device.type == "cuda":
-        found["device"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        found["device"] = torch.mps.get_rng_state()
-    return found
-
-
-def set_generators(state: State, device: torch.device) -> None:
-    """The inverse of `generators`; a state of another kind of device is left out."""
-    torch.default_generator.set_state(state["cpu"])
-    if "device" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["device"], device)
-    elif "device" in state and device.type == "mps":
-        torch.mps.set_rng_state(state["device"])
-
-
-class Every:
-    """How often something is done: every so many steps, or seconds.
-
-    Args:
-        steps: 0 where seconds count.
-        seconds: 0 where steps count.
-    """
-
-    def __init__(self, steps: int, seconds: float) -> None:
-        self.steps, self.seconds = steps, seconds
-        self.since = time.monotonic()
-
-    @classmethod
-    def parse(cls, text: str) -> Every:
-        """`500` are steps, `30s` are seconds, `0` is never."""
-        return cls(0, float(text[:-1])) if text.endswith("s") else cls(int(text), 0.0)
-
-    def is_due(self, step: int) -> bool:
-        """Whether it is time, after this step."""
-        if self.steps:
-            return step % self.steps == 0
-        if not self.seconds or time.monotonic() - self.since < self.seconds:
-            return False
-        self.since = time.monotonic()
-        return True

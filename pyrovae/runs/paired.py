@@ -10,8 +10,10 @@ from torch import Tensor
 
 from pyrovae.data.dataset import Split
 from pyrovae.errors import PyrovaeError
-from pyrovae.evaluation.chunks import device_of
-from pyrovae.pairs.traces import draw, evaluating, sites, structure, unvalidated
+from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import structure
+from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime.seeding import seeded
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ from torch import Tensor
 from pyrovae import evaluation, plots
 from pyrovae.errors import UsageError
 from pyrovae.generation import draws as generate
-from pyrovae.pairs.traces import structure
+from pyrovae.generation.given import require_allowed
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import structure
 from pyrovae.runtime.seeding import seeded
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def pictures(run: Run, folder: Path) -> list[Path]:
 def is_image(run: Run) -> bool:
     """Whether what is generated are pictures."""
     first = run.split("test", 2)
-    with seeded(0, evaluation.chunks.device_of(run.pair)):
+    with seeded(0, device_of(run.pair)):
         generated = structure(run.pair, first).generated
     return generated == ["x"] and run.fields["x"].is_image
 
@@ -64,7 +66,7 @@ def samples(run: Run, path: Path, n: int | None = None, seed: int = 0, given: di
     of x is the condition: completions of n data (10). Else n draws (100) in rows of ten.
     """
     require_image(run)
-    generate.require_allowed(run.fields, given or {})
+    require_allowed(run.fields, given or {})
     y = run.fields.get("y") if "y" in run.pair.inputs else None
     if y is not None and y.kind == "partial":
         return completions(run, path, n or ROWS, seed, given)
@@ -83,7 +85,7 @@ def samples(run: Run, path: Path, n: int | None = None, seed: int = 0, given: di
 
 def pixels(run: Run, given: dict[str, object] | None, n: int, conditions: int, seed: int) -> Tensor:
     """E[x | z] of n draws, (n, C, H, W), in [0, 1], under the conditions of the first so many test data, in turn."""
-    with seeded(seed, evaluation.chunks.device_of(run.pair)):
+    with seeded(seed, device_of(run.pair)):
         found = generate.sample(run.pair, run.split("test", conditions), n, given)
     return generate.shown(found, run.pair.inputs, run.fields).cpu().clamp(0, 1)
 
@@ -107,7 +109,7 @@ def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0)
     require_image(run)
     batch = run.split("test", columns)
     x = batch[run.pair.inputs.index("x")].cpu()
-    with seeded(seed, evaluation.chunks.device_of(run.pair)):
+    with seeded(seed, device_of(run.pair)):
         found = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
     return plots.image_grid(
         torch.stack([x, found]).clamp(0, 1), path, row_titles=["x", "E[x|z]"], title="reconstructions"
@@ -122,7 +124,7 @@ def worst(
     chosen = torch.tensor(rows)
     batch = tuple(tensor[chosen.to(tensor.device)] for tensor in run.split(split, max(rows) + 1))
     x = batch[run.pair.inputs.index("x")].cpu()
-    with seeded(seed, evaluation.chunks.device_of(run.pair)):
+    with seeded(seed, device_of(run.pair)):
         again = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
     titles = [
         f"{row}: log p {found.log_likelihood[row]:.1f}, k {found.pareto_k[row]:.2f}, ESS {found.ess[row]:.1f}"
@@ -153,7 +155,7 @@ def latents(run: Run, path: Path, split: Split = "test", limit: int | None = Non
     found = evaluation.posterior_moments(run.pair, run.split(split, limit))
     if not found:
         raise UsageError("this pair has no latent site, so there is nothing to draw")
-    with seeded(0, evaluation.chunks.device_of(run.pair)):
+    with seeded(0, device_of(run.pair)):
         discrete = structure(run.pair, run.split(split, 2)).score
     # Of a datum, not one for all, and numbers where there are any.
     name, (mean, _, _) = max(found.items(), key=lambda item: (len(item[1][0]), item[0] not in discrete))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyrovae import evaluation, registry
+from pyrovae import evaluation
 from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
@@ -19,16 +19,18 @@ from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
 from pyrovae.evaluation.chunks import evenly as spaced
 from pyrovae.generation import draws
+from pyrovae.generation.decoding import Decoding, require_temperature
+from pyrovae.generation.given import require_allowed
 from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.parameters import device_of
 from pyrovae.runs import data as rundata
 from pyrovae.runs import directory, paired, tensors
-from pyrovae.runs.environment import environment
+from pyrovae.runs.claim import require_free
+from pyrovae.runs.commit import commit
 from pyrovae.runs.recipe import Recipe
+from pyrovae.runs.saving import Status, header
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
-
-Status = Literal["training", "trained", "done"]
-"""How far a fit is: its steps, then its scores, are still to be done; or nothing is."""
 
 
 class Run:
@@ -109,7 +111,7 @@ class Run:
 
     def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
         """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
-        device = evaluation.chunks.device_of(self.pair)
+        device = device_of(self.pair)
         return tuple(tensor.to(device) for tensor in self.data.split(split, self.pair.inputs, limit))
 
     def lengths(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
@@ -244,7 +246,7 @@ class Run:
         Conditions that are not given are those of the test data. `temperature`, of text only, divides the logits of
         each word, 1 where it is None; at 0 each word is the most likely one.
         """
-        draws.require_allowed(self.fields, given)
+        require_allowed(self.fields, given)
         like = self.split("test", max(n, 2))
         found = self._generated(draws.sample, like, n, given, seed=seed, temperature=temperature)
         return self._shown(found)
@@ -301,8 +303,8 @@ class Run:
         return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
 
     def _generated(self, verb: Any, *arguments: Any, seed: int, temperature: float | None = None) -> draws.Generated:
-        draws.require_temperature(temperature, self.vocabulary is not None)
-        with seeded(seed, evaluation.chunks.device_of(self.pair)), draws.Decoding(temperature):
+        require_temperature(temperature, self.vocabulary is not None)
+        with seeded(seed, device_of(self.pair)), Decoding(temperature):
             return verb(self.pair, *arguments)
 
     def _shown(self, found: draws.Generated) -> Any:
@@ -318,7 +320,7 @@ class Run:
         path = Path(path)
         new = self.path is None or path.resolve() != self.path.resolve()
         if new:
-            directory.require_free(path, overwrite)
+            require_free(path, overwrite)
         progress = None if new else directory.present(path).get("progress")
         contents = {
             "weights": tensors.to_bytes(tensors.weights(self.pair)),
@@ -330,29 +332,5 @@ class Run:
             drawn = {name: path / directory.PATHS[name] for name in directory.PICTURES}
             contents |= {name: picture.read_bytes() for name, picture in drawn.items() if picture.is_file()}
         content = header(self.recipe, self.pair.inputs, self.fields, self.description, self.status, progress)
-        directory.commit(path, content | {"results": self.results}, contents, () if new else ("checkpoint",))
+        commit(path, content | {"results": self.results}, contents, () if new else ("checkpoint",))
         self.path = path
-
-
-def header(
-    recipe: Recipe,
-    inputs: Sequence[str],
-    fields: Mapping[str, Field],
-    description: Mapping[str, Any],
-    status: Status,
-    progress: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """What run.json says, without the results and the files.
-
-    `progress` is where the checkpoint stands (`pyrovae.runs.checkpoint.Position`).
-    """
-    return {
-        "status": status,
-        "recipe": recipe.to_json(),
-        "inputs": list(inputs),
-        "fields": {name: field.to_json() for name, field in fields.items()},
-        "data": dict(description),
-        "progress": progress,
-        "environment": environment(),
-        "code": registry.code(recipe.model, recipe.guide),
-    }

@@ -31,3 +31,8 @@ def find(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"device {name} is not supported: take auto, cpu, cuda, cuda:1 or mps")
     return device
+
+
+def precise(device: torch.device) -> torch.dtype:
+    """What sums over data and samples are taken in: double precision, where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -29,52 +29,6 @@ def world() -> World:
     if not (distributed.is_available() and distributed.is_initialized()):
         return World(0, 1)
     return World(distributed.get_rank(), distributed.get_world_size())
-
-
-class Sums:
-    """Weighted sums of gradients and of some numbers, over pieces of a batch and over all processes.
-
-    They stand in one buffer a dtype, so that one call for each dtype sums them over the processes.
-
-    Args:
-        like: tensors of the shapes, dtypes and device of the gradients.
-        numbers: how many numbers are summed beside them, in the widest dtype.
-
-    Attributes:
-        gradients: views of the sums, in the order of `like`; the next `clear` writes over them.
-        numbers: the same of the numbers, (numbers,).
-    """
-
-    def __init__(self, like: Sequence[Tensor], numbers: int) -> None:
-        dtypes = list(dict.fromkeys(tensor.dtype for tensor in like))
-        widest = max(dtypes, key=lambda dtype: dtype.itemsize)
-        found: dict[int, Tensor] = {}
-        self.buffers: list[Tensor] = []
-        self.numbers = torch.empty(0)
-        for dtype in dtypes:
-            which = [i for i, tensor in enumerate(like) if tensor.dtype == dtype]
-            sizes = [like[i].numel() for i in which] + [numbers if dtype == widest else 0]
-            buffer = torch.zeros(sum(sizes), dtype=dtype, device=like[0].device)
-            *parts, rest = buffer.split(sizes)
-            found |= {i: part.view(like[i].shape) for i, part in zip(which, parts, strict=True)}
-            self.buffers.append(buffer)
-            if dtype == widest:
-                self.numbers = rest
-        self.gradients = [found[i] for i in range(len(like))]
-
-    def clear(self) -> None:
-        """All of them are 0."""
-        torch._foreach_zero_(self.buffers)
-
-    def add(self, gradients: Sequence[Tensor], weight: float, numbers: Tensor) -> None:
-        """Adds gradients times a weight, and numbers as they are."""
-        torch._foreach_add_(self.gradients, list(gradients), alpha=weight)
-        self.numbers += numbers.to(self.numbers.dtype)
-
-    def over_ranks(self) -> None:
-        """Sums them over all processes, which have the same sums then, bit for bit; see `summed`."""
-        for buffer in self.buffers:
-            summed(buffer)
 
 
 def summed(tensor: Tensor) -> None:

@@ -1,10 +1,13 @@
 """Random numbers that start from a seed and leave the generators of the caller as they were."""
 
+from __future__ import annotations
+
 from typing import final
 
 import torch
 from torch import Tensor
 
+from pyrovae.runs.tensors import State
 from pyrovae.runtime.turns import Shared
 
 MOST = 2**31
@@ -55,3 +58,22 @@ class seeded(Shared):  # noqa: N801  a context, named as one reads it
             torch.cuda.set_rng_state(states[1], self.device)
         elif self.device.type == "mps":
             torch.mps.set_rng_state(states[1])
+
+
+def generators(device: torch.device) -> State:
+    """The states of torch's generators, on the CPU and on the device."""
+    found = {"cpu": torch.default_generator.get_state()}
+    if device.type == "cuda":
+        found["device"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        found["device"] = torch.mps.get_rng_state()
+    return found
+
+
+def set_generators(state: State, device: torch.device) -> None:
+    """The inverse of `generators`; a state of another kind of device is left out."""
+    torch.default_generator.set_state(state["cpu"])
+    if "device" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["device"], device)
+    elif "device" in state and device.type == "mps":
+        torch.mps.set_rng_state(state["device"])

@@ -7,8 +7,9 @@ from pyrovae.objectives.renyi import Renyi
 from pyrovae.objectives.stl import STL
 from pyrovae.runtime.ranks import World, from_first, world
 from pyrovae.svi.optimizer import Optimizer
+from pyrovae.svi.pieces import not_additive
 from pyrovae.svi.schedule import kl_weight, learning_rate
-from pyrovae.svi.step import Step, not_additive
+from pyrovae.svi.step import Step
 
 __all__ = [
     "ELBO",

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pyrovae.errors import UsageError
 from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.parameters import apart
 from pyrovae.runtime.turns import between
 from pyrovae.svi.optimizer import Optimizer
-from pyrovae.svi.step import Figures, Rows, Step, rows_in
+from pyrovae.svi.pieces import Rows, rows_in
+from pyrovae.svi.step import Figures, Step
 
 WINDOW = 10
 """Batches over which the loss is averaged before it is asked whether it still falls."""
@@ -87,26 +88,6 @@ class Aggressive:
                     break
                 before = mean
         return self.model(first.rows, lr, kl_weight, first.fraction), count
-
-
-def apart(pair: Pair) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters that are trained, of the model and of the guide.
-
-    Raises:
-        UsageError: where one of them has none, or they share one.
-    """
-    model, guide = ([each for each in part.parameters() if each.requires_grad] for part in (pair.model, pair.guide))
-    for name, parameters in (("model", model), ("guide", guide)):
-        if not parameters:
-            raise UsageError(
-                f"--aggressive moves the guide ahead of the model, and the {name} has nothing to train: leave it out"
-            )
-    own = {id(parameter) for parameter in model}
-    if shared := [name for name, parameter in pair.guide.named_parameters() if id(parameter) in own]:
-        raise UsageError(
-            f"--aggressive moves the guide alone, and it shares {', '.join(shared[:3])} with the model: leave it out"
-        )
-    return model, guide
 
 
 def lags(metrics: Sequence[Mapping[str, Any]]) -> bool:

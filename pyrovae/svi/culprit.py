@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
+from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import sites, traces, unvalidated
+from pyrovae.pairs.traces import sites, traces
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi.step import Rows, Step
+from pyrovae.svi.pieces import Rows
+from pyrovae.svi.step import Step
 
 DRAWS = 3
 """Draws of z with which the data are looked through, at most."""

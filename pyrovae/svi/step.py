@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,13 +12,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import CannotLowerError, Captured, Engine, lower, slots
+from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import first_dim
-from pyrovae.pairs.traces import unvalidated
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.ranks import Sums, world
+from pyrovae.runtime.ranks import world
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.optimizer import Guarded, Optimizer
+from pyrovae.svi.pieces import BACKWARD, COPIES, Batch, Rows, Sums, cut, rows_in
 from pyrovae.svi.precision import Precision, products
 
 TOLERANCE = 1e-3
@@ -26,15 +27,6 @@ TOLERANCE = 1e-3
 
 BFLOAT16 = 3e-2
 """The same where products have 8 bits, and a product that is fused with another is rounded once less."""
-
-COPIES = 4
-"""Tensors for each parameter: itself, its gradient and two moments; a microbatch needs one more, the sum."""
-
-BACKWARD = 3
-"""Most memory of a step, in relation to what is kept for its backward pass, about."""
-
-Batch = tuple[Tensor, ...]
-Rows = dict[str, Tensor] | Sequence[Tensor]
 
 
 class Figures(NamedTuple):
@@ -336,31 +328,3 @@ class Step:
             # A loss may be infinite and its gradient not: one far outlier, or a constant that overflows.
             finite = terms.loss.detach().isfinite()
         return figures, gradients, finite
-
-
-def rows_in(rows: Rows) -> int:
-    """How many there are."""
-    return len(next(iter(rows.values() if isinstance(rows, dict) else rows)))
-
-
-def cut(rows: Rows, size: int) -> Iterator[Rows]:
-    """Pieces of `size` rows, the last one short; contiguous, as a compiled graph expects them."""
-    for start in range(0, rows_in(rows), size):
-        stop = start + size
-        if isinstance(rows, dict):
-            yield {name: column[start:stop].contiguous() for name, column in rows.items()}
-        else:
-            yield tuple(column[start:stop].contiguous() for column in rows)
-
-
-def not_additive(objective: nn.Module) -> list[str]:
-    """What makes the gradient of a batch another one than the sum over its pieces (microbatches, processes): in words,
-    empty where it is the same."""
-    free = getattr(objective, "free", None)
-    found = [
-        f"{option} clamps the mean rate of a piece instead of that of the batch"
-        for option, value in (("--free-bits", free and free.bits), ("--free-nats", free and free.nats))
-        if value
-    ]
-    norms = {type(part).__name__ for part in objective.modules() if isinstance(part, _BatchNorm)}
-    return found + [f"{name} takes its moments over a piece instead of the batch" for name in sorted(norms)]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyrovae.data.field import Field
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import device_of
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import structure
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import structure
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import Whole
 from pyrovae.testing import programs, uses  # noqa: F401  they register the laws, in this order

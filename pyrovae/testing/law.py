@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pyrovae.data.field import Field
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import Structure, draw, particles, require_per_datum, sites
+from pyrovae.pairs.structure import Structure, require_per_datum
+from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.svi import require_trainable
 
 TOLERANCE = 2e-5

@@ -6,7 +6,8 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyrovae.pairs.traces import draw, log_weights, sites, unvalidated
+from pyrovae.pairs.modes import unvalidated
+from pyrovae.pairs.traces import draw, log_weights, sites
 from pyrovae.testing.law import TOLERANCE, Case, LawError, apart, latents, law, per_datum
 
 

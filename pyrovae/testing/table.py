@@ -8,9 +8,10 @@ from pyro.distributions import MaskedDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from pyrovae.evaluation.chunks import device_of
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime.seeding import seeded
 
 

@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pyrovae.data.dataset import Dataset
 from pyrovae.options import TrainConfig
+from pyrovae.runs.recipe import Recipe
+from pyrovae.training.order import epochs
 
 UNUSED = 0.1
 """Nats of rate below which z carries nothing that a picture shows (`pyrovae.evaluation.latents.diagnosis`)."""
@@ -53,4 +56,22 @@ def concerns(
             f"the KL warm-up never ended: the last KL weight was {weight:.2f} and not {beta:g}, so this is a beta-VAE; "
             f"set --kl-warmup below {len(metrics)} epochs"
         )
+    return found
+
+
+def notes(data: Dataset, recipe: Recipe) -> list[str]:
+    """What a person should know before training starts."""
+    config, total, found = recipe.training, epochs(data, recipe.training), [*data.description.get("notes", [])]
+    cycles, length = config.kl_cycles, total / config.kl_cycles
+    if config.kl_warmup > length:
+        end = config.beta * length / config.kl_warmup
+        where = f"training ({total})" if cycles == 1 else f"each of the {cycles} cycles of training ({length:g})"
+        found.append(
+            f"the KL warm-up of {config.kl_warmup:g} epochs is longer than {where}: the KL weight ends at "
+            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; set --kl-warmup below {length:g}"
+        )
+    if getattr(recipe.options, "likelihood", None) == "bce":
+        found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")
+    if recipe.frozen and recipe.frozen["shared"]:
+        found.append(f"model and guide share {', '.join(recipe.frozen['shared'])}: frozen with the model, too")
     return found

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from pyrovae import data as data_package
-from pyrovae import evaluation, registry
 from pyrovae.data.dataset import Dataset
-from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.objectives import choose as objective
-from pyrovae.options import TrainConfig
+from pyrovae.errors import UsageError
+from pyrovae.objectives.choose import objective
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import structure
+from pyrovae.pairs.structure import structure
 from pyrovae.runs import directory, pictures, tensors
-from pyrovae.runs.recipe import Recipe
-from pyrovae.runs.run import Run, header
+from pyrovae.runs.claim import locked, require_free
+from pyrovae.runs.run import Run
+from pyrovae.runs.saving import header
 from pyrovae.runtime import devices, memory
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.ranks import together, world
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.precision import tf32
 from pyrovae.training import freezing, resuming
-from pyrovae.training.advice import concerns
+from pyrovae.training.advice import concerns, notes
 from pyrovae.training.journal import Journal
-from pyrovae.training.loop import Trained, train
-from pyrovae.training.order import epochs
-from pyrovae.training.resuming import Plan
+from pyrovae.training.loop import train
+from pyrovae.training.plan import Plan, _dataset, _pair, _recipe
+from pyrovae.training.scores import _outcome, scores
 
 
 def fit(
@@ -97,7 +91,7 @@ def fit(
     recipe, variant = _recipe(model, data, guide, source, settings)
     folder = None if out is None or world().rank else Path(out)
     if folder is not None:
-        directory.require_free(folder, overwrite)
+        require_free(folder, overwrite)
     plan = Plan(recipe, variant, _dataset(data, recipe, variant, source), folder, own, source)
     with _held(folder):
         return _fit(plan, overwrite, show)
@@ -105,7 +99,7 @@ def fit(
 
 def _held(folder: Path | None) -> contextlib.AbstractContextManager[None]:
     """The lock of the run directory, which the first process has."""
-    return contextlib.nullcontext() if folder is None or world().rank else directory.locked(folder)
+    return contextlib.nullcontext() if folder is None or world().rank else locked(folder)
 
 
 def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
@@ -182,113 +176,6 @@ def rehearse(model: Any, guides: Sequence[str], data: Any, source: Run | None, s
             pair, _ = _pair(Plan(recipe, variant, dataset, None, own, source), device)
             batch = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
             objective(pair, batch, recipe.training)
-
-
-def _recipe(
-    model: Any, data: Any, guide: str | None, source: Run | None, settings: Mapping[str, Any]
-) -> tuple[Recipe, registry.Variant | None]:
-    if source is not None:
-        recipe = freezing.recipe_of(source, model, guide, data, settings)
-        return recipe, registry.variant(recipe.model)  # type: ignore[arg-type]
-    if model is None:
-        raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
-    variant = None if isinstance(model, Pair) else registry.variant(model)
-    if data is None and variant is None:
-        raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
-    spec = variant.data if data is None and variant is not None else data
-    return Recipe.of(variant, guide, str(spec) if isinstance(spec, str | Path) else None, settings), variant
-
-
-def _dataset(data: Any, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
-    """The data as the pair reads them."""
-    if source is not None:
-        return freezing.data_of(source, data, recipe.data_options)
-    dataset = data_package.load(recipe.data if data is None else data, recipe.data_options)
-    return dataset if variant is None else variant.prepare(recipe.options, dataset)
-
-
-def _pair(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
-    """The pair on its device, its model frozen where that is asked for; and the recipe that says so."""
-    recipe, dataset, pair = plan.recipe, plan.dataset, plan.pair
-    if pair is None:
-        assert plan.variant is not None
-        pair = recipe.build(plan.variant, dataset.named_fields())
-    dataset.require(pair.inputs)
-    pair.to(device)
-    if plan.source is not None:
-        few = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
-        recipe = dataclasses.replace(recipe, frozen=freezing.freeze(pair, plan.source, few))
-    return pair, recipe
-
-
-def notes(data: Dataset, recipe: Recipe) -> list[str]:
-    """What a person should know before training starts."""
-    config, total, found = recipe.training, epochs(data, recipe.training), [*data.description.get("notes", [])]
-    cycles, length = config.kl_cycles, total / config.kl_cycles
-    if config.kl_warmup > length:
-        end = config.beta * length / config.kl_warmup
-        where = f"training ({total})" if cycles == 1 else f"each of the {cycles} cycles of training ({length:g})"
-        found.append(
-            f"the KL warm-up of {config.kl_warmup:g} epochs is longer than {where}: the KL weight ends at "
-            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; set --kl-warmup below {length:g}"
-        )
-    if getattr(recipe.options, "likelihood", None) == "bce":
-        found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")
-    if recipe.frozen and recipe.frozen["shared"]:
-        found.append(f"model and guide share {', '.join(recipe.frozen['shared'])}: frozen with the model, too")
-    return found
-
-
-def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
-    """ELBO and accuracy over the whole test split, log-likelihood over `score_limit` data of it; by one draw of it.
-
-    These are evenly spaced, as the order of a split may mean something; where they are fewer than the split has,
-    `scored_elbo` is the ELBO of the same data as the log-likelihood.
-    """
-    started, batch = time.perf_counter(), run.split("test")
-    found: dict[str, Any] = {
-        f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch, show=shown).items()
-    }
-    if (right := run.accuracy(show=shown)) is not None:
-        found |= {f"test_{name}": value for name, value in right.summary().items()}
-    part, lengths, _ = run.some("test", config.score_limit)
-    if len(part[0]) < len(batch[0]):
-        found["scored_elbo"] = evaluation.elbo(run.pair, part, show=shown)["elbo"]
-    try:
-        run.scored = evaluation.log_likelihood_over_ranks(
-            run.pair,
-            part,
-            config.score_samples,
-            show=shown,
-            lengths=lengths,
-            compile=False if config.compile is False else None,  # --compile is about the steps
-        )
-        summary = run.scored.summary()
-    except PyrovaeError as error:  # a global latent: what was trained stands, without this score
-        shown.line(f"note: no log-likelihood: {error}")
-        summary = {"log_likelihood": None, "standard_error": None}
-    for spent in ("seconds", "lowering_seconds"):  # `score_seconds` is all of it, and the steps have the other
-        summary.pop(spent, None)
-    found |= summary
-    return found | {"score_seconds": time.perf_counter() - started}
-
-
-def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
-    return {
-        "stopped": trained.stopped,
-        "why": trained.why or None,
-        "warnings": [],
-        "best_epoch": trained.best_epoch,
-        "epochs": len(trained.metrics),
-        "steps": trained.steps,
-        "inner_steps": trained.inner,
-        "skipped_steps": trained.skipped,
-        "parameters": sum(parameter.numel() for parameter in pair.parameters()),
-        "train_seconds": trained.seconds,
-        "engine": trained.engine.tier,
-        "cuda_graph": trained.engine.cuda_graph,
-        "lowering_seconds": trained.engine.seconds,
-    }
 
 
 def _shown(show: Progress | bool | None) -> Progress:

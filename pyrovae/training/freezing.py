@@ -21,8 +21,9 @@ from pyrovae.data import DataConfig
 from pyrovae.data import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import draw, evaluating, sites, unvalidated
+from pyrovae.pairs.traces import draw, sites
 from pyrovae.runs import tensors
 from pyrovae.runs.data import found_at
 from pyrovae.runs.loading import load

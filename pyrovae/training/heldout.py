@@ -9,8 +9,9 @@ from pyrovae.errors import UsageError
 from pyrovae.evaluation.accuracy import accuracy
 from pyrovae.evaluation.elbo import data_at_once, elbo
 from pyrovae.evaluation.latents.information import mutual_information
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import evaluating, require_per_datum, unvalidated
+from pyrovae.pairs.structure import require_per_datum
 from pyrovae.runtime.ranks import from_first, summed, world
 from pyrovae.runtime.seeding import seeded
 

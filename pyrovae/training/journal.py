@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, system
 from pyrovae.runs import directory, tensors
 from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.claim import is_run
+from pyrovae.runs.commit import append_metrics, clear, commit, metrics_path
 from pyrovae.runs.run import Run
 from pyrovae.storage import atomic
 
@@ -22,7 +25,7 @@ class Journal:
 
     Args:
         folder: the run directory.
-        header: what run.json says of the fit (`pyrovae.runs.run.header`).
+        header: what run.json says of the fit (`pyrovae.runs.saving.header`).
         vocabulary: of text.
         start: the checkpoint from which the fit goes on.
     """
@@ -35,14 +38,14 @@ class Journal:
         self.vocabulary = {} if vocabulary is None else {"vocabulary": vocabulary.to_json().encode()}
         self.start = start
         self.step = None if start is None else start.position.step
-        self.replaces = start is None and directory.is_run(folder)
+        self.replaces = start is None and is_run(folder)
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Writes the start; where the fit fails before a checkpoint, nothing of it stays."""
         if self.start is not None:  # without the epochs after the checkpoint, which come again
             named = directory.entries(self.folder)
-            atomic.write_text(self.folder / directory.metrics_path(named), tensors.to_lines(self.start.metrics))
+            atomic.write_text(self.folder / metrics_path(named), tensors.to_lines(self.start.metrics))
         if not self.replaces:
             self._commit(self.start)
         try:
@@ -50,14 +53,14 @@ class Journal:
         except Exception:
             if self.step is None and not self.replaces:
                 (self.folder / directory.RUN).unlink(missing_ok=True)
-                directory.clear(self.folder, ())
+                clear(self.folder, ())
             raise
 
     def epoch(self, metrics: dict[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""
         if not self.replaces:
             with self._told():
-                directory.append_metrics(self.folder, tensors.to_lines([metrics]))
+                append_metrics(self.folder, tensors.to_lines([metrics]))
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Makes this the state from which the fit goes on.
@@ -83,7 +86,7 @@ class Journal:
             }
         content = self.header | {"status": "training", "progress": progress, "results": {}}
         with self._told():
-            directory.commit(self.folder, content, contents)
+            commit(self.folder, content, contents)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -96,3 +99,30 @@ class Journal:
                 else f"the checkpoint of step {self.step} is whole, and --resume {self.folder} goes on from it"
             )
             raise PyrovaeError(f"{system(error)}; {kept}") from error
+
+
+class Every:
+    """How often something is done: every so many steps, or seconds.
+
+    Args:
+        steps: 0 where seconds count.
+        seconds: 0 where steps count.
+    """
+
+    def __init__(self, steps: int, seconds: float) -> None:
+        self.steps, self.seconds = steps, seconds
+        self.since = time.monotonic()
+
+    @classmethod
+    def parse(cls, text: str) -> Every:
+        """`500` are steps, `30s` are seconds, `0` is never."""
+        return cls(0, float(text[:-1])) if text.endswith("s") else cls(int(text), 0.0)
+
+    def is_due(self, step: int) -> bool:
+        """Whether it is time, after this step."""
+        if self.steps:
+            return step % self.steps == 0
+        if not self.seconds or time.monotonic() - self.since < self.seconds:
+            return False
+        self.since = time.monotonic()
+        return True

@@ -16,22 +16,26 @@ from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import Engine
-from pyrovae.objectives import choose as objective
+from pyrovae.objectives.choose import objective
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.parameters import apart
 from pyrovae.runs import tensors
-from pyrovae.runs.checkpoint import Checkpoint, Every, Position, generators, set_generators
+from pyrovae.runs.checkpoint import Checkpoint, Position
 from pyrovae.runs.tensors import State, weights
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.ranks import from_first, noise_of, world
+from pyrovae.runtime.seeding import generators, set_generators
 from pyrovae.runtime.signals import Stop, stoppable
 from pyrovae.runtime.turns import between
 from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate, not_additive
-from pyrovae.svi.aggressive import Aggressive, Drawn, apart, lags
+from pyrovae.svi.aggressive import Aggressive, Drawn, lags
 from pyrovae.svi.culprit import culprit
+from pyrovae.svi.pieces import Batch
 from pyrovae.svi.precision import note, require_precision
-from pyrovae.svi.step import Batch, Figures
+from pyrovae.svi.step import Figures
 from pyrovae.training.heldout import HeldOut
+from pyrovae.training.journal import Every
 from pyrovae.training.order import batch_size, epochs, order_of, shuffled
 
 

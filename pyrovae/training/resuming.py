@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 
-from pyrovae import registry
-from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs.checkpoint import Checkpoint
@@ -18,39 +16,14 @@ from pyrovae.runs.data import data_of
 from pyrovae.runs.environment import environment
 from pyrovae.runs.loading import Opened, opened
 from pyrovae.runs.recipe import Recipe, require_repeated
-from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.ranks import world
 from pyrovae.training import freezing
 from pyrovae.training.order import epochs
+from pyrovae.training.plan import Plan
 
 FREE = ("epochs", "device", "data_root", "download", "workers", "checkpoint_every", "max_memory")
 """Options that may be others than before."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What `fit` is to do.
-
-    Attributes:
-        recipe: what is fitted to what, and how.
-        variant: by which the pair is built; None for a pair that was handed over.
-        dataset: the data as the pair reads them.
-        folder: the run directory; None writes nothing.
-        pair: that was handed over.
-        source: the run whose model is frozen.
-        start: the checkpoint from which training goes on.
-        notes: what a person should know before.
-    """
-
-    recipe: Recipe
-    variant: registry.Variant | None
-    dataset: Dataset
-    folder: Path | None
-    pair: Pair | None = None
-    source: Run | None = None
-    start: Checkpoint | None = None
-    notes: tuple[str, ...] = ()
 
 
 def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: Mapping[str, Any]) -> Plan:

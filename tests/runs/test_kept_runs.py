@@ -10,8 +10,8 @@ import pyrovae
 KEPT = Path(__file__).parent / "kept"
 
 VAE = {"log_likelihood": -33.80955799760554, "test_elbo": -36.98945583767361, "valid_elbo": -37.119533962673614}
-"""Of the commit that saved it: `loglik --samples 100 --limit 50`, and `fit --resume --epochs 3`. The last bits of products
-differ from machine to machine."""
+"""Of the commit that saved it: `loglik --samples 100 --limit 50`, and `fit --resume --epochs 3`. The last bits of
+products differ from machine to machine."""
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from pyrovae.evaluation.annealing.bridge import Start
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
-from pyrovae.evaluation.chunks import device_of, precise
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import evaluating, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
 

@@ -13,10 +13,14 @@ from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.annealing.ais import effective, log_mean, over_data
 from pyrovae.evaluation.annealing.bridge import Start
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
-from pyrovae.evaluation.chunks import MOST_DATA, Piece, device_of, precise
+from pyrovae.evaluation.chunks import MOST_DATA, Piece
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import Structure, draw, evaluating, sites, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import Structure
+from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
 

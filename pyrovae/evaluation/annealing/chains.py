@@ -14,11 +14,13 @@ from torch.nn.functional import avg_pool1d, interpolate
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
 from pyrovae.evaluation.annealing.bridge import Bridge, Start, temperatures
 from pyrovae.evaluation.annealing.hmc import Point, evaluate, leap, move
-from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, device_of, even, pieces, precise
+from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, even, pieces
 from pyrovae.lowering import Engine, lower
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import Structure, require_per_datum
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import Structure, require_per_datum
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import between

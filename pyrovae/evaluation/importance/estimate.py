@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.evaluation.chunks import device_of
 from pyrovae.evaluation.importance.growth import grown, reached
 from pyrovae.evaluation.importance.proposals import WIDER, Proposal, require_proposal, wide
 from pyrovae.evaluation.importance.sampler import Sampler
 from pyrovae.evaluation.importance.trust import Verdict, verdict
 from pyrovae.evaluation.refitting.refit import Refitted, refit
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import Program, evaluating, require_per_datum, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import require_per_datum
+from pyrovae.pairs.traces import Program
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
 

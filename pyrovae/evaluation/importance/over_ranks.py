@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, distributed
 
 from pyrovae.errors import UsageError
-from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
 from pyrovae.evaluation.importance.proposals import PROPOSALS
 from pyrovae.evaluation.importance.running import Estimates
 from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.parameters import device_of
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.ranks import world
 from pyrovae.runtime.seeding import MOST
 

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.chunks import Piece, Shrinking, bytes_of, device_of, pieces, precise
+from pyrovae.evaluation.chunks import Piece, Shrinking, bytes_of, pieces
 from pyrovae.evaluation.importance.running import Weights
 from pyrovae.evaluation.refitting.refit import Refitted
 from pyrovae.lowering import Engine, lower
 from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.traces import Program, log_joint, log_weights
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 
 LOWERED_TOLERANCE = 1e-5

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.latents.information import drawn, spread
 from pyrovae.evaluation.latents.rates import class_of, moments, posterior_moments
 from pyrovae.objectives.divergence import base
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import require_per_datum
+from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 

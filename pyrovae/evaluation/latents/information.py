@@ -12,11 +12,15 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.evaluation.chunks import LIVE, MOST_DATA, budget, bytes_of, device_of, even, precise
+from pyrovae.evaluation.chunks import LIVE, MOST_DATA, budget, bytes_of, even
 from pyrovae.evaluation.elbo import data_at_once
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import draw, evaluating, particles, require_per_datum, sites, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import require_per_datum
+from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 

@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.objectives.divergence import base
 from pyrovae.objectives.enumeration import Expectation
 from pyrovae.objectives.terms import closed_form, rate, rate_by_dim
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import Site, draw, evaluating, particles, require_per_datum, sites, traces, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import require_per_datum
+from pyrovae.pairs.traces import Site, draw, particles, sites, traces
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 

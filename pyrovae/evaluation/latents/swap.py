@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.chunks import device_of, precise
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.latents.information import drawn
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import draw, evaluating, require_per_datum, sites, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import require_per_datum
+from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
-from pyrovae.evaluation.chunks import LIVE, budget, bytes_of, device_of, precise
+from pyrovae.evaluation.chunks import LIVE, budget, bytes_of
 from pyrovae.evaluation.refitting.copies import One, copied, draw_each
+from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import evaluating, log_joint, require_per_datum, unvalidated
+from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.structure import require_per_datum
+from pyrovae.pairs.traces import log_joint
 from pyrovae.runtime import memory
+from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import Shared, between

@@ -1,0 +1,35 @@
+"""What may be given to a pair that generates."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from pyrovae.data.field import Field
+from pyrovae.errors import UsageError
+
+
+def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> None:
+    """Raises UsageError where a value of `given` is not finite, is no class of a label, or is part of an image."""
+    for name, value in given.items():
+        numbers = torch.as_tensor(value, dtype=torch.float64).flatten().tolist()
+        wrong = [number for number in numbers if not math.isfinite(number)]
+        field = fields.get(name)
+        if wrong:
+            raise UsageError(f"{name} = {wrong[0]}: give a finite number")
+        if field is not None and field.kind == "partial":
+            raise UsageError(f"{name} is the given part of the test images: no value can be given for it")
+        if field is not None and field.kind == "category" and field.size is not None:
+            wrong = [number for number in numbers if number not in range(-1, field.size)]
+            if wrong:
+                raise UsageError(
+                    f"{name} = {wrong[0]:g} is no class: give a whole number from 0 to {field.size - 1}, or -1 for none"
+                )
+
+
+def require_classes(name: str, value: Any, classes: int) -> None:
+    """Raises UsageError where a value of a latent class is none."""
+    for number in torch.as_tensor(value, dtype=torch.float64).flatten().tolist():
+        if number not in range(classes):
+            raise UsageError(f"{name} = {number:g} is no class: give a whole number from 0 to {classes - 1}")

@@ -1,0 +1,37 @@
+"""Contexts in which a pair runs: without Pyro's checks of values, in evaluation mode."""
+
+from typing import final
+
+import pyro
+from torch import nn
+
+from pyrovae.runtime.turns import Shared
+
+
+@final
+class unvalidated(Shared):  # noqa: N801  a context, named as one reads it
+    """Pyro's validation off: it looks at values, which costs a host sync a site."""
+
+    def put(self) -> None:
+        self.context = pyro.validation_enabled(False)
+        self.context.__enter__()
+
+    def back(self) -> None:
+        self.context.__exit__(None, None, None)
+
+
+@final
+class evaluating(Shared):  # noqa: N801  a context, named as one reads it
+    """The modules in eval mode inside, each submodule back in its own mode afterwards."""
+
+    def __init__(self, *modules: nn.Module) -> None:
+        self.modules = modules
+
+    def put(self) -> None:
+        self.modes = [(part, part.training) for module in self.modules for part in module.modules()]
+        for module in self.modules:
+            module.eval()
+
+    def back(self) -> None:
+        for part, mode in self.modes:
+            part.training = mode

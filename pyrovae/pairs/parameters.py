@@ -1,0 +1,34 @@
+"""Which parameters a pair has, on which device, and which are of the guide alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from pyrovae.errors import UsageError
+from pyrovae.pairs.pair import Pair
+
+
+def apart(pair: Pair) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters that are trained, of the model and of the guide.
+
+    Raises:
+        UsageError: where one of them has none, or they share one.
+    """
+    model, guide = ([each for each in part.parameters() if each.requires_grad] for part in (pair.model, pair.guide))
+    for name, parameters in (("model", model), ("guide", guide)):
+        if not parameters:
+            raise UsageError(
+                f"--aggressive moves the guide ahead of the model, and the {name} has nothing to train: leave it out"
+            )
+    own = {id(parameter) for parameter in model}
+    if shared := [name for name, parameter in pair.guide.named_parameters() if id(parameter) in own]:
+        raise UsageError(
+            f"--aggressive moves the guide alone, and it shares {', '.join(shared[:3])} with the model: leave it out"
+        )
+    return model, guide
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters are; the CPU where it has none."""
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))

@@ -1,0 +1,118 @@
+"""What the sites of a pair are, found by running it once, and what is refused of them."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pyrovae.errors import PyrovaeError
+from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.traces import Site, draw, sites
+
+
+def is_local(site: Site) -> bool:
+    """Whether a site stands in the plate "data" at dim -1."""
+    return any((frame.name, frame.dim) == ("data", -1) for frame in site["cond_indep_stack"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """What the sites of a pair are: asked by objectives and estimators before they trust it, printed by `check`.
+
+    Attributes:
+        latent: latent sites of the model, in its order.
+        generated: observed sites of the model that are fields; the other fields are conditions.
+        unnamed: observed sites of the model that are no field.
+        outside: sites that stand outside the plate "data".
+        shapes: sites whose log_prob is not of shape (B,), with the shape they have.
+        missing: latent sites that only one of model and guide has.
+        misshapen: latent sites whose event shape in the model is not that in the guide, with both.
+        enumerated: guide sites that declare `infer={"enumerate": "parallel"}`: the ELBO sums them out.
+        endless: those of them that have no finite list of values to sum over.
+        score: guide sites without a reparametrized sample, enumerated or not.
+        guide_observes: sites that the guide observes.
+    """
+
+    latent: list[str]
+    generated: list[str]
+    unnamed: list[str]
+    outside: list[str]
+    shapes: dict[str, tuple[int, ...]]
+    missing: list[str]
+    misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    enumerated: list[str]
+    endless: list[str]
+    score: list[str]
+    guide_observes: list[str]
+
+
+def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
+    """Reads the structure of a pair off one pair of traces; draws from torch's generator, leaves weights alone."""
+    with torch.no_grad(), unvalidated(), evaluating(pair):
+        # Not replayed: Pyro raises where the guide observes a latent site of the model, which is to be told here.
+        q, p = draw(pair.guide, batch), draw(pair.model, batch)
+        q.compute_log_prob()
+        p.compute_log_prob()
+    latent, in_model, B = sites(q, observed=False), sites(p, observed=False), first_dim(batch)
+    every = [(name, site) for trace in (p, q) for name, site in sites(trace).items()]
+    enumerated = [name for name, site in latent.items() if site["infer"].get("enumerate") == "parallel"]
+    return Structure(
+        latent=list(in_model),
+        generated=[name for name in sites(p, observed=True) if name in pair.inputs],
+        unnamed=[name for name in sites(p, observed=True) if name not in pair.inputs],
+        outside=sorted({name for name, site in every if not is_local(site)}),
+        shapes={name: tuple(site["log_prob"].shape) for name, site in every if tuple(site["log_prob"].shape) != (B,)},
+        missing=sorted(set(in_model) ^ set(latent)),
+        misshapen={
+            name: (tuple(site["fn"].event_shape), tuple(latent[name]["fn"].event_shape))
+            for name, site in in_model.items()
+            if name in latent and site["fn"].event_shape != latent[name]["fn"].event_shape
+        },
+        enumerated=enumerated,
+        endless=[
+            name
+            for name in enumerated
+            if not latent[name]["fn"].has_enumerate_support or latent[name]["infer"].get("num_samples") is not None
+        ],
+        score=[name for name, site in latent.items() if not site["fn"].has_rsample],
+        guide_observes=[
+            name for name, site in sites(q, observed=True).items() if not site["infer"].get("is_auxiliary")
+        ],
+    )
+
+
+def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structure:
+    """Refuses a pair that has no weight of its own for each datum; raises PyrovaeError that names the sites."""
+    found = structure(pair, batch)
+    refuse_missing(found)
+    if found.outside:
+        raise PyrovaeError(
+            f"{what} needs one weight a datum, and sites {found.outside} stand outside plate 'data': "
+            f"move them into pyro.plate('data', len(x), dim=-1)"
+        )
+    refuse_shapes(found.shapes, first_dim(batch))
+    return found
+
+
+def refuse_missing(found: Structure) -> None:
+    """Raises PyrovaeError where model and guide have not the same latent sites, of the same shapes."""
+    if found.missing:
+        raise PyrovaeError(
+            f"latent sites {found.missing} stand in only one of model and guide: give both the same sites"
+        )
+    for name, (model, guide) in found.misshapen.items():
+        raise PyrovaeError(
+            f"site '{name}' has event shape {model} in the model and {guide} in the guide: set its dimensions to the "
+            f"same value in both"
+        )
+
+
+def refuse_shapes(shapes: Mapping[str, tuple[int, ...]], B: int) -> None:
+    """Raises PyrovaeError for the first of the sites whose log_prob is not of shape (B,)."""
+    for name, shape in shapes.items():
+        raise PyrovaeError(
+            f"site '{name}' has log_prob of shape {shape}, one value a datum would be ({B},): "
+            f"add .to_event(n) for the dims of one datum"
+        )

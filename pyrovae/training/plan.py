@@ -1,0 +1,82 @@
+"""All that a fit is going to do, decided before it does anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyrovae import data as data_package
+from pyrovae import registry
+from pyrovae.data.dataset import Dataset
+from pyrovae.errors import UsageError
+from pyrovae.pairs.pair import Pair
+from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.recipe import Recipe
+from pyrovae.runs.run import Run
+from pyrovae.training import freezing
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `fit` is to do.
+
+    Attributes:
+        recipe: what is fitted to what, and how.
+        variant: by which the pair is built; None for a pair that was handed over.
+        dataset: the data as the pair reads them.
+        folder: the run directory; None writes nothing.
+        pair: that was handed over.
+        source: the run whose model is frozen.
+        start: the checkpoint from which training goes on.
+        notes: what a person should know before.
+    """
+
+    recipe: Recipe
+    variant: registry.Variant | None
+    dataset: Dataset
+    folder: Path | None
+    pair: Pair | None = None
+    source: Run | None = None
+    start: Checkpoint | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _recipe(
+    model: Any, data: Any, guide: str | None, source: Run | None, settings: Mapping[str, Any]
+) -> tuple[Recipe, registry.Variant | None]:
+    if source is not None:
+        recipe = freezing.recipe_of(source, model, guide, data, settings)
+        return recipe, registry.variant(recipe.model)  # type: ignore[arg-type]
+    if model is None:
+        raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
+    variant = None if isinstance(model, Pair) else registry.variant(model)
+    if data is None and variant is None:
+        raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
+    spec = variant.data if data is None and variant is not None else data
+    return Recipe.of(variant, guide, str(spec) if isinstance(spec, str | Path) else None, settings), variant
+
+
+def _dataset(data: Any, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
+    """The data as the pair reads them."""
+    if source is not None:
+        return freezing.data_of(source, data, recipe.data_options)
+    dataset = data_package.load(recipe.data if data is None else data, recipe.data_options)
+    return dataset if variant is None else variant.prepare(recipe.options, dataset)
+
+
+def _pair(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
+    """The pair on its device, its model frozen where that is asked for; and the recipe that says so."""
+    recipe, dataset, pair = plan.recipe, plan.dataset, plan.pair
+    if pair is None:
+        assert plan.variant is not None
+        pair = recipe.build(plan.variant, dataset.named_fields())
+    dataset.require(pair.inputs)
+    pair.to(device)
+    if plan.source is not None:
+        few = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
+        recipe = dataclasses.replace(recipe, frozen=freezing.freeze(pair, plan.source, few))
+    return pair, recipe
