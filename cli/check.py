@@ -50,7 +50,7 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
 
     NAME is a model (`pyrovae models`) or your own my_model.py:MyVAE.
     """
-    from pyrovae.data import load
+    from pyrovae.data.catalogue import load
     from pyrovae.pairs.pair import Pair
     from pyrovae.runs.recipe import Recipe
     from pyrovae.testing import check, sites_table

@@ -14,7 +14,8 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
-from pyrovae.data import DataConfig, load
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import load
 from pyrovae.objectives.choose import objective
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.parameters import apart

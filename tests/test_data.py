@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pyrovae.data import SOURCES, DataConfig, Dataset, load, sources, with_quadrants
+from pyrovae.data import DataConfig, Dataset, with_quadrants
+from pyrovae.data.catalogue import SOURCES, load, sources
 from pyrovae.data.readers.amat import PACKED
 from pyrovae.data.transforms import Binarize, Quadrants, Scale, Trim
 from pyrovae.errors import PyrovaeError, UsageError

@@ -11,7 +11,8 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, evaluation
-from pyrovae.data import DataConfig, load
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import load
 from pyrovae.runs import tensors
 
 TINY = {"epochs": 1, "score_samples": 3, "device": "cpu", "show": False}

@@ -15,7 +15,8 @@ from fuzzing.damage import damaged
 from fuzzing.judge import FREE, Fault, outcome
 
 from pyrovae import PyrovaeError
-from pyrovae.data import DataConfig, limits, load
+from pyrovae.data import DataConfig, limits
+from pyrovae.data.catalogue import load
 
 CRASHES = sorted(path.parent for path in (Path(__file__).parent / "crashes").glob("*/case.json"))
 DATA = [name for name in fuzzing.TARGETS if name != "run"]

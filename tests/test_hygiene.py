@@ -22,7 +22,8 @@ import torch
 from damage import edited
 
 import pyrovae
-from pyrovae.data import SOURCES, DataConfig, load
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import SOURCES, load
 from pyrovae.errors import PyrovaeError, UsageError
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,8 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, registry
-from pyrovae.data import Field, load
+from pyrovae.data import Field
+from pyrovae.data.catalogue import load
 from pyrovae.data.labelled import chosen, with_labels
 from pyrovae.evaluation import accuracy, elbo_per_datum
 from pyrovae.generation.draws import sample

@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import pyrovae
 from pyrovae import Pair
-from pyrovae.data import DataConfig, load
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import load
 from pyrovae.lowering import CannotLowerError, Lowered, products
 from pyrovae.lowering import engine as engine_module
 from pyrovae.lowering.capture import record_cuda
@@ -357,7 +358,7 @@ class Syncs(TorchDispatchMode):
 def test_an_epoch_syncs_as_often_with_many_steps_as_with_few(x, compile, monkeypatch):
     monkeypatch.setattr(engine_module, "FEW", 0)
     data = load(x, DataConfig())
-    variant = pyrovae.registry.variants.variant("vae")
+    variant = pyrovae.registry.variant("vae")
     found = {}
     for size in (24, 4):
         pair = variant.build(

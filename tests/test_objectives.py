@@ -14,7 +14,8 @@ from torch.distributions import AffineTransform
 
 import pyrovae
 from pyrovae import ELBO, PyrovaeError, UsageError, registry
-from pyrovae.data import DataConfig, load
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import load
 from pyrovae.objectives.choose import objective, require_closed_form
 from pyrovae.objectives.pathwise import require_repeatable
 from pyrovae.options import TrainConfig

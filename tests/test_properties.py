@@ -24,7 +24,8 @@ from PIL import Image
 import pyrovae
 import pyrovae.cli
 from pyrovae import UsageError, config, registry
-from pyrovae.data import DataConfig, load
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import load
 from pyrovae.options import TrainConfig
 from pyrovae.runs import directory, pictures
 from pyrovae.runs.claim import require_free

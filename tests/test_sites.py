@@ -12,7 +12,7 @@ from pyrovae import UsageError, registry
 from pyrovae.guides.diagonal import Diagonal
 from pyrovae.guides.iaf import IAF
 from pyrovae.guides.lowrank import LowRank
-from pyrovae.registry.variants import split_guides
+from pyrovae.registry import split_guides
 from pyrovae.testing import check
 
 TWO = '''

@@ -17,7 +17,8 @@ from PIL import Image
 
 import pyrovae
 from pyrovae import PyrovaeError, UsageError
-from pyrovae.data import DataConfig, load, stored, stream, with_quadrants
+from pyrovae.data import DataConfig, stored, stream, with_quadrants
+from pyrovae.data.catalogue import load
 from pyrovae.data.readers.npy import NpyFile
 from pyrovae.data.stored import Stored
 from pyrovae.options import TrainConfig

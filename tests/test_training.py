@@ -12,7 +12,8 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
-from pyrovae.data import DataConfig, load, stream
+from pyrovae.data import DataConfig, stream
+from pyrovae.data.catalogue import load
 from pyrovae.options import TrainConfig
 from pyrovae.runs import tensors
 from pyrovae.runs.recipe import Recipe
@@ -46,7 +47,7 @@ def trained(pair, data, on_epoch=lambda metrics: None, **options):
 
 
 def vae(data, seed=0):
-    variant = pyrovae.registry.variants.variant("vae")
+    variant = pyrovae.registry.variant("vae")
     with seeded(seed):
         return variant.build(
             variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.families.family("diagonal")

@@ -1,16 +1,11 @@
 """Data sets: `load(spec, config)` makes a Dataset of a name, a path, or tensors. Importing this imports no torch."""
 
-from __future__ import annotations
-
 import importlib
-import os
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyrovae.data.catalogue import SOURCES, load, sources
 from pyrovae.data.field import Field
 from pyrovae.data.options import DataConfig, Source
-from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from pyrovae.data.dataset import Dataset
@@ -18,103 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SOURCES", "DataConfig", "Dataset", "Field", "Source", "load", "sources", "with_quadrants"]
 
-SOURCES: dict[str, Source] = {
-    "digits": Source(
-        "pyrovae.data.readers.digits:load", "scikit-learn's 1,797 handwritten digits, 8x8, embedded", "image"
-    ),
-    "mnist": Source("pyrovae.data.readers.idx:mnist", "MNIST: 70,000 handwritten digits, 28x28", "image"),
-    "fashion": Source("pyrovae.data.readers.idx:fashion", "Fashion-MNIST: 70,000 pieces of clothing, 28x28", "image"),
-    "kmnist": Source(
-        "pyrovae.data.readers.idx:kmnist", "Kuzushiji-MNIST: 70,000 cursive Japanese characters, 28x28", "image"
-    ),
-    "emnist": Source("pyrovae.data.readers.idx:emnist", "EMNIST balanced: 131,600 digits and letters, 28x28", "image"),
-    "static-mnist": Source(
-        "pyrovae.data.readers.amat:static_mnist", "MNIST binarized once, 50,000/10,000/10,000", "image"
-    ),
-    "cifar10": Source(
-        "pyrovae.data.readers.colour:cifar10", "CIFAR-10: 60,000 photographs, 10 classes, 3x32x32", "image"
-    ),
-    "svhn": Source("pyrovae.data.readers.colour:svhn", "Street View house numbers: 99,289 digits, 3x32x32", "image"),
-    "celeba": Source(
-        "pyrovae.data.readers.colour:celeba", "CelebA: 202,599 faces, cropped to 3x64x64, no labels", "image"
-    ),
-    "pydoc": Source("pyrovae.data.readers.pydoc:load", "sentences of Python's own documentation, embedded", "text"),
-}
-
-SUFFIXES = (".npy", ".npz", ".amat", ".txt", ".txt.gz")
-
-
-def sources() -> dict[str, Source]:
-    """SOURCES and what installed packages add under the entry point group `pyrovae.data`; ours win a name."""
-    plugins = {
-        point.name: Source(point.value, f"from the package {point.dist.name if point.dist else point.module}", "plugin")
-        for point in entry_points(group="pyrovae.data")
-    }
-    return plugins | SOURCES
-
-
-def load(spec: Any, config: DataConfig | None = None) -> Dataset:
-    """Makes a Dataset.
-
-    Args:
-        spec: a name of `sources()`; a path to a folder of images (subfolders are classes, or train/ valid/ test/),
-            to a .npy, .npz, .amat, .txt or .txt.gz file, or to a folder of .amat or {train,valid,test}.txt files; a
-            tensor or array x, a tuple (x, y), a dict from field to tensor, a dict from split to one of these; or
-            a Dataset, which is returned as it is. A name wins over a path: write `./digits` for a folder.
-        config: options; the defaults if None.
-
-    Raises:
-        UsageError: a name or path that does not exist.
-        PyrovaeError: data that cannot be read, or that no model could be trained on.
-    """
-    from pyrovae.data.dataset import Dataset
-    from pyrovae.data.prepare import prepare
-
-    config = config or DataConfig()
-    if isinstance(spec, Dataset):
-        if config.model_fields_set:
-            named = ", ".join(sorted(config.model_fields_set))
-            raise UsageError(f"{named}: a Dataset is made already: give these options when you make it, to data.load")
-        return spec
-    if not isinstance(spec, str | os.PathLike):
-        config.refuse_stream("arrays")
-        return prepare(spec, "arrays", config)
-    name = os.fspath(spec)
-    if isinstance(spec, str) and name in sources():
-        config.refuse_stream(name)
-        found = _source(name)(config)
-        return found if isinstance(found, Dataset) else prepare(found, name, config)
-    path = Path(name)
-    if not name or not _exists(path):
-        if isinstance(spec, Path) or {os.sep, os.altsep} & set(name) or name.endswith(SUFFIXES):
-            raise UsageError(f"data {name}: there is no such file or folder")
-        raise UsageError(f"there is no data set '{name}'{did_you_mean(name, sources())}")
-    from pyrovae.data.readers.paths import read
-
-    return prepare(read(path, config), name, config)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that no file can have
-        return False
-
-
-def _source(name: str) -> Any:
-    module, _, attribute = sources()[name].target.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise PyrovaeError(f"data '{name}' ({sources()[name].target}) cannot be imported: {error}") from error
-    return found
+_HOMES = {"Dataset": "pyrovae.data.dataset", "with_quadrants": "pyrovae.data.transforms"}
+"""Loaded when they are first used: they need torch."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Dataset":
-        return importlib.import_module("pyrovae.data.dataset").Dataset
-    if name == "with_quadrants":
-        return importlib.import_module("pyrovae.data.transforms").with_quadrants
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

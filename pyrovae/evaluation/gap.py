@@ -118,7 +118,7 @@ def gap(
 ) -> Gap:
     """Takes the inference gap apart: log p(x) - ELBO = approximation gap + amortization gap.
 
-    The best member of the family is the guide refitted for each datum (`pyrovae.evaluation.refitting.refit`). log p(x) is the
+    The best member of the family is the guide refitted for each datum (`pyrovae.evaluation.refit`). log p(x) is the
     `surest` of three lower bounds: importance sampling from the guide, from the refitted guide, and annealed importance
     sampling. What all of them miss is missing in the approximation gap.
 

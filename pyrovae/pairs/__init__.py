@@ -1,0 +1,1 @@
+"""The contract of model and guide, their traces, and the structure of their sites."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyrovae import evaluation
 from pyrovae.reproduction.recipes import Score
+from pyrovae.runs.evaluate import words
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
 
@@ -36,7 +37,7 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
         return found
     found |= _likelihood(run, part, lengths, len(batch[0]), found["elbo"], score.samples, seed, show)
     if run.vocabulary is not None:
-        words = run.words(batch)
+        words = words(run, batch)
         found |= {"words": words, "perplexity": math.exp(found["nll"] * len(batch[0]) / words)}
     if score.ais_steps:
         found |= _annealed(run, score, seed, show)

@@ -1,0 +1,1 @@
+"""A trained pair with its data, recipe and scores: its verbs, and its directory."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae import registry
-from pyrovae.data import DataConfig, sources
-from pyrovae.data import load as load_data
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import load as load_data
+from pyrovae.data.catalogue import sources
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError
 from pyrovae.runs.recipe import Recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,16 +14,14 @@ from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
 from pyrovae.pairs.traces import draw, sites
+from pyrovae.runs.subject import Subject
 from pyrovae.runtime.seeding import seeded
-
-if TYPE_CHECKING:
-    from pyrovae.runs.run import Run
 
 ERRORS = 2.0
 """Standard errors from which a difference is called one: about 5 % of the differences that are none exceed it."""
 
 
-def require_comparable(run: Run, baseline: Run, split: Split, limit: int | None = None) -> None:
+def require_comparable(run: Subject, baseline: Subject, split: Split, limit: int | None = None) -> None:
     """Raises PyrovaeError where the two runs do not score the same data, drawn alike, in the same measure."""
     ours, theirs = run.description.get("fingerprint"), baseline.description.get("fingerprint")
     who = _name(baseline)
@@ -61,7 +59,7 @@ def require_comparable(run: Run, baseline: Run, split: Split, limit: int | None 
         )
 
 
-def difference(run: Run, baseline: Run, own: Tensor, other: Tensor, used: bool = True) -> dict[str, Any]:
+def difference(run: Subject, baseline: Subject, own: Tensor, other: Tensor, used: bool = True) -> dict[str, Any]:
     """The mean of own - other, (N,) each, in nats a datum, with its standard error over the data, paired.
 
     `verdict` is that in a sentence, which says whether z helps where only this run has latent sites, and it is `used`.
@@ -80,7 +78,7 @@ def difference(run: Run, baseline: Run, own: Tensor, other: Tensor, used: bool =
     }
 
 
-def _measures(run: Run, baseline: Run) -> str:
+def _measures(run: Subject, baseline: Subject) -> str:
     """A sentence where one run is told what the other is not."""
     (ours, mine), (theirs, their) = (_conditions(each) for each in (run, baseline))
     if mine == their:
@@ -88,7 +86,7 @@ def _measures(run: Run, baseline: Run) -> str:
     return f" This run scores {ours}, {_name(baseline)} {theirs}: one of them is told more."
 
 
-def _conditions(run: Run) -> tuple[str, set[str]]:
+def _conditions(run: Subject) -> tuple[str, set[str]]:
     """`log p(x | y)` and {"y"}."""
     with seeded(0, device_of(run.pair)):
         found = structure(run.pair, run.split("test", 2))
@@ -119,20 +117,20 @@ def verdict(mean: float, error: float | None, name: str, only_z: bool, used: boo
     return f"{name} explains the data better than this run, by {size}{': z does not help' if only_z else ''}{more}."
 
 
-def _name(run: Run) -> str:
+def _name(run: Subject) -> str:
     return "the baseline" if run.path is None else str(run.path)
 
 
-def _words(run: Run) -> str | None:
+def _words(run: Subject) -> str | None:
     return None if run.vocabulary is None else run.vocabulary.to_json()
 
 
-def _has_latents(run: Run) -> bool:
+def _has_latents(run: Subject) -> bool:
     with seeded(0, device_of(run.pair)):
         return bool(structure(run.pair, run.split("test", 2)).latent)
 
 
-def _scored(run: Run, split: Split, limit: int | None) -> dict[str, tuple[Tensor, bool]]:
+def _scored(run: Subject, split: Split, limit: int | None) -> dict[str, tuple[Tensor, bool]]:
     """What is generated, by name, and whether it is scored by probabilities."""
     batch = run.split(split, limit)
     with torch.no_grad(), unvalidated(), evaluating(run.pair), seeded(0, device_of(run.pair)):
@@ -143,7 +141,7 @@ def _scored(run: Run, split: Split, limit: int | None) -> dict[str, tuple[Tensor
     }
 
 
-def _given_parts(run: Run, split: Split, limit: int | None) -> dict[str, Tensor]:
+def _given_parts(run: Subject, split: Split, limit: int | None) -> dict[str, Tensor]:
     """The conditions that are a part of what is generated, which then is not scored."""
     batch = dict(zip(run.pair.inputs, run.split(split, limit), strict=True))
     return {name: tensor.cpu() for name, tensor in batch.items() if name in run.fields and run.fields[name].of}

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from pyrovae.data.dataset import Split
     from pyrovae.evaluation import LogLikelihood
-    from pyrovae.runs.run import Run
+    from pyrovae.runs.subject import Drawn, Subject
 
 ROWS, COLUMNS = 10, 10
 MOST_POINTS = 2000
 """In a scatter plot; more hide each other."""
 
 
-def pictures(run: Run, folder: Path) -> list[Path]:
+def pictures(run: Subject, folder: Path) -> list[Path]:
     """Writes what the data of a run allow (curves, samples, reconstructions, latents) into a folder, and says which."""
     made = []
     if run.metrics:
@@ -43,7 +43,7 @@ def pictures(run: Run, folder: Path) -> list[Path]:
     return made
 
 
-def is_image(run: Run) -> bool:
+def is_image(run: Subject) -> bool:
     """Whether what is generated are pictures."""
     first = run.split("test", 2)
     with seeded(0, device_of(run.pair)):
@@ -51,7 +51,7 @@ def is_image(run: Run) -> bool:
     return generated == ["x"] and run.fields["x"].is_image
 
 
-def require_image(run: Run) -> None:
+def require_image(run: Subject) -> None:
     """Raises UsageError where x is no picture."""
     if not is_image(run):
         raise UsageError(
@@ -59,7 +59,9 @@ def require_image(run: Run) -> None:
         )
 
 
-def samples(run: Run, path: Path, n: int | None = None, seed: int = 0, given: dict[str, object] | None = None) -> Path:
+def samples(
+    run: Subject, path: Path, n: int | None = None, seed: int = 0, given: dict[str, object] | None = None
+) -> Path:
     """E[x | z] of n draws from p.
 
     Where a label is a condition that is not given: a column a class, and as many rows as n draws need (10). Where part
@@ -83,7 +85,7 @@ def samples(run: Run, path: Path, n: int | None = None, seed: int = 0, given: di
     return plots.image_grid(torch.cat([shown, blank]).unflatten(0, (-1, columns)), path, title="samples")
 
 
-def pixels(run: Run, given: dict[str, object] | None, n: int, conditions: int, seed: int) -> Tensor:
+def pixels(run: Subject, given: dict[str, object] | None, n: int, conditions: int, seed: int) -> Tensor:
     """E[x | z] of n draws, (n, C, H, W), in [0, 1], under the conditions of the first so many test data, in turn."""
     with seeded(seed, device_of(run.pair)):
         found = generate.sample(run.pair, run.split("test", conditions), n, given)
@@ -91,7 +93,7 @@ def pixels(run: Run, given: dict[str, object] | None, n: int, conditions: int, s
 
 
 def completions(
-    run: Run, path: Path, rows: int = ROWS, seed: int = 0, given: dict[str, object] | None = None, draws: int = 6
+    run: Subject, path: Path, rows: int = ROWS, seed: int = 0, given: dict[str, object] | None = None, draws: int = 6
 ) -> Path:
     """A row a datum: the given part, completions drawn from p(x | y), and the truth."""
     x, y = (run.split("test", rows)[run.pair.inputs.index(name)].cpu() for name in ("x", "y"))
@@ -104,7 +106,7 @@ def completions(
     return plots.image_grid(grid, path, titles, title="completions")
 
 
-def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0) -> Path:
+def reconstructions(run: Subject, path: Path, columns: int = COLUMNS, seed: int = 0) -> Path:
     """Test data, and below each E[x | z] for one z ~ q(z | x)."""
     require_image(run)
     batch = run.split("test", columns)
@@ -117,7 +119,7 @@ def reconstructions(run: Run, path: Path, columns: int = COLUMNS, seed: int = 0)
 
 
 def worst(
-    run: Run, path: Path, found: LogLikelihood, rows: Sequence[int], split: Split = "test", seed: int = 0
+    run: Subject, path: Path, found: LogLikelihood, rows: Sequence[int], split: Split = "test", seed: int = 0
 ) -> Path:
     """A row a datum whose log-likelihood is least to be trusted: x, and E[x | z] for one z ~ q(z | x)."""
     require_image(run)
@@ -134,7 +136,7 @@ def worst(
     return plots.image_grid(grid, path, ["x", "E[x|z]"], titles, title=f"least to be trusted, {split}")
 
 
-def interpolation(run: Run, path: Path, rows: int = 6, steps: int = 10) -> Path:
+def interpolation(run: Drawn, path: Path, rows: int = 6, steps: int = 10) -> Path:
     """E[x | z] along lines between the posterior means of pairs of test data, the data themselves at the ends."""
     require_image(run)
     x = run.ends(rows)[run.pair.inputs.index("x")].cpu()
@@ -147,7 +149,7 @@ def interpolation(run: Run, path: Path, rows: int = 6, steps: int = 10) -> Path:
     return plots.image_grid(grid, path, ["from", *share, "to"], title="interpolation")
 
 
-def latents(run: Run, path: Path, split: Split = "test", limit: int | None = None) -> Path:
+def latents(run: Subject, path: Path, split: Split = "test", limit: int | None = None) -> Path:
     """Posterior means of a split in two dimensions, by PCA where z has more, coloured by label."""
     from sklearn.decomposition import PCA
 

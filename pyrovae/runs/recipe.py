@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pyrovae import registry
 from pyrovae.config import Config, parse, refuse_unknown
@@ -15,6 +15,10 @@ from pyrovae.options import TrainConfig
 if TYPE_CHECKING:
     from pyrovae.data import Field
     from pyrovae.pairs.pair import Pair
+
+
+Status = Literal["training", "trained", "done"]
+"""How far a fit is: its steps, then its scores, are still to be done; or nothing is."""
 
 
 @dataclasses.dataclass(frozen=True)

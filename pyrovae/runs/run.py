@@ -24,11 +24,11 @@ from pyrovae.generation.given import require_allowed
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runs import data as rundata
-from pyrovae.runs import directory, paired, tensors
-from pyrovae.runs.claim import require_free
-from pyrovae.runs.commit import commit
-from pyrovae.runs.recipe import Recipe
-from pyrovae.runs.saving import Status, header
+from pyrovae.runs import tensors
+from pyrovae.runs.evaluate import Scores, evaluate
+from pyrovae.runs.recipe import Recipe, Status
+from pyrovae.runs.saving import save
+from pyrovae.runs.subject import Subject
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 
@@ -141,7 +141,7 @@ class Run:
     def ais(
         self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
     ) -> AIS:
-        """log p(x) of a split by annealed importance sampling; options are those of `pyrovae.evaluation.annealing.ais`."""
+        """log p(x) of a split by annealed importance sampling; options are those of `pyrovae.evaluation.ais`."""
         batch, lengths = self.split(split, limit), self.lengths(split, limit)
         return evaluation.ais(self.pair, batch, steps, chains, lengths=lengths, **options)
 
@@ -149,7 +149,7 @@ class Run:
         self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
     ) -> Sandwich:
         """Bounds from both sides on data that the model simulates, as many as the split has and under its conditions;
-        options are those of `pyrovae.evaluation.annealing.bdmc`."""
+        options are those of `pyrovae.evaluation.bdmc`."""
 
         def lengths(batch: Sequence[Tensor]) -> Tensor:
             assert self.vocabulary is not None
@@ -179,53 +179,11 @@ class Run:
         limit: int | None = None,
         seed: int = 0,
         show: Progress | None = None,
-        baseline: Run | None = None,
+        baseline: Subject | None = None,
         evenly: bool = False,
-    ) -> dict[str, Any]:
-        """All scores of a split, or of `limit` data of it, the first or `evenly` spaced; in nats a datum.
-
-        ELBO, distortion, rate in all and for each site and dimension, active units (`sites`), what the latents carry
-        (`latents`: mutual information, marginal KL, swap, moments; see `pyrovae.evaluation.Usage`), what that means
-        (`diagnosis`, sentences), the `accuracy` of a guide that classifies, the log-likelihood, and with a `baseline`,
-        a run on the same data, the paired difference of the two log-likelihoods (`baseline`; see
-        `pyrovae.runs.paired.difference`).
-
-        Raises:
-            PyrovaeError: where the baseline scores other data.
-        """
-        if baseline is not None:
-            paired.require_comparable(self, baseline, split, None if evenly else limit)
-        batch, lengths, rows = self.some(split, limit, evenly)
-        scores: dict[str, Any] = evaluation.elbo(self.pair, batch, seed=seed, show=show)
-        found = evaluation.diagnose(self.pair, batch, seed=seed, show=show)
-        usage = evaluation.usage(self.pair, batch, sum(found.rate.values()), seed, show)
-        scores["sites"] = found.summary()
-        scores["active_units"] = sum(scores["sites"]["active_units"].values())
-        scores["latents"] = usage.summary()
-        figures = evaluation.Figures.of(found, usage, len(batch[0]))
-        scores["diagnosis"] = evaluation.diagnosis(figures, self.options())
-        labels = self.labels(split)
-        of_these = None if labels is None else labels[rows]
-        if (right := evaluation.accuracy(self.pair, batch, of_these, self.fields, seed, show)) is not None:
-            scores |= right.summary()
-        score = evaluation.log_likelihood_over_ranks
-        likelihood = score(self.pair, batch, samples, lengths=lengths, seed=seed, show=show)
-        scores |= likelihood.summary()
-        scores["worst"] = rows[scores["worst"]].tolist()  # rows of the split, not of what was scored of it
-        if baseline is not None:
-            theirs, lengths, _ = baseline.some(split, limit, evenly)
-            other = score(baseline.pair, theirs, samples, lengths=lengths, seed=seed, show=show)
-            own = likelihood.log_likelihood
-            scores["baseline"] = paired.difference(self, baseline, own, other.log_likelihood, figures.used)
-        if self.vocabulary is not None:
-            scores["words"] = self.words(batch)
-            scores["perplexity"] = float(np.exp(-scores["log_likelihood"] * scores["num_data"] / scores["words"]))
-        return scores
-
-    def words(self, batch: Sequence[Tensor]) -> int:
-        """Of the sentences of a batch, <eos> counted, padding not."""
-        assert self.vocabulary is not None
-        return int(batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum())
+    ) -> Scores:
+        """All scores of a split, or of `limit` data of it; see `pyrovae.runs.evaluate.evaluate`."""
+        return evaluate(self, samples, split, limit, seed, show, baseline, evenly)
 
     def accuracy(
         self, split: Split = "test", limit: int | None = None, seed: int = 0, show: Progress | None = None
@@ -317,20 +275,4 @@ class Run:
         Raises:
             UsageError: where there is another run already, without `overwrite`.
         """
-        path = Path(path)
-        new = self.path is None or path.resolve() != self.path.resolve()
-        if new:
-            require_free(path, overwrite)
-        progress = None if new else directory.present(path).get("progress")
-        contents = {
-            "weights": tensors.to_bytes(tensors.weights(self.pair)),
-            "metrics": tensors.to_lines(self.metrics).encode(),
-        }
-        if self.vocabulary is not None:
-            contents["vocabulary"] = self.vocabulary.to_json().encode()
-        if not new:
-            drawn = {name: path / directory.PATHS[name] for name in directory.PICTURES}
-            contents |= {name: picture.read_bytes() for name, picture in drawn.items() if picture.is_file()}
-        content = header(self.recipe, self.pair.inputs, self.fields, self.description, self.status, progress)
-        commit(path, content | {"results": self.results}, contents, () if new else ("checkpoint",))
-        self.path = path
+        self.path = save(self, Path(path), overwrite)

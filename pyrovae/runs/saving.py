@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from pyrovae import registry
 from pyrovae.data import Field
+from pyrovae.runs import directory, tensors
+from pyrovae.runs.claim import require_free
+from pyrovae.runs.commit import commit
 from pyrovae.runs.environment import environment
-from pyrovae.runs.recipe import Recipe
-
-Status = Literal["training", "trained", "done"]
-"""How far a fit is: its steps, then its scores, are still to be done; or nothing is."""
+from pyrovae.runs.recipe import Recipe, Status
+from pyrovae.runs.subject import Subject
 
 
 def header(
@@ -36,3 +38,27 @@ def header(
         "environment": environment(),
         "code": registry.code(recipe.model, recipe.guide),
     }
+
+
+def save(run: Subject, path: Path, overwrite: bool = False) -> Path:
+    """Writes the run directory, all of it or nothing; in its own one it keeps the checkpoint and the pictures.
+
+    Raises:
+        UsageError: where there is another run already, without `overwrite`.
+    """
+    new = run.path is None or path.resolve() != run.path.resolve()
+    if new:
+        require_free(path, overwrite)
+    progress = None if new else directory.present(path).get("progress")
+    contents = {
+        "weights": tensors.to_bytes(tensors.weights(run.pair)),
+        "metrics": tensors.to_lines(run.metrics).encode(),
+    }
+    if run.vocabulary is not None:
+        contents["vocabulary"] = run.vocabulary.to_json().encode()
+    if not new:
+        drawn = {name: path / directory.PATHS[name] for name in directory.PICTURES}
+        contents |= {name: picture.read_bytes() for name, picture in drawn.items() if picture.is_file()}
+    content = header(run.recipe, run.pair.inputs, run.fields, run.description, run.status, progress)
+    commit(path, content | {"results": run.results}, contents, () if new else ("checkpoint",))
+    return path

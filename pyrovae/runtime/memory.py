@@ -13,6 +13,7 @@ import torch
 
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import generators, set_generators
 from pyrovae.runtime.turns import between
 
 T = TypeVar("T")
@@ -98,29 +99,11 @@ def tried(work: Callable[[], T], device: torch.device) -> T:
             raise
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     # Not in the except block: there the error holds the frames of the call, and with them its tensors.
-    before()
+    set_generators(before, device)
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     raise NoMemoryError(said)
-
-
-def generators(device: torch.device) -> Callable[[], None]:
-    """What puts torch's generators, of the CPU and of a device, back to where they stand now."""
-    host = torch.default_generator.get_state()
-    if device.type == "cuda":
-        state = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        state = torch.mps.get_rng_state()
-
-    def back() -> None:
-        torch.default_generator.set_state(host)
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(state, device)
-        elif device.type == "mps":
-            torch.mps.set_rng_state(state)
-
-    return back
 
 
 def halved(

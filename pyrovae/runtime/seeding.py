@@ -1,4 +1,4 @@
-"""Random numbers that start from a seed and leave the generators of the caller as they were."""
+"""torch's generators, kept and put back; random numbers that start from a seed and leave them as they were."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from pyrovae.runs.tensors import State
 from pyrovae.runtime.turns import Shared
 
 MOST = 2**31
@@ -25,14 +24,14 @@ class seeded(Shared):  # noqa: N801  a context, named as one reads it
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         self.seed = seed
         self.device = torch.device(device)
-        self.inside: tuple[Tensor, ...] | None = None
+        self.inside: dict[str, Tensor] | None = None
         if self.device.type == "cuda" and self.device.index is None:
             self.device = torch.device("cuda", torch.cuda.current_device())
 
     def put(self) -> None:
-        self.found = self._states()
+        self.found = generators(self.device)
         if self.inside is not None:
-            self._set(self.inside)
+            set_generators(self.inside, self.device)
             return
         torch.default_generator.manual_seed(self.seed)
         if self.device.type == "cuda":
@@ -42,25 +41,11 @@ class seeded(Shared):  # noqa: N801  a context, named as one reads it
             torch.mps.manual_seed(self.seed)
 
     def back(self) -> None:
-        self.inside = self._states()
-        self._set(self.found)
-
-    def _states(self) -> tuple[Tensor, ...]:
-        """Of the generators of the CPU and of the device."""
-        host = torch.default_generator.get_state()
-        if self.device.type == "cuda":
-            return host, torch.cuda.get_rng_state(self.device)
-        return (host, torch.mps.get_rng_state()) if self.device.type == "mps" else (host,)
-
-    def _set(self, states: tuple[Tensor, ...]) -> None:
-        torch.default_generator.set_state(states[0])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(states[1], self.device)
-        elif self.device.type == "mps":
-            torch.mps.set_rng_state(states[1])
+        self.inside = generators(self.device)
+        set_generators(self.found, self.device)
 
 
-def generators(device: torch.device) -> State:
+def generators(device: torch.device) -> dict[str, Tensor]:
     """The states of torch's generators, on the CPU and on the device."""
     found = {"cpu": torch.default_generator.get_state()}
     if device.type == "cuda":
@@ -70,7 +55,7 @@ def generators(device: torch.device) -> State:
     return found
 
 
-def set_generators(state: State, device: torch.device) -> None:
+def set_generators(state: dict[str, Tensor], device: torch.device) -> None:
     """The inverse of `generators`; a state of another kind of device is left out."""
     torch.default_generator.set_state(state["cpu"])
     if "device" in state and device.type == "cuda":

@@ -1,5 +1,6 @@
-"""Files that someone else may have put there: read where they are regular, lie in their folder, and are no larger than
-is said."""
+"""Files that someone else may have put there are read with care.
+
+They are read where they are regular, lie in their folder, and are no larger than is said."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ class Step:
         self.engine.seconds += time.perf_counter() - started
 
     def plan(self, rows: Rows) -> None:
-        """Chooses the microbatch by `pyrovae.runtime.memory.limited`, where memory does not run out by itself (on a CPU).
+        """Chooses the microbatch by `pyrovae.runtime.memory.limited`, where memory never runs out by itself (a CPU).
 
         What is kept for the backward pass of a few of the rows says what a datum takes. Draws from no generator.
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pyrovae import registry
 from pyrovae.data import DataConfig
-from pyrovae.data import load as load_data
+from pyrovae.data.catalogue import load as load_data
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.modes import evaluating, unvalidated

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pyrovae.data import DataConfig, load
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import load
 
 from .case import Case, Pickled, Target
 from .damage import damaged

@@ -86,8 +86,8 @@ def ais(
 
     Importance sampling from q needs a q that covers the posterior; this needs moves that find it. Any latents of real
     or constrained support will do (they are moved in unconstrained space). The step sizes are those of a pilot run
-    (`pyrovae.evaluation.annealing.chains`). Weights are summed in double precision; weights of the pair, modes and generators
-    are left as they were.
+    (`pyrovae.evaluation.annealing.chains`). Weights are summed in double precision; weights of the pair, modes and
+    generators are left as they were.
 
     Args:
         pair: any pair whose sites all stand in the plate "data", and whose latents are continuous.

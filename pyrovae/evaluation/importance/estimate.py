@@ -36,7 +36,7 @@ class LogLikelihood:
         standard_error: (N,) Monte Carlo standard error of each, by the delta method: sqrt(1 / ESS - 1 / K). NaN for one
             sample, which does not say; 0 where nothing is drawn.
         ess: (N,) effective sample size of the K weights, between 1 and K.
-        pareto_k: (N,) shape of the tail of the weights, by the largest of them (`pyrovae.evaluation.importance.pareto`): above 0.7
+        pareto_k: (N,) shape of the tail of the weights, by the largest of them (see `pareto.py`): above 0.7
             the error and the effective sample size say too little. NaN below 25 samples; 0 where weights are equal.
         smoothed: (N,) the estimate with its largest weights smoothed (PSIS), which has less variance and a small bias.
         drawn: (N,) K of each datum.

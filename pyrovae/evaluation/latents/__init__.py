@@ -1,0 +1,1 @@
+"""What the latent variables carry: rates, information, aggregate posterior, diagnosis."""

@@ -1,0 +1,1 @@
+"""The guide fitted to each datum, with parameters of its own."""

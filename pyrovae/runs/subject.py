@@ -1,0 +1,60 @@
+"""What a verb asks of a run: a trained pair, its data and where it lies. Verbs take this, and never `Run` itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from pyrovae.data.dataset import Dataset, Split
+from pyrovae.data.field import Field
+from pyrovae.data.vocabulary import Vocabulary
+from pyrovae.pairs.pair import Pair
+from pyrovae.runs.recipe import Recipe, Status
+
+
+class Subject(Protocol):
+    """A trained pair with its data; see `pyrovae.runs.run.Run`, which is one."""
+
+    pair: Pair
+    recipe: Recipe
+    fields: dict[str, Field]
+    description: dict[str, Any]
+    vocabulary: Vocabulary | None
+    path: Path | None
+    metrics: list[dict[str, Any]]
+    results: dict[str, Any]
+    status: Status
+
+    @property
+    def data(self) -> Dataset: ...
+
+    def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
+        """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
+
+    def some(
+        self, split: Split = "test", limit: int | None = None, evenly: bool = True
+    ) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor]:
+        """`limit` data of a split, evenly spaced or the first: batch, lengths of sentences, rows of the split."""
+
+    def lengths(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
+        """Tokens of each sentence of a split, (N,); None where the data are no text."""
+
+    def labels(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
+        """The classes of a split, (N,), also those that are hidden from the pair; None where the data have none."""
+
+    def options(self) -> dict[str, Any] | None:
+        """The options of the model and of its training, by name; None for a pair that was handed over in Python."""
+
+
+class Drawn(Subject, Protocol):
+    """A subject that pictures of what it generates can be made of, too."""
+
+    def ends(self, rows: int) -> tuple[Tensor, ...]:
+        """2 * rows test data, pair by pair, to interpolate between."""
+
+    def interpolate(
+        self, rows: int = 4, steps: int = 8, seed: int = 0, temperature: float | None = None
+    ) -> Tensor | list[list[str]]:
+        """Between the pairs of test data of `ends`."""
