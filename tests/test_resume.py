@@ -490,15 +490,15 @@ def test_a_run_stays_where_the_one_that_replaces_it_has_no_checkpoint(x, tmp_pat
 def test_a_second_ctrl_c_in_the_books_of_an_epoch_leaves_the_last_checkpoint(x, tmp_path, monkeypatch):
     whole = pyrovae.fit("vae", data=x, **VAE)
 
-    copy = pyrovae.training.loop.snapshot
+    copy = pyrovae.training.state.snapshot
 
     def pressed_in_the_books(pair):
-        if sys._getframe(1).f_code.co_name == "_close_epoch":
+        if sys._getframe(1).f_code.co_name == "close_epoch":
             raise KeyboardInterrupt
         return copy(pair)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pyrovae.training.loop.snapshot", pressed_in_the_books)
+        patch.setattr("pyrovae.training.state.snapshot", pressed_in_the_books)
         pyrovae.fit("vae", data=x, out=tmp_path / "run", checkpoint_every="2", **VAE)
     assert directory.present(tmp_path / "run")["progress"]["step"] == 2  # the epoch ended at 3
     require_same(pyrovae.fit(resume=tmp_path / "run", data=x, show=False), whole)

@@ -390,7 +390,7 @@ def test_ctrl_c_before_the_first_step_leaves_the_run_before(x, tmp_path, monkeyp
     def press(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyrovae.training.loop.shuffled", press)
+    monkeypatch.setattr("pyrovae.training.feed.shuffled", press)
     run = pyrovae.fit("vae", data=x, epochs=3, out=tmp_path / "run", overwrite=True, **SMALL)
     assert run.results["stopped"] == "interrupted"
     assert run.path is None

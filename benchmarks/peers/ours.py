@@ -15,7 +15,7 @@ from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.svi import Optimizer, Step
 from pyrovae.svi.precision import Precision
-from pyrovae.training.loop import examples
+from pyrovae.training.feed import examples
 
 CALLS = 100_000
 """Enough to be worth lowering."""
