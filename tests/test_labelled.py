@@ -218,6 +218,6 @@ def test_chains_and_refits_of_a_discrete_latent_are_refused():
     tried = case("ssvae")
     pair = tried.pair()
     with pytest.raises(PyrovaeError, match="site 'y' is discrete: HMC needs gradients; take --method is"):
-        pyrovae.evaluation.annealing.ais(pair, tried.batch, 2, 2)
+        pyrovae.evaluation.ais(pair, tried.batch, 2, 2)
     with pytest.raises(PyrovaeError, match=r"sites \['y'\] are drawn without reparametrization"):
-        pyrovae.evaluation.refitting.refit(pair, tried.batch)
+        pyrovae.evaluation.refit(pair, tried.batch)

@@ -26,6 +26,7 @@ from pyrovae import Pair, PyrovaeError, UsageError, registry
 from pyrovae.runs import directory, schema
 from pyrovae.runs import tensors as store
 from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.commit import commit
 from pyrovae.storage import headers, reading
 from pyrovae.storage.jsonable import strict
 
@@ -725,7 +726,7 @@ def test_runs_are_loaded_while_another_thread_commits(run):
     weights = store.tensors_of((run / "weights.safetensors").read_bytes(), "weights")
     head = {name: value for name, value in content.items() if name not in ("format", "files", "checksum")}
 
-    def commit():
+    def commit_on():
         try:
             while not stop.wait(0.05):
                 [each.add_(1) for each in weights.values()]
@@ -734,7 +735,7 @@ def test_runs_are_loaded_while_another_thread_commits(run):
         except Exception as error:
             failed.append(error)
 
-    thread = threading.Thread(target=commit)
+    thread = threading.Thread(target=commit_on)
     thread.start()
     try:
         found = {str(next(iter(load(run).pair.parameters())).detach()) for _ in range(8)}

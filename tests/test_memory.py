@@ -14,6 +14,7 @@ from torch import nn
 from pyrovae import Pair, evaluation
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.evaluation.chunks import CPU_BYTES, budget
+from pyrovae.evaluation.importance import sampler
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
@@ -82,7 +83,7 @@ def test_the_noise_is_that_of_a_run_with_these_pieces_from_the_start():
 def test_what_was_done_before_memory_ran_out_stays(monkeypatch, nth):
     """At the nth piece, once."""
     exact, calls = linear(wider=1.3, n=4), []
-    true = evaluation.sampling.Sampler._weights
+    true = sampler.Sampler._weights
 
     def weights(self, rows, K, part):
         calls.append((len(rows), K))
@@ -91,7 +92,7 @@ def test_what_was_done_before_memory_ran_out_stays(monkeypatch, nth):
             raise ON_CPU
         return found
 
-    monkeypatch.setattr(evaluation.sampling.Sampler, "_weights", weights)
+    monkeypatch.setattr(sampler.Sampler, "_weights", weights)
     found = evaluation.log_likelihood(exact.pair, [exact.x], 100, chunk=20, compile=False)
     assert calls == [(4, 20)] * (nth + 1) + [(4, 10)] * (2 * (5 - nth))
     assert (found.drawn == 100).all()
@@ -291,7 +292,7 @@ import torch
 from conftest import linear
 from pyrovae import evaluation
 from pyrovae.evaluation import chunks
-from pyrovae.progress import progress
+from pyrovae.runtime.progress import progress
 torch.set_num_threads(1)
 chunks.CPU_BYTES = 2**40  # all at once, which no memory holds
 exact = linear(wider=1.3, n=8)

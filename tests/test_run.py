@@ -46,7 +46,7 @@ import sys, torch
 from pathlib import Path
 import safetensors.torch
 import pyrovae
-from pyrovae.traces import log_weights
+from pyrovae.pairs.traces import log_weights
 torch.set_num_threads(1)
 for folder in map(Path, sys.argv[1:]):
     pair = pyrovae.load(folder, device="cpu").pair
