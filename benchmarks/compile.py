@@ -31,7 +31,8 @@ import torch, pyrovae
 from benchmarks.setting import images
 from pyrovae import registry
 from pyrovae.lowering import engine as tiers
-from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.svi import Optimizer, Step
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.training import examples
 words = {words!r}.split()
 options = dict(zip((w[2:].replace("-", "_") for w in words[1::2]), words[2::2]))

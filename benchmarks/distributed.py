@@ -26,10 +26,11 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.measure import write
 from benchmarks.setting import CLIP, DEEP, LR, WIDE, Setting, build, images, pixels
 from pyrovae.data.dataset import Dataset
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.svi import Optimizer, Step
 from pyrovae.svi.pieces import Batch, Rows
 
 SETTINGS = {"wide": WIDE, "deep": DEEP}

@@ -28,7 +28,8 @@ from benchmarks.setting import CLIP, DEEP, LR, WIDE, Setting, build, images, pix
 from pyrovae import registry
 from pyrovae.data.dataset import Dataset
 from pyrovae.data.field import Field
-from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.objectives.elbo import ELBO
+from pyrovae.svi import Optimizer, Step
 from pyrovae.svi.pieces import Rows
 
 FIGURES = 5

@@ -4,13 +4,15 @@ import types
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
 from pyrovae.cli._group import debug_option
 from pyrovae.config import Config
+from pyrovae.registry.names import Kind, describe
 
 __all__ = ["debug_option", "json_option", "options_of"]
 
@@ -77,6 +79,23 @@ class Either(click.ParamType):
         return self.fail(f"{value!r} is none of {self.name}", param, ctx)
 
 
+class Names(click.ParamType):
+    """The name of one of a kind of thing, with options behind it; what is no name is told where it is looked up."""
+
+    name = "spec"
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names that begin so."""
+        return [CompletionItem(name) for name in describe(self.kind) if name.startswith(incomplete)]
+
+
 def options_of(config: type[Config]) -> list[click.Option]:
     """One option for each field of `config`: `latent_dim: int` becomes `--latent-dim INTEGER`.
 
@@ -91,7 +110,11 @@ def options_of(config: type[Config]) -> list[click.Option]:
 
 def _option(name: str, info: FieldInfo) -> click.Option | None:
     default = None if info.is_required() else info.get_default(call_default_factory=True)
-    param_type = _param_type(_of_value(default) if info.annotation is Any else info.annotation)
+    extra = info.json_schema_extra
+    kind = cast(Kind | None, extra.get("names") if isinstance(extra, dict) else None)
+    lines, param_type = "", _param_type(_of_value(default) if info.annotation is Any else info.annotation)
+    if kind is not None:
+        lines, param_type = "; ".join(map(": ".join, describe(kind).items())), Names(kind)
     if param_type is None:
         return None
     dashed = name.replace("_", "-")
@@ -105,7 +128,7 @@ def _option(name: str, info: FieldInfo) -> click.Option | None:
         [f"--{dashed}/--no-{dashed}" if flag else f"--{dashed}", name],
         type=param_type,
         default=None,
-        help="  ".join(filter(None, (info.description, note))),
+        help="  ".join(filter(None, (info.description, lines, note))),
     )
 
 

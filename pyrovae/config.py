@@ -52,6 +52,8 @@ def refuse_unknown(values: Collection[str], known: Collection[str], what: str) -
 
 
 def _sentence(error: Any, what: str) -> str:
+    if not error["loc"] and isinstance(error.get("ctx", {}).get("error"), UsageError):
+        return str(error["ctx"]["error"])  # of a Config that looks at several fields, in its own words
     name = ".".join(str(part) for part in error["loc"][:1]) or "options"
     reason = REASONS.get(error["type"], error["msg"].removeprefix("Value error, "))
     return f"{what}: {name} = {brief(repr(error['input']))}: {reason[:1].lower()}{reason[1:]}"

@@ -1,10 +1,23 @@
 """Options of training; imports no torch, so that the command line can list them quickly."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field as Option
+from pydantic import ValidationError, model_validator
 
 from pyrovae.config import Config
+from pyrovae.errors import UsageError
+
+NO_KL = "--objective {objective} has no KL term to weigh: set {flag} to {neutral}"
+
+OF_OBJECTIVES = {
+    **dict.fromkeys(("beta", "kl_warmup", "kl_start", "kl_cycles", "free_bits", "free_nats", "kl"), NO_KL),
+    "alpha": "{flag} is the order of --objective renyi, not of {objective}: leave it out",
+}
+"""Options of training that some objectives take, and what is said where another one is given them."""
+
+IN_SPEC = (*OF_OBJECTIVES, "particles")
+"""Options of training that may stand in the spec of an objective."""
 
 
 class TrainConfig(Config):
@@ -47,10 +60,11 @@ class TrainConfig(Config):
     kl: Literal["sampled", "analytic"] = Option(
         "sampled", description="the KL term of the drawn z, or in closed form for the latents that have one"
     )
-    objective: Literal["elbo", "stl", "iwae", "dreg", "renyi"] = Option(
+    objective: str = Option(
         "elbo",
-        description="stl: the ELBO without the score term in its gradient; iwae: the bound of --particles samples; "
-        "dreg: the same with its doubly reparametrized gradient; renyi: the bound of order --alpha",
+        description="what is maximised, with options behind it: renyi:alpha=0.5 is renyi with --alpha 0.5; or your own "
+        "my_file.py:MyObjective",
+        json_schema_extra={"names": "objectives"},
     )
     alpha: float | None = Option(
         None, ge=-1e6, le=1e6, description="order of --objective renyi: 0 is the bound of iwae, towards 1 the ELBO"
@@ -88,3 +102,34 @@ class TrainConfig(Config):
     )
     seed: int = Option(0, ge=0, lt=2**31, description="of the weights, the shuffling and the noise")
     device: str = Option("auto", description="auto, cpu, cuda, cuda:1 or mps; auto: a GPU when there is one")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`renyi:alpha=0.5` becomes `renyi` and `alpha = 0.5`, so that both ways to say it are one from here on."""
+        spec = values.get("objective")
+        if not isinstance(spec, str) or "=" not in spec:
+            return values
+        kept, told = list[str](), dict[str, str]()
+        for part in spec.split(":"):
+            option, equals, text = part.partition("=")
+            if not equals or option not in IN_SPEC:
+                kept.append(part)  # the name, or an option that the objective alone has
+                continue
+            if option in told:
+                raise UsageError(f"objective {spec}: an option is given twice: give it once")
+            told[option] = text
+            if option in values and not cls._same(option, values[option], text):
+                raise UsageError(
+                    f"--objective {spec} and --{option.replace('_', '-')} {values[option]} disagree: give {option} "
+                    f"once, in one of them"
+                )
+        return values | told | {"objective": ":".join(kept)}
+
+    @classmethod
+    def _same(cls, option: str, value: Any, text: str) -> bool:
+        """Whether both are one value of this option; not where one of them is no value of it."""
+        try:
+            return bool(getattr(cls(**{option: value}), option) == getattr(cls(**{option: text}), option))
+        except ValidationError:
+            return False

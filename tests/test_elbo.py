@@ -14,10 +14,11 @@ from torch.distributions import AffineTransform
 from pyrovae import ELBO, Pair, PyrovaeError
 from pyrovae.evaluation import diagnose, elbo
 from pyrovae.objectives.divergence import divergence
+from pyrovae.objectives.elbo import require_trainable
 from pyrovae.objectives.terms import closed_form, rate, rate_by_dim
 from pyrovae.pairs.traces import draw, log_weights, sites, traces
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import Optimizer, Step, require_trainable
+from pyrovae.svi import Optimizer, Step
 
 
 def gradients(pair, value):

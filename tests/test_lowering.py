@@ -21,11 +21,12 @@ from pyrovae.lowering import CannotLowerError, Lowered, products
 from pyrovae.lowering import engine as engine_module
 from pyrovae.lowering.capture import record_cuda
 from pyrovae.lowering.nested import flat, rebuilder
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.options import TrainConfig
 from pyrovae.runs import tensors as store
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.svi import Optimizer, Step
 from pyrovae.svi.optimizer import Guarded
 from pyrovae.training.loop import train
 

@@ -16,14 +16,19 @@ import pyrovae
 from pyrovae import ELBO, PyrovaeError, UsageError, registry
 from pyrovae.data import DataConfig
 from pyrovae.data.catalogue import load
-from pyrovae.objectives.choose import objective, require_closed_form
+from pyrovae.objectives.choose import objective
+from pyrovae.objectives.dreg import DReG
+from pyrovae.objectives.iwae import IWAE
 from pyrovae.objectives.pathwise import require_repeatable
+from pyrovae.objectives.renyi import Renyi
+from pyrovae.objectives.stl import STL
+from pyrovae.objectives.terms import require_closed_form
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import IWAE, STL, DReG, Optimizer, Renyi, Step
+from pyrovae.svi import Optimizer, Step
 from pyrovae.svi.precision import Bfloat16Products, note, require_precision, tf32
 
 ONE = torch.ones(())

@@ -11,7 +11,8 @@ from torch import nn
 
 from pyrovae import Pair
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.objectives.elbo import ELBO
+from pyrovae.svi import Optimizer, Step
 from pyrovae.svi.rmsprop import RMSProp
 
 ONE = torch.ones(())

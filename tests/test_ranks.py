@@ -12,7 +12,7 @@ from conftest import linear
 from safetensors.torch import load_file
 
 from pyrovae import evaluation
-from pyrovae.svi import from_first, world
+from pyrovae.runtime.ranks import from_first, world
 from pyrovae.svi.pieces import Sums
 
 HERE = Path(__file__).parent

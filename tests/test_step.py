@@ -10,9 +10,10 @@ from torch import nn
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import engine as engine_module
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import progress
-from pyrovae.svi import ELBO, Optimizer, Step, not_additive
+from pyrovae.svi import Optimizer, Step, not_additive
 from pyrovae.svi.pieces import BACKWARD
 
 ONE = torch.ones(())

@@ -14,12 +14,13 @@ import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.data import DataConfig, stream
 from pyrovae.data.catalogue import load
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.options import TrainConfig
 from pyrovae.runs import tensors
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import ELBO, Optimizer, Step, kl_weight, learning_rate
+from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate
 from pyrovae.training.advice import notes
 from pyrovae.training.loop import train
 from pyrovae.training.order import batch_size, epochs, shuffled

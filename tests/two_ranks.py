@@ -10,7 +10,9 @@ from pieces import data, noiseless
 from torch import distributed
 
 from pyrovae import evaluation
-from pyrovae.svi import ELBO, Optimizer, Step, from_first, world
+from pyrovae.objectives.elbo import ELBO
+from pyrovae.runtime.ranks import from_first, world
+from pyrovae.svi import Optimizer, Step
 
 STEPS = ((0, 13), (13, 20), (20, 21))
 """Rows of the batches of all processes together: even, odd, and one datum that leaves a process without any."""

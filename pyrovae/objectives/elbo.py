@@ -1,21 +1,25 @@
-"""The evidence lower bound, with the value and the gradient of Pyro's Trace_ELBO and without its host syncs."""
+"""The evidence lower bound: value and gradient of Pyro's Trace_ELBO, without its host syncs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.objectives.enumeration import Expectation
-from pyrovae.objectives.terms import closed_form, rate, rate_by_dim
+from pyrovae.objectives.terms import closed_form, rate, rate_by_dim, require_closed_form
+from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.structure import Structure, is_local, refuse_missing, refuse_shapes, structure
 from pyrovae.pairs.traces import Site, Trace, sites, traces
 
 KL = Literal["sampled", "analytic"]
+
+KL_TERM = ("beta", "kl_warmup", "kl_start", "kl_cycles", "free_bits", "free_nats", "kl")
+"""Options of training that are about the rate, which the ELBO and `stl` have as a term of their own."""
 
 
 class Terms(NamedTuple):
@@ -62,6 +66,8 @@ class ELBO(nn.Module):
         kl: `analytic` takes the rate of a site in closed form where `closed_form` allows it and `divergence` knows it.
     """
 
+    takes: ClassVar = KL_TERM
+
     def __init__(
         self,
         pair: Pair,
@@ -75,6 +81,20 @@ class ELBO(nn.Module):
         self.particles = particles
         self.free = Free(free_bits, free_nats)
         self.kl = kl
+
+    @classmethod
+    def refuse(cls, config: TrainConfig) -> None:
+        """See `pyrovae.objectives`."""
+        refuse_contradictions(config)
+
+    @classmethod
+    def build(cls, pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> ELBO:
+        """See `pyrovae.objectives`."""
+        require_trainable(pair, batch, config.free_bits, config.free_nats)
+        if config.kl == "analytic":
+            require_closed_form(pair, batch)
+        draws = config.particles if config.particles > 1 else None
+        return cls(pair, draws, config.free_bits, config.free_nats, config.kl)
 
     def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:
         """`fraction` is len(batch) / len(data), the share of a global latent that one batch pays."""
@@ -128,6 +148,22 @@ def negative_elbo(
         paid = total_rate - local + B * (local / B).clamp_min(free.nats)
     loss = distortion + kl_weight * paid + factors
     return Terms(loss, -(distortion + total_rate).detach(), total_rate.detach(), distortion.detach())
+
+
+def refuse_contradictions(config: TrainConfig) -> None:
+    """Raises UsageError for the first option of the KL term that contradicts another, or has no effect without it."""
+    if config.free_bits and config.free_nats:
+        raise UsageError("--free-bits counts each dimension and --free-nats all of them together: set one of them to 0")
+    if config.kl_cycles > 1 and not config.kl_warmup:
+        raise UsageError(
+            f"--kl-cycles {config.kl_cycles} repeats the KL warm-up, and there is none: give --kl-warmup, the epochs "
+            f"of each cycle in which the KL weight grows"
+        )
+    if config.kl_start and not config.kl_warmup:
+        raise UsageError(
+            f"--kl-start {config.kl_start:g} is where the KL warm-up starts, and there is none: give --kl-warmup, the "
+            f"epochs in which the KL weight grows"
+        )
 
 
 def refuse_enumerated(found: Structure, what: str) -> None:

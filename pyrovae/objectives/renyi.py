@@ -1,12 +1,15 @@
-"""The variational Renyi bound of K samples."""
+"""The variational Renyi bound of order --alpha."""
 
 import math
+from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from pyrovae.errors import UsageError
 from pyrovae.objectives.elbo import Terms
-from pyrovae.objectives.weights import weigh
+from pyrovae.objectives.weights import require_weights, weigh
+from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import traces
 
@@ -33,6 +36,9 @@ class Renyi(nn.Module):
         UsageError: for alpha = 1, or within `NEAR` of it.
     """
 
+    least: ClassVar = 2
+    takes: ClassVar = ("alpha",)
+
     def __init__(self, pair: Pair, particles: int, alpha: float) -> None:
         super().__init__()
         if abs(alpha - 1) < NEAR:
@@ -40,6 +46,21 @@ class Renyi(nn.Module):
         self.pair = pair
         self.particles = particles
         self.alpha = alpha
+
+    @classmethod
+    def refuse(cls, config: TrainConfig) -> None:
+        """See `pyrovae.objectives`."""
+        if config.alpha is None:
+            raise UsageError(
+                "--objective renyi has an order: give --alpha, such as 0.5 (0 is iwae, towards 1 the ELBO)"
+            )
+
+    @classmethod
+    def build(cls, pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> "Renyi":
+        """See `pyrovae.objectives`."""
+        require_weights(pair, batch, "--objective renyi")
+        assert config.alpha is not None  # `refuse` has looked
+        return cls(pair, config.particles, config.alpha)
 
     def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:
         """`kl_weight` and `fraction` are those of the ELBO, and have no meaning here."""

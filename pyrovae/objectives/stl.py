@@ -1,9 +1,22 @@
-"""The ELBO without the score of the guide in its gradient."""
+"""The ELBO, without the score of the guide in its gradient."""
+
+from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pyrovae.objectives.elbo import Free, Terms, negative_elbo
-from pyrovae.objectives.pathwise import pathwise
+from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.objectives.elbo import (
+    KL_TERM,
+    Free,
+    Terms,
+    negative_elbo,
+    refuse_contradictions,
+    refuse_enumerated,
+    require_trainable,
+)
+from pyrovae.objectives.pathwise import pathwise, require_repeatable
+from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 
 
@@ -24,6 +37,8 @@ class STL(nn.Module):
         free_nats: see ELBO.
     """
 
+    takes: ClassVar = KL_TERM
+
     def __init__(
         self, pair: Pair, particles: int | None = None, free_bits: float = 0.0, free_nats: float = 0.0
     ) -> None:
@@ -31,6 +46,26 @@ class STL(nn.Module):
         self.pair = pair
         self.particles = particles
         self.free = Free(free_bits, free_nats)
+
+    @classmethod
+    def refuse(cls, config: TrainConfig) -> None:
+        """See `pyrovae.objectives`."""
+        if config.kl == "analytic":
+            raise UsageError(
+                "--objective stl leaves out the score of log q(z), and a closed-form KL has none: set --kl to sampled, "
+                "or take --objective elbo"
+            )
+        refuse_contradictions(config)
+
+    @classmethod
+    def build(cls, pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> "STL":
+        """See `pyrovae.objectives`."""
+        found = require_trainable(pair, batch, config.free_bits, config.free_nats)
+        if not found.latent:
+            raise PyrovaeError("the pair has no latent site, so no score to leave out: take --objective elbo")
+        refuse_enumerated(found, "--objective stl")
+        require_repeatable(pair, batch, "--objective stl")
+        return cls(pair, config.particles if config.particles > 1 else None, config.free_bits, config.free_nats)
 
     def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:
         """See ELBO."""

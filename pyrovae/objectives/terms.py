@@ -1,12 +1,18 @@
 """The rate of a latent site: log q(z) - log p(z), sampled or in closed form, in all or for each dimension."""
 
+from collections.abc import Sequence
+
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from pyrovae.objectives.divergence import base, divergence
-from pyrovae.pairs.traces import Site, sites
+from pyrovae.errors import UsageError
+from pyrovae.objectives.divergence import base, called, divergence
+from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.traces import Site, sites, traces
+from pyrovae.runtime.seeding import seeded
 
 
 def closed_form(p: poutine.Trace, q: poutine.Trace) -> set[str]:
@@ -44,3 +50,26 @@ def rate_by_dim(q: Site, p: Site, closed: bool) -> Tensor | None:
     if torch.is_tensor(mask):
         mask = mask.reshape(*mask.shape, *[1] * dims)
     return scale_and_mask(value, q["scale"], mask).flatten(-dims)
+
+
+def require_closed_form(pair: Pair, batch: Sequence[Tensor]) -> None:
+    """Raises UsageError where no latent site of the pair has a KL in closed form, with the reason for each.
+
+    Leaves torch's generator as it was.
+    """
+    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, batch[0].device):
+        p, q = traces(pair, batch)
+        latent, prior, allowed = sites(q, observed=False), sites(p, observed=False), closed_form(p, q)
+        known = {name: divergence(latent[name]["fn"], prior[name]["fn"]) is not None for name in allowed}
+    if any(known.values()):
+        return
+    drawn, written, reasons = list(latent), list(prior), []
+    for name, site in latent.items():
+        why = f"{called(site['fn'])} against {called(prior[name]['fn'])}"
+        if name not in allowed:
+            late = sorted(set(written[: written.index(name)]) - set(drawn[: drawn.index(name)]))
+            why = f"its prior may depend on {late}, which the guide draws after it"
+        reasons.append(f"site '{name}' ({why})")
+    if not reasons:
+        raise UsageError("the pair has no latent site, so no KL term: take --kl sampled")
+    raise UsageError(f"the pair has no closed-form KL for {' and '.join(reasons)}: take --kl sampled")

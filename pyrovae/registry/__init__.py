@@ -1,9 +1,11 @@
-"""From names to variants, guide families and data sets.
+"""From names to variants, guide families and objectives.
 
-A name is a file of `models/` or `guides/`, an entry point (groups `pyrovae.models`, `pyrovae.guides`), or the user's
-own: `my_model.py:MyVAE`, `package.module:MyVAE`. Listing names imports nothing, and this imports no torch.
+A name is a file of `models/`, `guides/` or `objectives/`, an entry point (groups `pyrovae.models`, `pyrovae.guides`,
+`pyrovae.objectives`), or the user's own: `my_model.py:MyVAE`, `package.module:MyVAE`.
+Listing names imports nothing, and this imports no torch.
 """
 
+from pyrovae.registry.bounds import Bound, bound, bound_config
 from pyrovae.registry.families import Family, family, guide_config
 from pyrovae.registry.names import describe
 from pyrovae.registry.own_code import code, found_in, own_code
@@ -11,8 +13,11 @@ from pyrovae.registry.specs import split_guides, split_spec
 from pyrovae.registry.variants import Variant, variant
 
 __all__ = [
+    "Bound",
     "Family",
     "Variant",
+    "bound",
+    "bound_config",
     "code",
     "describe",
     "family",

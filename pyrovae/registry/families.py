@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pyrovae.config import Config, from_signature, parse
 from pyrovae.errors import UsageError
-from pyrovae.registry.names import find
+from pyrovae.registry.names import find, of_its_name
 from pyrovae.registry.specs import by_site, split_spec
 
 if TYPE_CHECKING:
@@ -83,7 +83,4 @@ def guide_config(name: str) -> type[Config]:
 
 def _family_class(name: str) -> Any:
     found = find("guides", name)
-    if not isinstance(found, ModuleType):
-        return found
-    stem = found.__name__.rpartition(".")[2]
-    return next(value for key, value in vars(found).items() if key.lower() == stem and isinstance(value, type))
+    return of_its_name(found) if isinstance(found, ModuleType) else found

@@ -15,7 +15,10 @@ from typing import Any, Literal
 from pyrovae.errors import UsageError, brief, did_you_mean
 from pyrovae.runtime.turns import Whole
 
-Kind = Literal["models", "guides"]
+Kind = Literal["models", "guides", "objectives"]
+
+HELPED: tuple[Kind, ...] = ("objectives",)
+"""Kinds whose folder also holds what they are made of: a file is listed where it has a class of its own name."""
 
 
 def describe(kind: Kind) -> dict[str, str]:
@@ -29,20 +32,38 @@ def describe(kind: Kind) -> dict[str, str]:
 @functools.cache
 def first_line(file: Path) -> str:
     """Of the docstring of a module, without its full stop."""
+    return (ast.get_docstring(parsed(file)) or "").partition("\n")[0].rstrip(".")
+
+
+def parsed(file: Path) -> ast.Module:
+    """The syntax tree of a file."""
     with Whole():  # two threads that parse at once fail in Python 3.11 (github.com/python/cpython/issues/106905)
-        doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return doc.partition("\n")[0].rstrip(".")
+        return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def files(kind: Kind) -> dict[str, Path]:
-    """The files of `pyrovae.models` or `pyrovae.guides`, by name."""
+    """The files of `pyrovae.models`, `pyrovae.guides` or `pyrovae.objectives`, by name."""
     spec = importlib.util.find_spec(f"pyrovae.{kind}")
     assert spec is not None and spec.submodule_search_locations is not None
     found = {}
     for folder in spec.submodule_search_locations:
         for module in pkgutil.iter_modules([folder]):
-            found[module.name] = Path(folder) / f"{module.name}.py"
+            file = Path(folder) / f"{module.name}.py"
+            if kind not in HELPED or has_its_name(file):
+                found[module.name] = file
     return dict(sorted(found.items()))
+
+
+@functools.cache
+def has_its_name(file: Path) -> bool:
+    """Whether a file defines a class of its own name, in any case; nothing is imported."""
+    return any(isinstance(node, ast.ClassDef) and node.name.lower() == file.stem for node in parsed(file).body)
+
+
+def of_its_name(module: ModuleType) -> Any:
+    """The class of a module that has the name of its file, in any case."""
+    stem = module.__name__.rpartition(".")[2]
+    return next(value for key, value in vars(module).items() if key.lower() == stem and isinstance(value, type))
 
 
 def find(kind: Kind, name: str) -> Any:

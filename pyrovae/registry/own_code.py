@@ -1,4 +1,4 @@
-"""The user's own code behind a model and a guide: which files, and their checksums."""
+"""The user's own code behind a model, a guide and an objective: which files, and their checksums."""
 
 import hashlib
 import importlib
@@ -11,15 +11,17 @@ from typing import Any
 from pyrovae.registry.specs import by_site, split_spec
 
 
-def own_code(model: str | None, guide: str | None) -> list[str]:
-    """Of a model and the spec of a guide those that are a user's own code; imports nothing.
+def own_code(model: str | None, guide: str | None, objective: str | None = None) -> list[str]:
+    """Of a model and the specs of a guide and an objective those that are a user's own code; imports nothing.
 
     Raises:
         UsageError: where the spec is none.
     """
     specs = [] if guide is None else list((by_site(guide) or {"": guide}).values())
     names = [] if model is None else [model]
-    return [name for name in dict.fromkeys([*names, *(split_spec(spec)[0] for spec in specs)]) if ":" in name]
+    names += [split_spec(spec)[0] for spec in specs]
+    names += [] if objective is None else [split_spec(objective, "objectives")[0]]
+    return [name for name in dict.fromkeys(names) if ":" in name]
 
 
 def found_in(name: str) -> Path | None:
@@ -41,12 +43,12 @@ def found_in(name: str) -> Path | None:
     return None if spec is None or spec.origin is None or not Path(spec.origin).is_file() else Path(spec.origin)
 
 
-def code(model: str | None, guide: str | None) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of each file of the user's own code, by the name that model or guide gives it.
+def code(model: str | None, guide: str | None, objective: str | None = None) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of each file of the user's own code, by the name that model, guide or objective gives it.
 
     Raises:
-        UsageError: where the spec of the guide is none.
+        UsageError: where a spec is none.
     """
-    files = {name: found_in(name) for name in own_code(model, guide)}
+    files = {name: found_in(name) for name in own_code(model, guide, objective)}
     contents = {name: path.read_bytes() for name, path in files.items() if path is not None}
     return {name: {"bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for name, d in contents.items()}

@@ -74,7 +74,7 @@ class Recipe:
         def mine(config: type[Config]) -> dict[str, Any]:
             return {key: value for key, value in settings.items() if key in config.model_fields}
 
-        return cls(
+        recipe = cls(
             model=variant.name if variant else None,
             options=parse(own, mine(own), who) if variant else None,
             guide=guide,
@@ -82,6 +82,8 @@ class Recipe:
             data_options=parse(DataConfig, mine(DataConfig), "data"),
             training=parse(variant.training if variant else TrainConfig, mine(TrainConfig), "training"),
         )
+        registry.bound(recipe.training.objective)  # as for the guide
+        return recipe
 
     def build(self, variant: registry.Variant, fields: Mapping[str, Field]) -> Pair:
         """The pair, with fresh weights from torch's generator."""

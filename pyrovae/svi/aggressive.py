@@ -71,7 +71,7 @@ class Aggressive:
             first: the batch of the model's step, which is the first of the guide's, too.
             others: batches without an end.
             lr: learning rate.
-            kl_weight: see `pyrovae.svi.ELBO`.
+            kl_weight: see `pyrovae.objectives.elbo.ELBO`.
         """
         count, before, sums = 0, math.inf, list[Tensor]()
         for batch in itertools.islice(itertools.chain([first], others), self.most):

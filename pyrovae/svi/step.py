@@ -99,7 +99,7 @@ class Step:
         Args:
             rows: of this process, none at all where the others have the whole of a short batch.
             lr: learning rate.
-            kl_weight: see `pyrovae.svi.ELBO`.
+            kl_weight: see `pyrovae.objectives.elbo.ELBO`.
             fraction: of all data that these rows are.
             total: data in the batch of all processes together; None where this is the only one.
 

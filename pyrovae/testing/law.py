@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.field import Field
+from pyrovae.objectives.elbo import require_trainable
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.structure import Structure, require_per_datum
 from pyrovae.pairs.traces import draw, particles, sites
-from pyrovae.svi import require_trainable
 
 TOLERANCE = 2e-5
 """Of two ways to compute one number in float32, relative to 1 + its size."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae import evaluation, registry
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
 from pyrovae.runs.loading import load
@@ -22,7 +23,7 @@ from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
-from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.svi import Optimizer, Step
 from pyrovae.testing.gaussian import LinearGaussian
 from pyrovae.training.fit import fit
 

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from pyrovae import evaluation
 from pyrovae.lowering.engine import FEW
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
 from pyrovae.runs import tensors
-from pyrovae.svi import ELBO, Optimizer, Step
+from pyrovae.svi import Optimizer, Step
 from pyrovae.testing.law import TOLERANCE, Case, DoesNotApplyError, LawError, apart, latents, law, per_datum, trainable
 
 STEPS = 3

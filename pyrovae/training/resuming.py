@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pyrovae import registry
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs.checkpoint import Checkpoint
@@ -42,6 +43,11 @@ def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: 
     """
     path = Path(path)
     found = opened(path, pair, trust)
+    # Whoever loads a run to score it has no use for its objective; here its code would be run.
+    if not trust and (own := registry.own_code(None, None, found.recipe.training.objective)):
+        raise UsageError(
+            f"{path} was made with your own code, {own[0]}: it is only run with --trust (Python: trust=True)"
+        )
     recipe = _changed(found.recipe, path, settings)
     start = Checkpoint.read(path, found.content) if "checkpoint" in found.content["files"] else None
 
