@@ -23,7 +23,7 @@ from pyrovae.runs import tensors
 from pyrovae.runtime.ranks import noise_of
 from pyrovae.svi import Optimizer
 from pyrovae.svi.aggressive import WINDOW, Aggressive, Drawn, lags
-from pyrovae.svi.step import Figures
+from pyrovae.svi.pieces import Figures
 from pyrovae.training.order import order_of, shuffled
 
 TORCH = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adamax": torch.optim.Adamax}

@@ -73,7 +73,7 @@ class Checkpoint:
         optimizer: moments and counts (`pyrovae.svi.Optimizer.state`).
         generators: states of torch's generators, `cpu`, `device` and `order`: the one of the order of the data stands
             at the beginning of the present epoch.
-        sums: (4,) figures of the present epoch so far (`pyrovae.svi.step.Figures`).
+        sums: (4,) figures of the present epoch so far (`pyrovae.svi.pieces.Figures`).
         metrics: one object an epoch.
     """
 

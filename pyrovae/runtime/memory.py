@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.runtime.progress import Progress
@@ -104,6 +105,23 @@ def tried(work: Callable[[], T], device: torch.device) -> T:
     if device.type == "cuda":
         torch.cuda.empty_cache()
     raise NoMemoryError(said)
+
+
+def kept_for_backward(own: Iterable[Tensor], work: Callable[[], Any]) -> int:
+    """Bytes that autograd keeps of `work` for its backward pass, without the tensors of `own`."""
+    places = {tensor.untyped_storage().data_ptr() for tensor in own}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in places:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = work()
+    del out  # until here nothing of it was freed, or two tensors had the same place
+    return sum(kept.values())
 
 
 def halved(

@@ -14,8 +14,8 @@ from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import apart
 from pyrovae.runtime.turns import between
 from pyrovae.svi.optimizer import Optimizer
-from pyrovae.svi.pieces import Rows, rows_in
-from pyrovae.svi.step import Figures, Step
+from pyrovae.svi.pieces import Figures, Rows, rows_in
+from pyrovae.svi.step import Step
 
 WINDOW = 10
 """Batches over which the loss is averaged before it is asked whether it still falls."""

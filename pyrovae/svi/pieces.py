@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pyrovae.errors import PyrovaeError
 from pyrovae.runtime.ranks import summed
 
 Batch = tuple[Tensor, ...]
@@ -94,3 +96,38 @@ def not_additive(objective: nn.Module) -> list[str]:
     ]
     norms = {type(part).__name__ for part in objective.modules() if isinstance(part, _BatchNorm)}
     return found + [f"{name} takes its moments over a piece instead of the batch" for name in sorted(norms)]
+
+
+def most_at_once(B: int, weights: int, kept: Callable[[int], int], limit: int) -> tuple[int, int]:
+    """How many of B data a step may take at once, and the bytes that all of them would take, about.
+
+    Args:
+        B: data in the batch.
+        weights: bytes of the parameters.
+        kept: bytes that are kept for the backward pass of so many of the data; asked for a few.
+        limit: bytes that a step may take.
+
+    Raises:
+        PyrovaeError: where one datum does not fit.
+    """
+    few = min(2, B)
+    more = min(2 * few, B)
+    two, four = kept(few), kept(more)
+    each = BACKWARD * (max(1, (four - two) // (more - few)) if more > few else max(1, two))
+    fixed = (COPIES + 1) * weights
+    if fixed + each > limit:
+        raise PyrovaeError(
+            f"a step takes about {fixed / 1e6:,.0f} MB for weights, gradients and moments and {each / 1e6:,.2f} MB "
+            f"a datum, more than the {limit / 1e6:,.0f} MB that it may: give more memory, or lower the sizes of "
+            f"the networks"
+        )
+    return min(B, int((limit - fixed) // each)), fixed + B * each
+
+
+class Figures(NamedTuple):
+    """Sums over a batch, nats, never weighted, and the number of its data; all 0 where the ELBO is not finite."""
+
+    elbo: Tensor
+    rate: Tensor
+    distortion: Tensor
+    data: Tensor

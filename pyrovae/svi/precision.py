@@ -36,6 +36,12 @@ PRODUCTS = frozenset(
     }
 )
 
+TOLERANCE = 1e-3
+"""Largest relative difference of a lowered from an eager gradient."""
+
+BFLOAT16 = 3e-2
+"""The same where products have 8 bits, and a product that is fused with another is rounded once less."""
+
 
 class Bfloat16Products(TorchFunctionMode):
     """Matrix products and convolutions of float32 tensors are taken in bfloat16 and given in float32.
@@ -88,3 +94,8 @@ def note(precision: Precision, device: torch.device) -> str | None:
     if precision == "bf16" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
         return "this CPU has no bfloat16 instructions: --precision bf16 is slower here than 32"
     return None
+
+
+def tolerance(precision: Precision) -> float:
+    """Largest relative difference of a lowered from an eager gradient, where products have this precision."""
+    return BFLOAT16 if precision == "bf16" else TOLERANCE

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import CannotLowerError, Captured, Engine, lower, slots
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import first_dim
@@ -19,23 +18,8 @@ from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.ranks import world
 from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.optimizer import Guarded, Optimizer
-from pyrovae.svi.pieces import BACKWARD, COPIES, Batch, Rows, Sums, cut, rows_in
-from pyrovae.svi.precision import Precision, products
-
-TOLERANCE = 1e-3
-"""Largest relative difference of a lowered from an eager gradient."""
-
-BFLOAT16 = 3e-2
-"""The same where products have 8 bits, and a product that is fused with another is rounded once less."""
-
-
-class Figures(NamedTuple):
-    """Sums over a batch, nats, never weighted, and the number of its data; all 0 where the ELBO is not finite."""
-
-    elbo: Tensor
-    rate: Tensor
-    distortion: Tensor
-    data: Tensor
+from pyrovae.svi.pieces import Batch, Figures, Rows, Sums, cut, most_at_once, rows_in
+from pyrovae.svi.precision import Precision, products, tolerance
 
 
 class Step:
@@ -191,7 +175,13 @@ class Step:
         try:
             self.engine = memory.tried(
                 lambda: lower(
-                    self.objective, self.gradients, self._weighted(examples), calls, compile, show, self._tolerance()
+                    self.objective,
+                    self.gradients,
+                    self._weighted(examples),
+                    calls,
+                    compile,
+                    show,
+                    tolerance(self.precision),
                 ),
                 self.device,
             )
@@ -216,7 +206,7 @@ class Step:
                     calls * (B // size),
                     compile,
                     self.show,
-                    self._tolerance(),
+                    tolerance(self.precision),
                 ),
                 self.device,
             )
@@ -230,9 +220,6 @@ class Step:
     def _weighted(self, examples: Sequence[Rows]) -> list[tuple[Rows, Tensor, Tensor]]:
         one = torch.ones((), device=self.device)
         return [(rows, one * (i + 1) / len(examples), one / 2) for i, rows in enumerate(examples)]
-
-    def _tolerance(self) -> float:
-        return BFLOAT16 if self.precision == "bf16" else TOLERANCE
 
     def capture(self, of: tuple[Rows, Tensor, Tensor], **options: Any) -> None:
         """Lets steps of this shape be one CUDA graph each, optimizer and all; where it fails they stay as they are."""
@@ -253,8 +240,7 @@ class Step:
 
     def plan(self, rows: Rows) -> None:
         """Chooses the microbatch by `pyrovae.runtime.memory.limited`, where memory never runs out by itself (a CPU).
-
-        What is kept for the backward pass of a few of the rows says what a datum takes. Draws from no generator.
+        Draws from no generator.
 
         Args:
             rows: of a batch, those of this process.
@@ -265,44 +251,26 @@ class Step:
         limit, B = memory.limit(), rows_in(rows)
         if limit is None or self.device.type == "cuda" or self.microbatch is not None or B == 0:
             return
-        few = min(2, B)
-        more = min(2 * few, B)
-        two, four = (self._kept(next(cut(rows, count))) for count in (few, more))
-        each = BACKWARD * (max(1, (four - two) // (more - few)) if more > few else max(1, two))
         parameters = [owner[key] for owner, key in slots(self.objective).values()]
-        fixed = (COPIES + 1) * sum(tensor.nbytes for tensor in {id(each): each for each in parameters}.values())
-        if fixed + each > limit:
-            raise PyrovaeError(
-                f"a step takes about {fixed / 1e6:,.0f} MB for weights, gradients and moments and {each / 1e6:,.2f} MB "
-                f"a datum, more than the {limit / 1e6:,.0f} MB that it may: give more memory, or lower the sizes of "
-                f"the networks"
-            )
-        if (fit := (limit - fixed) // each) < B:
-            self.microbatch = int(fit)
+        weights = sum(tensor.nbytes for tensor in {id(each): each for each in parameters}.values())
+        fit, takes = most_at_once(B, weights, lambda count: self._kept(next(cut(rows, count))), limit)
+        if fit < B:
+            self.microbatch = fit
             if self.show is not None:
                 self.show.line(
-                    f"note: {B:,} data at once would take about {(fixed + B * each) / 1e6:,.0f} MB: the steps go in "
+                    f"note: {B:,} data at once would take about {takes / 1e6:,.0f} MB: the steps go in "
                     f"microbatches of {self.microbatch:,}, whose gradients are added up"
                 )
 
     def _kept(self, rows: Rows) -> int:
         """Bytes that are kept for the backward pass of these rows."""
-        own = {owner[key].untyped_storage().data_ptr() for owner, key in slots(self.objective).values()}
-        kept: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in own:
-                kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
+        own = [owner[key] for owner, key in slots(self.objective).values()]
         moments = [tensor.clone() for tensor in self.moments]
-        with seeded(0, self.device), unvalidated(), torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
-            terms = self.objective(*self.batch_of(rows))
+        with seeded(0, self.device), unvalidated():
+            kept = memory.kept_for_backward(own, lambda: self.objective(*self.batch_of(rows)))
         for tensor, value in zip(self.moments, moments, strict=True):
             tensor.copy_(value)
-        del terms  # until here nothing of it was freed, or two tensors had the same place
-        return sum(kept.values())
+        return kept
 
     def gradients(self, rows: Rows, kl_weight: Tensor, fraction: Tensor) -> tuple[Figures, Guarded]:
         """Figures of the rows, and the guarded gradient of the mean loss for each parameter of the optimizer."""

@@ -27,7 +27,7 @@ class Turn(NamedTuple):
         batch: the rows of this process.
         total: data in the batch of all processes together.
         lr: learning rate, on the device.
-        kl_weight: see `pyrovae.svi.ELBO`, on the device.
+        kl_weight: see `pyrovae.ELBO`, on the device.
     """
 
     batch: Drawn

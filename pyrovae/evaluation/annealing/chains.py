@@ -224,18 +224,9 @@ class Annealing:
 def bytes_of_gradient(pair: nn.Module, one_sample: Callable[[], Any]) -> int:
     """What `pieces` is told of a computation that takes gradients: its largest tensor, or the share of one of `LIVE`
     in all that is kept for the way back, which grows with the depth of a network."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*pair.parameters(), *pair.buffers())}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        largest = bytes_of(one_sample)
-    return max(largest, sum(kept.values()) // LIVE)
+    sizes: list[int] = []
+    kept = memory.kept_for_backward((*pair.parameters(), *pair.buffers()), lambda: sizes.append(bytes_of(one_sample)))
+    return max(sizes[0], kept // LIVE)
 
 
 def backward_in_eval(pair: nn.Module, device: torch.device) -> AbstractContextManager[None]:
