@@ -15,7 +15,12 @@ from typing import Any, Literal
 from pyrovae.errors import UsageError, brief, did_you_mean
 from pyrovae.runtime.turns import Whole
 
-Kind = Literal["models", "guides"]
+Kind = Literal["models", "guides", "likelihoods", "priors"]
+
+OF_OWN_NAME = ("likelihoods", "priors")
+"""Folders where a file is listed only if it defines a class or function of its own name: helpers stand beside."""
+
+EXAMPLES = {"models": "MyVAE", "guides": "MyVAE", "likelihoods": "MyLikelihood", "priors": "MyPrior"}
 
 
 def describe(kind: Kind) -> dict[str, str]:
@@ -34,14 +39,29 @@ def first_line(file: Path) -> str:
     return doc.partition("\n")[0].rstrip(".")
 
 
+@functools.cache
+def _has_own_name(file: Path) -> bool:
+    """Whether a file defines a class or function of its own name."""
+    with Whole():  # as in `first_line`
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(isinstance(each, ast.ClassDef | ast.FunctionDef) and is_own_name(each.name, file.stem) for each in body)
+
+
+def is_own_name(name: str, stem: str) -> bool:
+    """Whether a class or function is that of its file: `StudentT` and `student_t` are of `student_t.py`."""
+    return name.replace("_", "").lower() == stem.replace("_", "").lower()
+
+
 def files(kind: Kind) -> dict[str, Path]:
-    """The files of `pyrovae.models` or `pyrovae.guides`, by name."""
+    """The files of `pyrovae.models`, `pyrovae.guides`, `pyrovae.likelihoods` or `pyrovae.priors`, by name."""
     spec = importlib.util.find_spec(f"pyrovae.{kind}")
     assert spec is not None and spec.submodule_search_locations is not None
     found = {}
     for folder in spec.submodule_search_locations:
         for module in pkgutil.iter_modules([folder]):
-            found[module.name] = Path(folder) / f"{module.name}.py"
+            file = Path(folder) / f"{module.name}.py"
+            if kind not in OF_OWN_NAME or (file.is_file() and _has_own_name(file)):
+                found[module.name] = file
     return dict(sorted(found.items()))
 
 
@@ -50,7 +70,7 @@ def find(kind: Kind, name: str) -> Any:
         return own(name)
     known = describe(kind)
     if name.endswith(".py") and Path(name).is_file():
-        raise UsageError(f"{name} is a file: name the class or function in it, {name}:MyVAE")
+        raise UsageError(f"{name} is a file: name the class or function in it, {name}:{EXAMPLES[kind]}")
     if name not in known:
         raise UsageError(f"there is no {kind[:-1]} '{brief(name)}'{did_you_mean(name, known)}")
     if name in files(kind):

@@ -1,9 +1,12 @@
-"""How guides are written: `iaf:steps=4` for every site, `z1=iaf:steps=4,z2=diagonal` for each its own."""
+"""How guides are written: `iaf:steps=4` for every site, `z1=iaf:steps=4,z2=diagonal` for each its own.
+
+Likelihoods and priors are written as a guide for every site is: `normal:scale=fixed`, `flow:steps=4`.
+"""
 
 import re
 
 from pyrovae.errors import UsageError
-from pyrovae.registry.names import describe
+from pyrovae.registry.names import Kind, describe
 
 SITE = re.compile(r"\s*([^\s:=,]+)=(.*)", re.DOTALL)
 """`z1=iaf:steps=4`: a name and `=` before any colon, which an option of a family never has."""
@@ -52,15 +55,23 @@ def split_guides(text: str) -> list[str]:
     return guides
 
 
-def split_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """`"iaf:steps=4"` -> `("iaf", {"steps": "4"})`; a user's `file.py:Name` keeps its colon."""
+def split_spec(spec: str, kind: Kind = "guides") -> tuple[str, dict[str, str]]:
+    """`"iaf:steps=4"` -> `("iaf", {"steps": "4"})`; a user's `file.py:Name` keeps its colon.
+
+    Raises:
+        UsageError: where there is no name, or something else than options behind it, or an option twice.
+    """
+    what, known = kind[:-1], describe(kind)
     parts = spec.split(":")
     names, given = [part for part in parts if "=" not in part], [part for part in parts if "=" in part]
     if not names:
-        raise UsageError(f"guide {spec} names no family: write {next(iter(describe('guides')))}:option=value")
-    if names[0] in describe("guides") and len(names) > 1:
-        raise UsageError(f"guide {spec}: '{names[1]}' is no OPTION=VALUE: write {names[0]}, or {names[0]}:option=value")
+        noun = "family" if kind == "guides" else what
+        raise UsageError(f"{what} {spec} names no {noun}: write {next(iter(known))}:option=value")
+    if names[0] in known and len(names) > 1:
+        raise UsageError(
+            f"{what} {spec}: '{names[1]}' is no OPTION=VALUE: write {names[0]}, or {names[0]}:option=value"
+        )
     options = dict(part.split("=", 1) for part in given)
     if len(options) < len(given):
-        raise UsageError(f"guide {spec}: an option is given twice: give it once")
+        raise UsageError(f"{what} {spec}: an option is given twice: give it once")
     return ":".join(names), options

@@ -139,9 +139,10 @@ def _tensors(path: Path, head: bytearray, size: int) -> dict[str, Any]:
 def _code(recipe: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The user's own code that a run names, as it is now, and whether it is as it was."""
     model, guide = (recipe[key] if isinstance(recipe.get(key), str) else None for key in ("model", "guide"))
+    options = _object(recipe.get("options"))
     try:
-        names = registry.own_code(model, guide)
-        now = registry.code(model, guide)
+        names = registry.own_code(model, guide, options)
+        now = registry.code(model, guide, options)
     except (UsageError, OSError):
         return []
     found = []

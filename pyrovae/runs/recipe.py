@@ -74,9 +74,12 @@ class Recipe:
         def mine(config: type[Config]) -> dict[str, Any]:
             return {key: value for key, value in settings.items() if key in config.model_fields}
 
+        options = parse(own, mine(own), who) if variant else None
+        if options is not None:
+            registry.require_own_parts(options)
         return cls(
             model=variant.name if variant else None,
-            options=parse(own, mine(own), who) if variant else None,
+            options=options,
             guide=guide,
             data=data,
             data_options=parse(DataConfig, mine(DataConfig), "data"),
