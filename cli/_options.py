@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from pyrovae.cli._group import debug_option
 from pyrovae.config import Config
+from pyrovae.registry import Named
 from pyrovae.registry.names import Kind, describe
 
 __all__ = ["debug_option", "json_option", "options_of"]
@@ -123,12 +124,17 @@ def _option(name: str, info: FieldInfo) -> click.Option | None:
         default = dashed if default else f"no-{dashed}"
     elif isinstance(default, tuple | list):
         default = ",".join(map(str, default)) or "''"
+    named = next((mark for mark in info.metadata if isinstance(mark, Named)), None)
+    names = (
+        "" if named is None else f"[{', '.join(describe(named.kind))}, or your own my_file.py:Name; name:option=value]"
+    )
     note = "" if default is None else f"[default: {default}]"
     return click.Option(
         [f"--{dashed}/--no-{dashed}" if flag else f"--{dashed}", name],
         type=param_type,
         default=None,
-        help="  ".join(filter(None, (info.description, lines, note))),
+        metavar=None if named is None else "SPEC",
+        help="  ".join(filter(None, (info.description, lines, names, note))),
     )
 
 

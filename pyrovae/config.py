@@ -40,6 +40,10 @@ def parse(config: type[C], values: Mapping[str, Any], what: str) -> C:
     try:
         return config(**values)
     except ValidationError as error:
+        for each in error.errors():
+            told = each.get("ctx", {}).get("error")
+            if isinstance(told, UsageError):  # of a validator: one sentence already
+                raise told from None
         first = {e["loc"][:1]: e for e in reversed(error.errors())}  # of a field, what is wrong with it first
         raise UsageError("; ".join(_sentence(e, what) for e in reversed(first.values()))) from None
 

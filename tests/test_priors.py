@@ -203,4 +203,7 @@ def test_on_the_command_line(tmp_path, monkeypatch):
         done("sample", name, "-n", 4, "--out", f"{name}.png")
         done("evaluate", name, "--limit", 20, "--samples", 5)
         assert (tmp_path / f"{name}.png").is_file()
-    assert "'vam' is not one of" in run("fit", "--model", "vae", "--prior", "vam", "--out", "x").stderr
+    assert (
+        "there is no prior 'vam': did you mean 'vamp'?"
+        in run("fit", "--model", "vae", "--prior", "vam", "--out", "x").stderr
+    )

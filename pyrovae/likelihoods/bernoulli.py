@@ -1,10 +1,13 @@
-"""Bernoulli on logits."""
+"""Bernoulli on logits, of binary data."""
+
+from typing import NoReturn
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
 from pyrovae.data.field import Field
+from pyrovae.errors import UsageError
 
 
 class Bernoulli(nn.Module):
@@ -34,3 +37,20 @@ class Bernoulli(nn.Module):
     def bias(self, field: Field) -> Tensor | None:
         """Logits of the training mean, clipped to [0.001, 0.999] (Burda, Grosse & Salakhutdinov 2016)."""
         return None if field.mean is None or not self.at_mean else torch.logit(field.mean.float(), eps=1e-3)
+
+
+def bernoulli(field: Field, at_mean: bool = True) -> Bernoulli:
+    """The likelihood of binary data; raises UsageError for others."""
+    if field.kind != "binary":
+        refuse(field)
+    return Bernoulli(field, at_mean)
+
+
+def refuse(field: Field) -> NoReturn:
+    """Raises UsageError, which says what to take for data that are not binary."""
+    values = "grayscale (values between 0 and 1)" if field.kind == "unit" else "real numbers"
+    raise UsageError(
+        f"a Bernoulli scores binary data, and these are {values}: "
+        f"binarize them (--binarize dynamic|static|threshold) or take --likelihood normal; "
+        f"--likelihood bce is the cross-entropy of grayscale, which is no likelihood"
+    )

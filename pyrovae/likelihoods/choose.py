@@ -1,48 +1,68 @@
-"""The likelihood that fits a field of the data."""
+"""The likelihood that an option names, of a field of the data."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Protocol
 
+import pyro.distributions as dist
 from pydantic import Field as Option
+from pydantic import model_validator
+from torch import Tensor
 
 from pyrovae.config import Config
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError
-from pyrovae.likelihoods.bernoulli import Bernoulli
-from pyrovae.likelihoods.normal import Normal, Scale
+from pyrovae.likelihoods.normal import Scale, Sigma
+from pyrovae.registry.parts import Named, part, settled
+
+FLAGS = {name: {"scale": "scale", "sigma": "sigma"} for name in ("auto", "normal")}
+"""Options of likelihoods that older flags say, too."""
 
 
 class LikelihoodConfig(Config):
     """Options of a variant that generates images or vectors."""
 
-    likelihood: Literal["auto", "bernoulli", "normal", "bce"] = Option(
+    likelihood: Annotated[str, Named("likelihoods")] = Option(
         "auto",
         description="p(x|z); auto: Bernoulli for binary data, else Normal; "
         "bce: Bernoulli's formula on grayscale, which is no likelihood",
     )
-    scale: Scale = Option("learned", description="scale of a Normal: one learned, fixed at --sigma, or one a pixel")
-    sigma: float = Option(0.5, gt=0, le=1e6, description="where the scale of a Normal starts, or stays")
+    scale: Scale = "learned"
+    sigma: Sigma = 0.5
     output_bias: Literal["mean", "zero"] = Option(
         "mean", description="where the decoder's output starts: at the mean of the training data, or at 0"
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _settle_likelihood(cls, values: Any, read: Callable[[Any], Any]) -> Any:
+        return settled("likelihoods", values, read, FLAGS)
 
-def likelihood(field: Field, config: LikelihoodConfig) -> Bernoulli | Normal:
+
+class Likelihood(Protocol):
+    """What a variant gets: a module; see `pyrovae.likelihoods`."""
+
+    outputs: int
+
+    def __call__(self, h: Tensor, mask: Tensor | None = None) -> dist.TorchDistribution: ...
+
+    def bias(self, field: Field) -> Tensor | None: ...
+
+
+def likelihood(field: Field, config: LikelihoodConfig) -> Likelihood:
     """The module h -> p(x | h) for a field; raises UsageError where they do not go together."""
     if field.kind not in ("binary", "unit", "real"):
         raise UsageError(
             f"this pair generates images or vectors, and the data are {field.kind}: "
             f"take other data, or --model textvae for text"
         )
-    name, at_mean = config.likelihood, config.output_bias == "mean"
-    if name == "auto":
-        name = "bernoulli" if field.kind == "binary" else "normal"
-    if name == "normal":
-        return Normal(field, config.scale, config.sigma, at_mean)
-    if field.kind == "real" or (field.kind == "unit" and name == "bernoulli"):
-        values = "grayscale (values between 0 and 1)" if field.kind == "unit" else "real numbers"
+    spec, at_mean = config.likelihood, config.output_bias == "mean"
+    found = part("likelihoods", spec)
+    if not at_mean and not found.takes("at_mean"):
+        raise UsageError(f"likelihood {spec} takes no at_mean, so it has no --output-bias zero: leave that out")
+    flags = {option: getattr(config, flag) for option, flag in FLAGS.get(spec.partition(":")[0], {}).items()}
+    made = found({"field": field, "at_mean": at_mean}, flags)
+    if lacks := [name for name in ("outputs", "bias") if not hasattr(made, name)]:
         raise UsageError(
-            f"a Bernoulli scores binary data, and these are {values}: "
-            f"binarize them (--binarize dynamic|static|threshold) or take --likelihood normal; "
-            f"--likelihood bce is the cross-entropy of grayscale, which is no likelihood"
+            f"likelihood {spec} gives a {type(made).__name__} without '{lacks[0]}': see pyrovae.likelihoods"
         )
-    return Bernoulli(field, at_mean)
+    return made

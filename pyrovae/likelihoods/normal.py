@@ -1,16 +1,21 @@
 """Normal with a fixed scale, one learned scale, or a scale for each dim from the decoder."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyro.distributions as dist
 import torch
+from pydantic import Field as Option
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyrovae.data.field import Field
 
-Scale = Literal["learned", "fixed", "pixel"]
+Scale = Annotated[
+    Literal["learned", "fixed", "pixel"],
+    Option(description="scale of a Normal: one learned, fixed at --sigma, or one a pixel"),
+]
+Sigma = Annotated[float, Option(gt=0, le=1e6, description="where the scale of a Normal starts, or stays")]
 SMALLEST = 1e-3
 
 
@@ -30,7 +35,7 @@ class Normal(nn.Module):
     offset: Tensor
     sigma: Tensor
 
-    def __init__(self, field: Field, scale: Scale = "learned", sigma: float = 0.5, at_mean: bool = True) -> None:
+    def __init__(self, field: Field, scale: Scale = "learned", sigma: Sigma = 0.5, at_mean: bool = True) -> None:
         super().__init__()
         self.at_mean = at_mean
         self.dims = len(field.shape)

@@ -1,6 +1,9 @@
 """A flow on the standard normal: a density that is learned, exact to score and to draw from."""
 
+from typing import Annotated
+
 import pyro.distributions as dist
+from pydantic import Field as Option
 from torch import nn
 
 from pyrovae.flows.coupling import Couplings
@@ -27,3 +30,12 @@ class FlowPrior(nn.Module):
 
     def forward(self) -> dist.TorchDistribution:
         return dist.TransformedDistribution(self.base(), self.flows(self.base.zero[:0]))
+
+
+def flow(
+    features: int,
+    steps: Annotated[int, Option(ge=1, le=10**3, description="T, couplings")] = 4,
+    hidden: Annotated[int, Option(ge=1, description="width of each network's two hidden layers")] = 64,
+) -> FlowPrior:
+    """The prior `flow`, with its options."""
+    return FlowPrior(features, steps, hidden)

@@ -1,4 +1,4 @@
-"""The standard normal."""
+"""The standard normal, N(0, I)."""
 
 import pyro.distributions as dist
 import torch
@@ -19,3 +19,8 @@ class StandardNormal(nn.Module):
 
     def forward(self) -> dist.TorchDistribution:
         return dist.Normal(self.zero, self.one).to_event(1)
+
+
+def standard(features: int) -> StandardNormal:
+    """The prior `standard`, which has no options."""
+    return StandardNormal(features)

@@ -1,16 +1,24 @@
-"""Variational mixture of posteriors (Tomczak & Welling 2018)."""
+"""Mixture of the guide over learned pseudo-inputs (Tomczak & Welling 2018)."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pyro.distributions as dist
 import torch
+from pydantic import Field as Option
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, constraints
 from torch.nn.functional import hardtanh
 
+from pyrovae.data.field import Field
 from pyrovae.flows.gaussians import log_prob_of_each
+
+SPREAD = 0.01
+"""Standard deviation of the pseudo-inputs around the mean of the data when training starts, as in the paper."""
+
+INSIDE = 0.05
+"""How far from 0 and 1 that mean is kept: beyond these a pseudo-input has no gradient."""
 
 
 class VampPrior(nn.Module):
@@ -39,6 +47,22 @@ class VampPrior(nn.Module):
 
     def forward(self) -> dist.TorchDistribution:
         return EqualMixture(self.posterior(self.inputs()), self.pseudo.device)
+
+
+def vamp(
+    features: int,
+    posterior: Callable[[Tensor], Distribution],
+    of: Field | int,
+    pseudo_inputs: Annotated[int, Option(ge=1, le=10**6, description="C, components")] = 500,
+) -> VampPrior:
+    """The prior `vamp`; pseudo-inputs start near the mean of a field of the data, or as draws from N(0, I) where they
+    stand in the place of a latent."""
+    if isinstance(of, int):
+        return VampPrior(posterior, torch.randn(pseudo_inputs, of), unit=False)
+    unit = of.kind in ("binary", "unit")
+    mean = torch.zeros(of.shape) if of.mean is None else of.mean.float()
+    mean = mean.clamp(INSIDE, 1 - INSIDE) if unit else mean
+    return VampPrior(posterior, mean + SPREAD * torch.randn(pseudo_inputs, *of.shape), unit)
 
 
 class EqualMixture(dist.TorchDistribution):

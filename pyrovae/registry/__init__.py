@@ -1,20 +1,23 @@
-"""From names to variants, guide families and objectives.
+"""From names to variants, guide families, objectives, likelihoods and priors.
 
-A name is a file of `models/`, `guides/` or `objectives/`, an entry point (groups `pyrovae.models`, `pyrovae.guides`,
-`pyrovae.objectives`), or the user's own: `my_model.py:MyVAE`, `package.module:MyVAE`.
-Listing names imports nothing, and this imports no torch.
+A name is a file of `models/`, `guides/`, `objectives/`, `likelihoods/` or `priors/`, an entry point (groups
+`pyrovae.models`, `pyrovae.guides`, `pyrovae.objectives`, `pyrovae.likelihoods`, `pyrovae.priors`), or the user's own:
+`my_model.py:MyVAE`, `package.module:MyVAE`. Listing names imports nothing, and this imports no torch.
 """
 
 from pyrovae.registry.bounds import Bound, bound, bound_config
 from pyrovae.registry.families import Family, family, guide_config
 from pyrovae.registry.names import describe
 from pyrovae.registry.own_code import code, found_in, own_code
+from pyrovae.registry.parts import Named, Part, part, require_own_parts, settled
 from pyrovae.registry.specs import split_guides, split_spec
 from pyrovae.registry.variants import Variant, variant
 
 __all__ = [
     "Bound",
     "Family",
+    "Named",
+    "Part",
     "Variant",
     "bound",
     "bound_config",
@@ -24,6 +27,9 @@ __all__ = [
     "found_in",
     "guide_config",
     "own_code",
+    "part",
+    "require_own_parts",
+    "settled",
     "split_guides",
     "split_spec",
     "variant",

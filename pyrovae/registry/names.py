@@ -15,10 +15,19 @@ from typing import Any, Literal
 from pyrovae.errors import UsageError, brief, did_you_mean
 from pyrovae.runtime.turns import Whole
 
-Kind = Literal["models", "guides", "objectives"]
+Kind = Literal["models", "guides", "objectives", "likelihoods", "priors"]
 
-HELPED: tuple[Kind, ...] = ("objectives",)
-"""Kinds whose folder also holds what they are made of: a file is listed where it has a class of its own name."""
+HELPED: tuple[Kind, ...] = ("objectives", "likelihoods", "priors")
+"""Kinds whose folder also holds helpers: a file is listed where it has a class of its own name
+(of objectives), or a class or function (of the others)."""
+
+EXAMPLES = {
+    "models": "MyVAE",
+    "guides": "MyVAE",
+    "objectives": "MyObjective",
+    "likelihoods": "MyLikelihood",
+    "priors": "MyPrior",
+}
 
 
 def describe(kind: Kind) -> dict[str, str]:
@@ -41,23 +50,29 @@ def parsed(file: Path) -> ast.Module:
         return ast.parse(file.read_text(encoding="utf-8"))
 
 
+def is_own_name(name: str, stem: str) -> bool:
+    """Whether a class or function is that of its file: `StudentT` and `student_t` are of `student_t.py`."""
+    return name.replace("_", "").lower() == stem.replace("_", "").lower()
+
+
 def files(kind: Kind) -> dict[str, Path]:
-    """The files of `pyrovae.models`, `pyrovae.guides` or `pyrovae.objectives`, by name."""
+    """The files of `pyrovae.models`, `pyrovae.guides` and so on, by name."""
     spec = importlib.util.find_spec(f"pyrovae.{kind}")
     assert spec is not None and spec.submodule_search_locations is not None
     found = {}
     for folder in spec.submodule_search_locations:
         for module in pkgutil.iter_modules([folder]):
             file = Path(folder) / f"{module.name}.py"
-            if kind not in HELPED or has_its_name(file):
+            if kind not in HELPED or (file.is_file() and has_its_name(file, kind != "objectives")):
                 found[module.name] = file
     return dict(sorted(found.items()))
 
 
 @functools.cache
-def has_its_name(file: Path) -> bool:
-    """Whether a file defines a class of its own name, in any case; nothing is imported."""
-    return any(isinstance(node, ast.ClassDef) and node.name.lower() == file.stem for node in parsed(file).body)
+def has_its_name(file: Path, functions: bool) -> bool:
+    """Whether a file defines a class of its own name, or one of `functions`; nothing is imported."""
+    kinds = (ast.ClassDef, ast.FunctionDef) if functions else (ast.ClassDef,)
+    return any(isinstance(each, kinds) and is_own_name(each.name, file.stem) for each in parsed(file).body)
 
 
 def of_its_name(module: ModuleType) -> Any:
@@ -71,7 +86,7 @@ def find(kind: Kind, name: str) -> Any:
         return own(name)
     known = describe(kind)
     if name.endswith(".py") and Path(name).is_file():
-        raise UsageError(f"{name} is a file: name the class or function in it, {name}:MyVAE")
+        raise UsageError(f"{name} is a file: name the class or function in it, {name}:{EXAMPLES[kind]}")
     if name not in known:
         raise UsageError(f"there is no {kind[:-1]} '{brief(name)}'{did_you_mean(name, known)}")
     if name in files(kind):

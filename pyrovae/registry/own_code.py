@@ -1,18 +1,28 @@
-"""The user's own code behind a model, a guide and an objective: which files, and their checksums."""
+"""The user's own code behind a model, a guide, and what options name: which files, and their checksums."""
 
 import hashlib
 import importlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pyrovae.registry.specs import by_site, split_spec
 
+SPECS = ("likelihood", "prior", "objective")
+"""Options of a model and of training that may name a user's own code."""
 
-def own_code(model: str | None, guide: str | None, objective: str | None = None) -> list[str]:
-    """Of a model and the specs of a guide and an objective those that are a user's own code; imports nothing.
+
+def name_of(spec: str) -> str | None:
+    """`my_file.py:MyPrior` of `my_file.py:MyPrior:steps=2`; None for an installed name."""
+    name = ":".join(part for part in spec.split(":") if "=" not in part)
+    return name if ":" in name else None
+
+
+def own_code(model: str | None, guide: str | None, options: Mapping[str, Any] | None = None) -> list[str]:
+    """Of a model, the spec of a guide and the options of the fit those that are a user's own code; imports nothing.
 
     Raises:
         UsageError: where the spec is none.
@@ -20,7 +30,8 @@ def own_code(model: str | None, guide: str | None, objective: str | None = None)
     specs = [] if guide is None else list((by_site(guide) or {"": guide}).values())
     names = [] if model is None else [model]
     names += [split_spec(spec)[0] for spec in specs]
-    names += [] if objective is None else [split_spec(objective, "objectives")[0]]
+    given = options if isinstance(options, Mapping) else {}  # of a run.json that may be damaged
+    names += [name_of(given[key]) or "" for key in SPECS if isinstance(given.get(key), str)]
     return [name for name in dict.fromkeys(names) if ":" in name]
 
 
@@ -43,12 +54,12 @@ def found_in(name: str) -> Path | None:
     return None if spec is None or spec.origin is None or not Path(spec.origin).is_file() else Path(spec.origin)
 
 
-def code(model: str | None, guide: str | None, objective: str | None = None) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of each file of the user's own code, by the name that model, guide or objective gives it.
+def code(model: str | None, guide: str | None, options: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of each file of the user's own code, by the name that model, guide or option gives it.
 
     Raises:
         UsageError: where a spec is none.
     """
-    files = {name: found_in(name) for name in own_code(model, guide, objective)}
+    files = {name: found_in(name) for name in own_code(model, guide, options)}
     contents = {name: path.read_bytes() for name, path in files.items() if path is not None}
     return {name: {"bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for name, d in contents.items()}

@@ -1,4 +1,4 @@
-"""How guides and objectives are written: `iaf:steps=4`; a guide for each site, `z1=iaf:steps=4,z2=diagonal`."""
+"""How things are written: `iaf:steps=4`; a guide for each site, `z1=iaf:steps=4,z2=diagonal`."""
 
 import re
 
@@ -52,20 +52,23 @@ def split_guides(text: str) -> list[str]:
     return guides
 
 
-CALLED: dict[Kind, str] = {"guides": "family", "objectives": "objective"}
-"""What a spec of each kind has to name."""
-
-
 def split_spec(spec: str, kind: Kind = "guides") -> tuple[str, dict[str, str]]:
-    """`"iaf:steps=4"` -> `("iaf", {"steps": "4"})`; a user's `file.py:Name` keeps its colon."""
-    what = f"{kind[:-1]} {spec}"
+    """`"iaf:steps=4"` -> `("iaf", {"steps": "4"})`; a user's `file.py:Name` keeps its colon.
+
+    Raises:
+        UsageError: where there is no name, or something else than options behind it, or an option twice.
+    """
+    what, known = kind[:-1], describe(kind)
     parts = spec.split(":")
     names, given = [part for part in parts if "=" not in part], [part for part in parts if "=" in part]
     if not names:
-        raise UsageError(f"{what} names no {CALLED[kind]}: write {next(iter(describe(kind)))}:option=value")
-    if names[0] in describe(kind) and len(names) > 1:
-        raise UsageError(f"{what}: '{names[1]}' is no OPTION=VALUE: write {names[0]}, or {names[0]}:option=value")
+        noun = "family" if kind == "guides" else what
+        raise UsageError(f"{what} {spec} names no {noun}: write {next(iter(known))}:option=value")
+    if names[0] in known and len(names) > 1:
+        raise UsageError(
+            f"{what} {spec}: '{names[1]}' is no OPTION=VALUE: write {names[0]}, or {names[0]}:option=value"
+        )
     options = dict(part.split("=", 1) for part in given)
     if len(options) < len(given):
-        raise UsageError(f"{what}: an option is given twice: give it once")
+        raise UsageError(f"{what} {spec}: an option is given twice: give it once")
     return ":".join(names), options

@@ -139,11 +139,10 @@ def _tensors(path: Path, head: bytearray, size: int) -> dict[str, Any]:
 def _code(recipe: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The user's own code that a run names, as it is now, and whether it is as it was."""
     model, guide = (recipe[key] if isinstance(recipe.get(key), str) else None for key in ("model", "guide"))
-    objective = _object(recipe.get("training")).get("objective")
-    objective = objective if isinstance(objective, str) else None
+    named = _object(recipe.get("options")) | {"objective": _object(recipe.get("training")).get("objective")}
     try:
-        names = registry.own_code(model, guide, objective)
-        now = registry.code(model, guide, objective)
+        names = registry.own_code(model, guide, named)
+        now = registry.code(model, guide, named)
     except (UsageError, OSError):
         return []
     found = []

@@ -128,7 +128,8 @@ def _of_run(path: Path, use: Callable[[dict[str, Any]], T]) -> T:
 
 def _opened(path: Path, content: dict[str, Any], pair: Pair | None, trust: bool) -> Opened:
     file, values = path / directory.RUN, content["recipe"]
-    name, own = values["model"], registry.own_code(values["model"], values["guide"]) if pair is None else []
+    name = values["model"]
+    own = registry.own_code(name, values["guide"], values["options"]) if pair is None else []
     if own and not trust:
         raise UsageError(
             f"{path} was made with your own code, {own[0]}: it is only run with --trust (Python: trust=True)"

@@ -74,9 +74,12 @@ class Recipe:
         def mine(config: type[Config]) -> dict[str, Any]:
             return {key: value for key, value in settings.items() if key in config.model_fields}
 
+        options = parse(own, mine(own), who) if variant else None
+        if options is not None:
+            registry.require_own_parts(options)
         recipe = cls(
             model=variant.name if variant else None,
-            options=parse(own, mine(own), who) if variant else None,
+            options=options,
             guide=guide,
             data=data,
             data_options=parse(DataConfig, mine(DataConfig), "data"),
@@ -84,6 +87,10 @@ class Recipe:
         )
         registry.bound(recipe.training.objective)  # as for the guide
         return recipe
+
+    def named(self) -> dict[str, Any]:
+        """The options of model and training, which may name a user's own code."""
+        return {**dict(self.options or {}), "objective": self.training.objective}
 
     def build(self, variant: registry.Variant, fields: Mapping[str, Field]) -> Pair:
         """The pair, with fresh weights from torch's generator."""

@@ -36,7 +36,7 @@ def header(
         "data": dict(description),
         "progress": progress,
         "environment": environment(),
-        "code": registry.code(recipe.model, recipe.guide, recipe.training.objective),
+        "code": registry.code(recipe.model, recipe.guide, recipe.named()),
     }
 
 

@@ -44,7 +44,7 @@ def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: 
     path = Path(path)
     found = opened(path, pair, trust)
     # Whoever loads a run to score it has no use for its objective; here its code would be run.
-    if not trust and (own := registry.own_code(None, None, found.recipe.training.objective)):
+    if not trust and (own := registry.own_code(None, None, {"objective": found.recipe.training.objective})):
         raise UsageError(
             f"{path} was made with your own code, {own[0]}: it is only run with --trust (Python: trust=True)"
         )
