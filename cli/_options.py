@@ -11,8 +11,7 @@ from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
 from pyrovae.cli._group import debug_option
-from pyrovae.config import Config
-from pyrovae.registry import Named
+from pyrovae.config import Config, Named
 from pyrovae.registry.names import Kind, describe
 
 __all__ = ["debug_option", "json_option", "options_of"]
@@ -111,11 +110,13 @@ def options_of(config: type[Config]) -> list[click.Option]:
 
 def _option(name: str, info: FieldInfo) -> click.Option | None:
     default = None if info.is_required() else info.get_default(call_default_factory=True)
-    extra = info.json_schema_extra
-    kind = cast(Kind | None, extra.get("names") if isinstance(extra, dict) else None)
-    lines, param_type = "", _param_type(_of_value(default) if info.annotation is Any else info.annotation)
-    if kind is not None:
-        lines, param_type = "; ".join(map(": ".join, describe(kind).items())), Names(kind)
+    named = next((mark for mark in info.metadata if isinstance(mark, Named)), None)
+    if named is None:
+        names, param_type = "", _param_type(_of_value(default) if info.annotation is Any else info.annotation)
+    else:
+        kind = cast(Kind, named.kind)
+        names = f"[{', '.join(describe(kind))}, or your own my_file.py:Name; name:option=value]"
+        param_type = Names(kind)
     if param_type is None:
         return None
     dashed = name.replace("_", "-")
@@ -124,17 +125,13 @@ def _option(name: str, info: FieldInfo) -> click.Option | None:
         default = dashed if default else f"no-{dashed}"
     elif isinstance(default, tuple | list):
         default = ",".join(map(str, default)) or "''"
-    named = next((mark for mark in info.metadata if isinstance(mark, Named)), None)
-    names = (
-        "" if named is None else f"[{', '.join(describe(named.kind))}, or your own my_file.py:Name; name:option=value]"
-    )
     note = "" if default is None else f"[default: {default}]"
     return click.Option(
         [f"--{dashed}/--no-{dashed}" if flag else f"--{dashed}", name],
         type=param_type,
         default=None,
         metavar=None if named is None else "SPEC",
-        help="  ".join(filter(None, (info.description, lines, names, note))),
+        help="  ".join(filter(None, (info.description, names, note))),
     )
 
 

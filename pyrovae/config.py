@@ -3,6 +3,7 @@
 import inspect
 import tomllib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,18 @@ C = TypeVar("C", bound=Config)
 
 REASONS = {"too_short": "give at least one value"}
 """What is said instead of pydantic's own words."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """Marks an option that is a spec of a kind of thing: `Annotated[str, Named("priors")]`. The command line lists the
+    names of that kind in its help.
+
+    Attributes:
+        kind: a folder of the registry.
+    """
+
+    kind: str
 
 
 def parse(config: type[C], values: Mapping[str, Any], what: str) -> C:
@@ -56,8 +69,6 @@ def refuse_unknown(values: Collection[str], known: Collection[str], what: str) -
 
 
 def _sentence(error: Any, what: str) -> str:
-    if not error["loc"] and isinstance(error.get("ctx", {}).get("error"), UsageError):
-        return str(error["ctx"]["error"])  # of a Config that looks at several fields, in its own words
     name = ".".join(str(part) for part in error["loc"][:1]) or "options"
     reason = REASONS.get(error["type"], error["msg"].removeprefix("Value error, "))
     return f"{what}: {name} = {brief(repr(error['input']))}: {reason[:1].lower()}{reason[1:]}"

@@ -1,11 +1,11 @@
 """Options of training; imports no torch, so that the command line can list them quickly."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field as Option
 from pydantic import ValidationError, model_validator
 
-from pyrovae.config import Config
+from pyrovae.config import Config, Named
 from pyrovae.errors import UsageError
 
 NO_KL = "--objective {objective} has no KL term to weigh: set {flag} to {neutral}"
@@ -60,11 +60,8 @@ class TrainConfig(Config):
     kl: Literal["sampled", "analytic"] = Option(
         "sampled", description="the KL term of the drawn z, or in closed form for the latents that have one"
     )
-    objective: str = Option(
-        "elbo",
-        description="what is maximised, with options behind it: renyi:alpha=0.5 is renyi with --alpha 0.5; or your own "
-        "my_file.py:MyObjective",
-        json_schema_extra={"names": "objectives"},
+    objective: Annotated[str, Named("objectives")] = Option(
+        "elbo", description="what is maximised; renyi:alpha=0.5 is renyi with --alpha 0.5"
     )
     alpha: float | None = Option(
         None, ge=-1e6, le=1e6, description="order of --objective renyi: 0 is the bound of iwae, towards 1 the ELBO"

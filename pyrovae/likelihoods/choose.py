@@ -8,11 +8,11 @@ from pydantic import Field as Option
 from pydantic import model_validator
 from torch import Tensor
 
-from pyrovae.config import Config
+from pyrovae.config import Config, Named
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError
 from pyrovae.likelihoods.normal import Scale, Sigma
-from pyrovae.registry.parts import Named, part, settled
+from pyrovae.registry.parts import part, settled
 
 FLAGS = {name: {"scale": "scale", "sigma": "sigma"} for name in ("auto", "normal")}
 """Options of likelihoods that older flags say, too."""

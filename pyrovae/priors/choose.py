@@ -8,9 +8,9 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from pyrovae.config import Config
+from pyrovae.config import Config, Named
 from pyrovae.data.field import Field
-from pyrovae.registry.parts import Named, part, settled
+from pyrovae.registry.parts import part, settled
 
 FLAGS = {
     "vamp": {"pseudo_inputs": "pseudo_inputs"},

@@ -9,14 +9,13 @@ from pyrovae.registry.bounds import Bound, bound, bound_config
 from pyrovae.registry.families import Family, family, guide_config
 from pyrovae.registry.names import describe
 from pyrovae.registry.own_code import code, found_in, own_code
-from pyrovae.registry.parts import Named, Part, part, require_own_parts, settled
+from pyrovae.registry.parts import Part, part, require_own_parts, settled
 from pyrovae.registry.specs import split_guides, split_spec
 from pyrovae.registry.variants import Variant, variant
 
 __all__ = [
     "Bound",
     "Family",
-    "Named",
     "Part",
     "Variant",
     "bound",

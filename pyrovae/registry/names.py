@@ -6,6 +6,7 @@ import importlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 import sys
 from pathlib import Path
@@ -76,9 +77,12 @@ def has_its_name(file: Path, functions: bool) -> bool:
 
 
 def of_its_name(module: ModuleType) -> Any:
-    """The class of a module that has the name of its file, in any case."""
+    """The class or function of a module that has the name of its file, in any case; of `def bernoulli` beside
+    `class Bernoulli` the function. None where it has neither."""
     stem = module.__name__.rpartition(".")[2]
-    return next(value for key, value in vars(module).items() if key.lower() == stem and isinstance(value, type))
+    named = [value for key, value in vars(module).items() if is_own_name(key, stem)]
+    made_here = [value for value in named if getattr(value, "__module__", None) == module.__name__]
+    return next(iter(sorted(made_here, key=inspect.isclass)), None)
 
 
 def find(kind: Kind, name: str) -> Any:

@@ -4,11 +4,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
-from pyrovae.config import Config, from_signature, parse
+from pyrovae.config import Config, Named, from_signature, parse
 from pyrovae.errors import UsageError
-from pyrovae.registry.names import find, is_own_name
+from pyrovae.registry.names import find, of_its_name
 from pyrovae.registry.own_code import name_of
 from pyrovae.registry.specs import split_spec
 
@@ -20,14 +20,6 @@ GIVEN: dict[PartKind, tuple[str, ...]] = {
 }
 """Parameters that pyrovae gives, where there are parameters of these names; the first must be there. The others are
 options."""
-
-
-@dataclass(frozen=True)
-class Named:
-    """Marks an option that is the spec of a likelihood or a prior: `Annotated[str, Named("priors")]`. The command line
-    lists the names in its help."""
-
-    kind: PartKind
 
 
 @dataclass(frozen=True)
@@ -64,19 +56,11 @@ def part(kind: PartKind, spec: str) -> Part:
     name, options = split_spec(spec, kind)
     make = find(kind, name)
     if isinstance(make, ModuleType):
-        make = _of_own_name(make)
+        make = of_its_name(make)
     first, *_ = GIVEN[kind]
     if not callable(make) or first not in inspect.signature(make).parameters:
         raise UsageError(f"{name} is no {what}: it must be a class or function of ({first}, ...)")
     return Part(spec, make, parse(from_signature(make, leave_out=GIVEN[kind]), options, f"{what} {name}"))
-
-
-def _of_own_name(module: ModuleType) -> Any:
-    """Of `def bernoulli` beside `class Bernoulli`, the function; None where a module has neither."""
-    stem = module.__name__.rpartition(".")[2]
-    named = [value for key, value in vars(module).items() if is_own_name(key, stem)]
-    own = [value for value in named if getattr(value, "__module__", None) == module.__name__]
-    return next(iter(sorted(own, key=inspect.isclass)), None)
 
 
 C = TypeVar("C", bound=Config)
@@ -125,5 +109,5 @@ def require_own_parts(options: Config) -> None:
     any data are read; raises UsageError for these."""
     for key, info in type(options).model_fields.items():
         for mark in info.metadata:
-            if isinstance(mark, Named) and name_of(getattr(options, key)) is not None:
-                part(mark.kind, getattr(options, key))
+            if isinstance(mark, Named) and mark.kind in GIVEN and name_of(getattr(options, key)) is not None:
+                part(cast(PartKind, mark.kind), getattr(options, key))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 Name = Literal["adam", "adamw", "adamax", "rmsprop"]
 
 
-class _Fused:
+class FusedAdam:
     """Adam's moments of the parameters of one dtype, and its kernel."""
 
     def __init__(
@@ -27,7 +27,7 @@ class _Fused:
         self.eps = eps
         self.weight_decay = weight_decay
 
-    def at(self, places: Mapping[int, int]) -> _Fused:
+    def at(self, places: Mapping[int, int]) -> FusedAdam:
         """The same for gradients that stand at other places, given by the id of their parameters."""
         found = copy.copy(self)
         found.which = [places[id(parameter)] for parameter in self.parameters]
@@ -58,7 +58,7 @@ class _Fused:
         )
 
 
-def _dense(parameter: Tensor) -> bool:
+def dense(parameter: Tensor) -> bool:
     """Whether its elements fill a block of memory, and its moments will lie as it does."""
     return torch.empty_like(parameter).stride() == parameter.stride()
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.errors import PyrovaeError, UsageError
-from pyrovae.svi.fused import Name, _dense, _Fused
+from pyrovae.svi.fused import FusedAdam, Name, dense
 from pyrovae.svi.rmsprop import RMSProp
 
 WITHOUT_SYNC: dict[str, tuple[Name, ...]] = {"cpu": ("adam", "adamw"), "cuda": ("adam", "adamw", "rmsprop")}
@@ -77,8 +77,8 @@ class Optimizer:
         self.skipped, self.streak, self.longest = (torch.zeros((), device=device) for _ in range(3))
         options: dict[str, Any] = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
         self.optimizer: torch.optim.Optimizer | None = None
-        self.groups: list[_Fused | RMSProp] = []
-        if name in WITHOUT_SYNC.get(device.type, ()) and all(map(_dense, self.parameters)):
+        self.groups: list[FusedAdam | RMSProp] = []
+        if name in WITHOUT_SYNC.get(device.type, ()) and all(map(dense, self.parameters)):
             # One call takes tensors of one dtype, and of one count.
             counted = {id(parameter) for parameter in apart}
             each = [(parameter.dtype, id(parameter) in counted) for parameter in self.parameters]
@@ -88,7 +88,7 @@ class Optimizer:
                 self.groups.append(
                     RMSProp(own, which, eps, weight_decay, momentum)
                     if name == "rmsprop"
-                    else _Fused(name, own, which, eps, weight_decay)
+                    else FusedAdam(name, own, which, eps, weight_decay)
                 )
         else:
             kinds: dict[Name, type[torch.optim.Optimizer]] = {

@@ -25,8 +25,8 @@ from pyrovae.training import freezing, resuming
 from pyrovae.training.advice import concerns, notes
 from pyrovae.training.journal import Journal
 from pyrovae.training.loop import train
-from pyrovae.training.plan import Plan, _dataset, _pair, _recipe
-from pyrovae.training.scores import _outcome, scores
+from pyrovae.training.plan import Plan, dataset_for, pair_for, recipe_for
+from pyrovae.training.scores import outcome, scores
 
 
 def fit(
@@ -88,11 +88,11 @@ def fit(
             plan = resuming.plan(resume, own, data, trust, settings)
             return _fit(plan, overwrite, show)
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
-    recipe, variant = _recipe(model, data, guide, source, settings)
+    recipe, variant = recipe_for(model, data, guide, source, settings)
     folder = None if out is None or world().rank else Path(out)
     if folder is not None:
         require_free(folder, overwrite)
-    plan = Plan(recipe, variant, _dataset(data, recipe, variant, source), folder, own, source)
+    plan = Plan(recipe, variant, dataset_for(data, recipe, variant, source), folder, own, source)
     with _held(folder):
         return _fit(plan, overwrite, show)
 
@@ -108,7 +108,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
     device = devices.find(config.device)
     together()  # no process reads what the first one is about to write
     with memory.limited(config.max_memory, device), seeded(config.seed, device):
-        pair, recipe = _pair(plan, device)
+        pair, recipe = pair_for(plan, device)
         with _shown(show) as shown:
             for note in [*notes(dataset, recipe), *plan.notes]:
                 shown.line(f"note: {note}")
@@ -136,7 +136,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                 dataset.fields,
                 dataset.description,
                 trained.metrics,
-                _outcome(trained, pair),
+                outcome(trained, pair),
                 data=dataset,
                 vocabulary=dataset.vocabulary,
                 path=None if journal is None or journal.replaces else folder,
@@ -168,12 +168,12 @@ def rehearse(model: Any, guides: Sequence[str], data: Any, source: Run | None, s
     """
     dataset: Dataset | None = None
     for guide in guides:
-        recipe, variant = _recipe(model, data, guide, source, settings)
+        recipe, variant = recipe_for(model, data, guide, source, settings)
         device = devices.find(recipe.training.device)
-        dataset = dataset or _dataset(data, recipe, variant, source)
+        dataset = dataset or dataset_for(data, recipe, variant, source)
         with seeded(recipe.training.seed, device):
             own = model if isinstance(model, Pair) else None
-            pair, _ = _pair(Plan(recipe, variant, dataset, None, own, source), device)
+            pair, _ = pair_for(Plan(recipe, variant, dataset, None, own, source), device)
             batch = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
             objective(pair, batch, recipe.training)
 

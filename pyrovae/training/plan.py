@@ -45,7 +45,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def _recipe(
+def recipe_for(
     model: Any, data: Any, guide: str | None, source: Run | None, settings: Mapping[str, Any]
 ) -> tuple[Recipe, registry.Variant | None]:
     if source is not None:
@@ -60,7 +60,7 @@ def _recipe(
     return Recipe.of(variant, guide, str(spec) if isinstance(spec, str | Path) else None, settings), variant
 
 
-def _dataset(data: Any, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
+def dataset_for(data: Any, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
     """The data as the pair reads them."""
     if source is not None:
         return freezing.data_of(source, data, recipe.data_options)
@@ -68,7 +68,7 @@ def _dataset(data: Any, recipe: Recipe, variant: registry.Variant | None, source
     return dataset if variant is None else variant.prepare(recipe.options, dataset)
 
 
-def _pair(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
+def pair_for(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
     """The pair on its device, its model frozen where that is asked for; and the recipe that says so."""
     recipe, dataset, pair = plan.recipe, plan.dataset, plan.pair
     if pair is None:

@@ -48,7 +48,7 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     return found | {"score_seconds": time.perf_counter() - started}
 
 
-def _outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
+def outcome(trained: Trained, pair: Pair) -> dict[str, Any]:
     return {
         "stopped": trained.stopped,
         "why": trained.why or None,

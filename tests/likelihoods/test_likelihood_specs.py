@@ -1,10 +1,9 @@
 """Likelihoods by name: specs and flags, a file more in the folder, a package, one's own file, and trust."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
+import plugins
 import pytest
 import torch
 from commands import run
@@ -50,28 +49,14 @@ def x():
 
 @pytest.fixture
 def dropped(tmp_path):
-    """A file in a folder that the package has beside its own, and a helper that is no likelihood."""
-    (tmp_path / "laplace.py").write_text(LAPLACE)
-    (tmp_path / "helper.py").write_text('"""No likelihood."""\n\nclass Other: ...\n')
-    pyrovae.likelihoods.__path__.append(str(tmp_path))
-    importlib.invalidate_caches()
-    yield
-    pyrovae.likelihoods.__path__.remove(str(tmp_path))
-    sys.modules.pop("pyrovae.likelihoods.laplace", None)
-    vars(pyrovae.likelihoods).pop("laplace", None)
+    with plugins.dropped(pyrovae.likelihoods, tmp_path, "laplace", LAPLACE):
+        yield
 
 
 @pytest.fixture
 def packaged(tmp_path, monkeypatch):
-    """A package that names the same file as its entry point."""
-    (tmp_path / "foreign_laplace.py").write_text(LAPLACE)
-    info = tmp_path / "foreign_laplace-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign-laplace\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pyrovae.likelihoods]\npointed = foreign_laplace:Laplace\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    yield
-    sys.modules.pop("foreign_laplace", None)
+    with plugins.packaged(pyrovae.likelihoods, tmp_path, "pointed", "Laplace", LAPLACE, monkeypatch):
+        yield
 
 
 def weights(run):
@@ -104,7 +89,7 @@ def test_a_file_in_the_folder_is_a_name(x, tmp_path):
 
 @pytest.mark.usefixtures("packaged")
 def test_an_entry_point_is_a_name(x):
-    assert registry.describe("likelihoods")["pointed"] == "from foreign_laplace:Laplace"
+    assert registry.describe("likelihoods")["pointed"] == "from a_package_with_pointed:Laplace"
     fitted = pyrovae.fit("cvae", (x, torch.zeros(60, 2)), likelihood="pointed:width=3", **QUICK)
     assert fitted.pair.model.likelihood.width == 3
 

@@ -1,7 +1,6 @@
 """An objective is a file, an entry point or one's own class, found by name; its spec and the flags say the same."""
 
-import sys
-
+import plugins
 import pytest
 import torch
 from click.testing import CliRunner
@@ -57,27 +56,14 @@ def trained(**options):
 
 @pytest.fixture
 def dropped(tmp_path):
-    """A file in a folder that stands behind those of `pyrovae.objectives`, and a helper beside it."""
-    (tmp_path / "tempered.py").write_text(SOURCE)
-    (tmp_path / "helper.py").write_text('"""No objective."""\n\n\nclass Other: ...\n')
-    objectives.__path__.append(str(tmp_path))
-    yield
-    objectives.__path__.remove(str(tmp_path))
-    sys.modules.pop("pyrovae.objectives.tempered", None)
-    vars(objectives).pop("tempered", None)
+    with plugins.dropped(objectives, tmp_path, "tempered", SOURCE):
+        yield
 
 
 @pytest.fixture
 def packaged(tmp_path, monkeypatch):
-    """A package with an entry point, as pip would have installed it."""
-    (tmp_path / "a_package_of_tests.py").write_text(SOURCE)
-    info = tmp_path / "a_package_of_tests-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: a_package_of_tests\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pyrovae.objectives]\ntempered = a_package_of_tests:Tempered\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    yield
-    sys.modules.pop("a_package_of_tests", None)
+    with plugins.packaged(objectives, tmp_path, "tempered", "Tempered", SOURCE, monkeypatch):
+        yield
 
 
 def test_what_is_listed_are_the_objectives_and_no_helper():
@@ -86,13 +72,21 @@ def test_what_is_listed_are_the_objectives_and_no_helper():
     assert all(found.values())
 
 
+def test_a_class_is_that_of_its_file_without_underscores(tmp_path):
+    with plugins.dropped(objectives, tmp_path, "half_tempered", SOURCE.replace("Tempered", "HalfTempered")):
+        assert "half_tempered" in registry.describe("objectives")
+        assert registry.bound("half_tempered:tau=3").name == "half_tempered"
+
+
 @pytest.mark.parametrize("way", ["dropped", "packaged"])
 def test_a_new_objective_trains_by_its_name(way, request):
     assert "tempered" not in registry.describe("objectives")
     request.getfixturevalue(way)
     found = registry.describe("objectives")
     assert sorted(found) == sorted([*BUILT_IN, "tempered"])
-    assert found["tempered"] == {"dropped": "Minus the ELBO, tau times"}.get(way, "from a_package_of_tests:Tempered")
+    assert found["tempered"] == {"dropped": "Minus the ELBO, tau times"}.get(
+        way, "from a_package_with_tempered:Tempered"
+    )
     run, once = trained(objective="tempered")
     assert torch.equal(once, trained(objective="elbo")[1])
     assert run.recipe.training.objective == "tempered"

@@ -1,12 +1,11 @@
 """Priors by name: specs and flags, a file more in the folder, a package, one's own file, and a run of an earlier
 version."""
 
-import importlib
 import json
 import shutil
-import sys
 from pathlib import Path
 
+import plugins
 import pytest
 import torch
 from commands import run
@@ -45,27 +44,14 @@ def x():
 
 @pytest.fixture
 def dropped(tmp_path):
-    """A file in a folder that the package has beside its own."""
-    (tmp_path / "wide.py").write_text(WIDE)
-    pyrovae.priors.__path__.append(str(tmp_path))
-    importlib.invalidate_caches()
-    yield
-    pyrovae.priors.__path__.remove(str(tmp_path))
-    sys.modules.pop("pyrovae.priors.wide", None)
-    vars(pyrovae.priors).pop("wide", None)
+    with plugins.dropped(pyrovae.priors, tmp_path, "wide", WIDE):
+        yield
 
 
 @pytest.fixture
 def packaged(tmp_path, monkeypatch):
-    """A package that names the same file as its entry point."""
-    (tmp_path / "foreign_wide.py").write_text(WIDE)
-    info = tmp_path / "foreign_wide-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign-wide\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pyrovae.priors]\npointed = foreign_wide:Wide\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    yield
-    sys.modules.pop("foreign_wide", None)
+    with plugins.packaged(pyrovae.priors, tmp_path, "pointed", "Wide", WIDE, monkeypatch):
+        yield
 
 
 def same(one, other):
