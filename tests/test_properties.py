@@ -298,6 +298,9 @@ def values_of(annotation, info):
     if annotation is Path:
         return st.just("some/where")
     assert annotation is str, annotation
+    for mark in getattr(info, "metadata", ()):
+        if isinstance(mark, config.Named):
+            return st.sampled_from(sorted(registry.describe(mark.kind)))
     return st.sampled_from(["cpu", "auto"])
 
 
