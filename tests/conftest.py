@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 # As the command line does, before torch is loaded: threads that spin starve on a machine that is busy.
@@ -163,6 +164,16 @@ def case(name: str, guide: str = "diagonal", **options: Any) -> Case:
     make = lambda: variant.build(config, fields, registry.family(guide))  # noqa: E731
     inputs = ("x", "y") if model in ("cvae", "ssvae") else ("x",)
     return Case(make, tuple(columns[name] for name in inputs), fields)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """Ctrl-C is answered here and in processes started from here, as tests of it expect, also where the shell that
+    started the suite ignores it: under `nohup` and behind `&` it may, and Python leaves that as it is.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import ast
 import subprocess
 import sys
-import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -217,9 +216,3 @@ def test_a_file_says_what_it_is_and_is_no_longer_than_300_lines(path):
     assert doc, f"{path} has no first sentence"
     assert doc.partition("\n")[0].endswith((".", ":", "?")), f"{path}: the first line is no sentence"
     assert text.count("\n") <= 300
-
-
-def test_every_package_is_in_the_wheel():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    packages = {module for module, path in SOURCES.items() if path.name == "__init__.py"}
-    assert set(project["packages"]) == packages
