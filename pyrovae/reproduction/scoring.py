@@ -37,8 +37,8 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
         return found
     found |= _likelihood(run, part, lengths, len(batch[0]), found["elbo"], score.samples, seed, show)
     if run.vocabulary is not None:
-        words = words(run, batch)
-        found |= {"words": words, "perplexity": math.exp(found["nll"] * len(batch[0]) / words)}
+        count = words(run, batch)
+        found |= {"words": count, "perplexity": math.exp(found["nll"] * len(batch[0]) / count)}
     if score.ais_steps:
         found |= _annealed(run, score, seed, show)
     return found
