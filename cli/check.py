@@ -1,4 +1,4 @@
-"""`pyrovae check`: the laws that every pair obeys, on a built-in or a user's pair."""
+"""Check that a model and its guide obey the contract."""
 
 from typing import Any
 
@@ -11,6 +11,9 @@ from pyrovae.cli._output import print_json, print_table
 from pyrovae.config import Config, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
+
+SECTION = "Check"
+PLACE = 2
 
 
 class CheckCommand(ModelCommand):

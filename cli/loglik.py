@@ -1,4 +1,4 @@
-"""`pyrovae loglik`: the log-likelihood of a run, and how far to trust it."""
+"""Estimate the log-likelihood of held-out data, and say how far to trust it."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +23,9 @@ from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+SECTION = "Score"
+PLACE = 1
 
 OF_IMPORTANCE = ("samples", "chunk", "proposal", "wider", "target_se", "max_samples", "worst")
 OF_ANNEALING = ("steps", "chains", "leapfrog", "start")

@@ -564,7 +564,7 @@ def command_lines(draw, name):
 
 
 @pytest.mark.usefixtures("lines")
-@pytest.mark.parametrize("name", pyrovae.cli.COMMANDS)
+@pytest.mark.parametrize("name", pyrovae.cli.cli.files())
 @hypothesis.settings(max_examples=20)
 @given(data=st.data())
 def test_no_command_line_shows_a_traceback(name, data):
