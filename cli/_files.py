@@ -33,20 +33,25 @@ class About(NamedTuple):
 
 
 def files(folders: Iterable[str]) -> dict[str, Path]:
-    """Name of each command -> its file: `cli/my_name.py` is `pyrovae my-name`; where two have a name, the first."""
+    """Name of each command -> its file: `cli/my_name.py` is `pyrovae my-name`."""
+    return {name.replace("_", "-"): file for name, file in modules_in(folders).items()}
+
+
+def modules_in(folders: Iterable[str]) -> dict[str, Path]:
+    """Modules of a package without those that begin with `_`; where two have a name, the first."""
     found: dict[str, Path] = {}
     for folder in folders:
         for module in pkgutil.iter_modules([folder]):
             if not module.name.startswith("_") and not module.ispkg:
-                found.setdefault(module.name.replace("_", "-"), Path(folder) / f"{module.name}.py")
+                found.setdefault(module.name, Path(folder) / f"{module.name}.py")
     return found
 
 
-def installed() -> dict[str, "EntryPoint"]:
-    """Name of each command that a package adds -> the entry point: a click command, or a module with `command`."""
+def installed(group: str = GROUP) -> dict[str, "EntryPoint"]:
+    """Name -> entry point of what packages add: of a command a click command, or a module with `command`."""
     from importlib.metadata import entry_points  # not before it is needed: it takes as long as click
 
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return {point.name: point for point in entry_points(group=group)}
 
 
 def in_order(found: dict[str, About]) -> dict[str, About]:

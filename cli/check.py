@@ -19,7 +19,8 @@ PLACE = 2
 class CheckCommand(ModelCommand):
     """The model is the argument here, so that is where its options come from."""
 
-    def _model(self, args: list[str]) -> str | None:
+    def named(self, ctx: click.Context, args: list[str]) -> str | None:
+        """The first word."""
         name = next((arg for arg in args if not arg.startswith("-")), None)
         before = set() if name is None else set(args[: args.index(name)])
         if before - {"--json", "--debug", "--help", "-h"}:
