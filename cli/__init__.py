@@ -10,26 +10,6 @@ import click
 from pyrovae._version import __version__
 from pyrovae.cli._group import LazyGroup, debug_option
 
-# Here rather than in the modules, so that `pyrovae --help` imports neither torch nor numpy.
-COMMANDS = {
-    "fit": "Train a model with a guide; save the run.",
-    "loglik": "Estimate the log-likelihood of held-out data, and say how far to trust it.",
-    "gap": "Take the gap between ELBO and log-likelihood apart.",
-    "evaluate": "Score a run: ELBO, rate, distortion, active units, log-likelihood.",
-    "compare": "Train one model with several guides; print one table.",
-    "reproduce": "Run recipes of published figures, and print ours beside them.",
-    "inspect": "Show all about a run, and check every file of it.",
-    "sample": "Draw samples from the model of a run.",
-    "reconstruct": "Encode and decode held-out data.",
-    "interpolate": "Walk from datum to datum through the latent space.",
-    "encode": "Write the latent variables of data to a file.",
-    "selftest": "Try training and every estimator on this machine against closed forms.",
-    "check": "Check that a model and its guide obey the contract.",
-    "models": "List the models.",
-    "guides": "List the guide families.",
-    "data": "List the data sets.",
-}
-
 
 def _version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
     """Prints what a report of a fault should name, from the packages' metadata: nothing is imported for it."""
@@ -45,7 +25,7 @@ def _version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> Non
 
 @click.group(
     cls=LazyGroup,
-    modules=COMMANDS,
+    package=__name__,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show versions.")

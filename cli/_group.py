@@ -2,16 +2,19 @@
 
 import errno
 import importlib
+import itertools
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from pyrovae.cli import _files
 from pyrovae.errors import PyrovaeError, did_you_mean, is_out_of_memory, system
 
 DEBUG = "pyrovae.debug"
@@ -24,51 +27,66 @@ NO_MEMORY = "there is not enough memory: lower the sizes of the networks, --batc
 
 
 class LazyGroup(click.Group):
-    """A click group whose commands are modules, imported when they are called and not for the list of commands.
+    """A click group whose commands are files, imported when they are called and not for the list of commands.
 
-    The command `name` is the attribute `command` of the module `{package}.{name}`.
+    To add a command, add a file `{package}/name.py`: the first line of its docstring is its line of help, `SECTION` and
+    `PLACE` (literals) say where that stands, and its attribute `command` is the click command. Installed packages add
+    commands by the entry point group `pyrovae.commands`; those of the package win a name.
 
     Errors of a command end as one line on stderr: PyrovaeError with its own exit code, Ctrl-C with 130, anything else
     with 1, under `--debug` (before or after the command's name) below the full traceback.
 
     Args:
-        modules: name of each command -> its one line of help.
-        package: where the modules are.
+        package: where the files are.
     """
 
-    def __init__(self, *args: Any, modules: Mapping[str, str], package: str = "pyrovae.cli", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, package: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.modules = dict(modules)
         self.package = package
 
+    def files(self) -> dict[str, Path]:
+        """Name of each command of the package -> its file."""
+        return _files.files(sys.modules[self.package].__path__)
+
+    def about(self) -> dict[str, _files.About]:
+        """What the help says of each command, in the order of the help."""
+        points = {name: _files.about_point(point) for name, point in _files.installed().items()}
+        return _files.in_order(points | {name: _files.about(file) for name, file in self.files().items()})
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order in which they were given."""
-        return [*self.modules, *self.commands]
+        """The names, in the order of the help."""
+        return list(self.about())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports the module of the command `cmd_name`; None where there is no such command."""
-        if cmd_name not in self.modules:
-            return super().get_command(ctx, cmd_name)
-        return importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
+        if cmd_name in self.files():
+            return importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
+        point = _files.installed().get(cmd_name)
+        if point is None:
+            return None
+        found = point.load()
+        return getattr(found, "command", found)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click, with the nearest name for a wrong one."""
-        known = self.list_commands(ctx)
-        if args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(f"No such command '{args[0]}'{did_you_mean(args[0], known)}", ctx)
+        name = args[0]
+        if name not in self.files() and not name.startswith("-") and not ctx.resilient_parsing:
+            known = self.list_commands(ctx)
+            if name not in known:
+                raise click.UsageError(f"No such command '{name}'{did_you_mean(name, known)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the list of commands from `modules` alone."""
-        rows = [*self.modules.items(), *((name, c.get_short_help_str()) for name, c in self.commands.items())]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        """Writes the commands section by section."""
+        for section, rows in itertools.groupby(self.about().items(), lambda row: row[1].section):
+            with formatter.section(section):
+                formatter.write_dl([(name, about.line) for name, about in rows])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Completes names without importing the commands."""
-        rows = [CompletionItem(name, help=line) for name, line in self.modules.items() if name.startswith(incomplete)]
+        rows = [CompletionItem(n, help=about.line) for n, about in self.about().items() if n.startswith(incomplete)]
         return [*rows, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def make_context(

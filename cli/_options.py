@@ -1,7 +1,7 @@
 """From typed Configs to command line options, and commands whose options depend on the model."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
@@ -96,29 +96,41 @@ class Names(click.ParamType):
         return [CompletionItem(name) for name in describe(self.kind) if name.startswith(incomplete)]
 
 
-def options_of(config: type[Config]) -> list[click.Option]:
+def options_of(
+    config: type[Config], ranges: bool = False, types: Mapping[str, click.ParamType] | None = None
+) -> list[click.Option]:
     """One option for each field of `config`: `latent_dim: int` becomes `--latent-dim INTEGER`.
 
     Not given is None, so that a TOML file can stand between the command line and the default; the help names the
     default. A field whose type has no text form (a nested Config, a dict) has no option.
 
     Names, types, defaults and help come from `config`; the bounds are checked by `pyrovae.config.parse`.
+
+    Args:
+        config: whose fields they are.
+        ranges: whether click checks the bounds of numbers, too, and the help shows them.
+        types: field -> the click type that reads it, where its annotation does not say enough.
     """
-    options = (_option(field, info) for field, info in config.model_fields.items())
+    given = types or {}
+    options = (_option(field, info, ranges, given.get(field)) for field, info in config.model_fields.items())
     return [option for option in options if option is not None]
 
 
-def _option(name: str, info: FieldInfo) -> click.Option | None:
+def _option(name: str, info: FieldInfo, ranges: bool, given: click.ParamType | None) -> click.Option | None:
     default = None if info.is_required() else info.get_default(call_default_factory=True)
     named = next((mark for mark in info.metadata if isinstance(mark, Named)), None)
-    if named is None:
-        names, param_type = "", _param_type(_of_value(default) if info.annotation is Any else info.annotation)
-    else:
+    names = ""
+    param_type = given
+    if named is not None:
         kind = cast(Kind, named.kind)
         names = f"[{', '.join(describe(kind))}, or your own my_file.py:Name; name:option=value]"
         param_type = Names(kind)
+    elif param_type is None:
+        param_type = _param_type(_of_value(default) if info.annotation is Any else info.annotation)
     if param_type is None:
         return None
+    if ranges and given is None:
+        param_type = _within(param_type, info)
     dashed = name.replace("_", "-")
     flag = param_type is click.BOOL
     if flag and default is not None:
@@ -155,6 +167,20 @@ def _param_type(annotation: Any) -> click.ParamType | None:
             return None
         return Commas(item, None if any_length else len(args))
     return SIMPLE.get(annotation)
+
+
+def _within(param_type: click.ParamType, info: FieldInfo) -> click.ParamType:
+    """A number between the bounds of its field."""
+    bounds: dict[str, Any] = {}
+    for bound in info.metadata:
+        for name, side in (("ge", "min"), ("gt", "min"), ("le", "max"), ("lt", "max")):
+            if (value := getattr(bound, name, None)) is not None:
+                bounds |= {side: value, f"{side}_open": name in ("gt", "lt")}
+    if bounds and param_type is click.INT:
+        return click.IntRange(**bounds)
+    if bounds and param_type is click.FLOAT:
+        return click.FloatRange(**bounds)
+    return param_type
 
 
 def _of_value(default: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`pyrovae check`: the laws that every pair obeys, on a built-in or a user's pair."""
+"""Check that a model and its guide obey the contract."""
 
 from typing import Any
 
@@ -12,11 +12,15 @@ from pyrovae.config import Config, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
 
+SECTION = "Check"
+PLACE = 2
+
 
 class CheckCommand(ModelCommand):
     """The model is the argument here, so that is where its options come from."""
 
-    def _model(self, args: list[str]) -> str | None:
+    def named(self, ctx: click.Context, args: list[str]) -> str | None:
+        """The first word."""
         name = next((arg for arg in args if not arg.startswith("-")), None)
         before = set() if name is None else set(args[: args.index(name)])
         if before - {"--json", "--debug", "--help", "-h"}:

@@ -1,4 +1,4 @@
-"""`pyrovae compare`: one model, several guides, one table."""
+"""Train one model with several guides; print one table."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +16,9 @@ from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
     from pyrovae.comparison import Comparison
+
+SECTION = "Fit"
+PLACE = 2
 
 
 @click.command(

@@ -1,7 +1,10 @@
-"""`pyrovae data`."""
+"""List the data sets."""
 
 from pyrovae.cli._lists import list_command
 from pyrovae.data.catalogue import sources
+
+SECTION = "List"
+PLACE = 3
 
 command = list_command(
     "List the data sets. Anything else that --data takes is a path.",

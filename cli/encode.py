@@ -1,4 +1,4 @@
-"""`pyrovae encode`: posterior means and scales."""
+"""Write the latent variables of data to a file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,9 @@ from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option,
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+SECTION = "Look"
+PLACE = 5
 
 
 @click.command(

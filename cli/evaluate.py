@@ -1,4 +1,4 @@
-"""`pyrovae evaluate`: all scores of a run."""
+"""Score a run: ELBO, rate, distortion, active units, log-likelihood."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +13,9 @@ from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+SECTION = "Score"
+PLACE = 3
 
 OPENS = ("device", "trust", "data_root")
 """The options by which RUN is opened, and the baseline with it."""

@@ -1,4 +1,4 @@
-"""`pyrovae fit`: train a model with a guide and save the run."""
+"""Train a model with a guide; save the run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +15,9 @@ from pyrovae.errors import PyrovaeError, UsageError
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+SECTION = "Fit"
+PLACE = 1
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""`pyrovae gap`: where the gap between ELBO and log-likelihood comes from."""
+"""Take the gap between ELBO and log-likelihood apart."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,9 @@ from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, 
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+SECTION = "Score"
+PLACE = 2
 
 METHODS = {
     "is": "importance sampling from the guide",

@@ -1,4 +1,4 @@
-"""`pyrovae inspect`: all about a run directory, and whether it is whole; runs nothing of it."""
+"""Show all about a run, and check every file of it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,9 @@ from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.errors import PyrovaeError
 from pyrovae.runs.inspection import inspect
+
+SECTION = "Look"
+PLACE = 1
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""`pyrovae interpolate`: lines through the latent space."""
+"""Walk from datum to datum through the latent space."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,9 @@ from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, temperature_
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+SECTION = "Look"
+PLACE = 4
 
 
 @click.command(

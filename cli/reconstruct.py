@@ -1,4 +1,4 @@
-"""`pyrovae reconstruct`: test data through guide and model."""
+"""Encode and decode held-out data."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,9 @@ from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option,
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+SECTION = "Look"
+PLACE = 3
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""`pyrovae reproduce`: recipes of published figures, run and printed beside them."""
+"""Run recipes of published figures, and print ours beside them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,9 @@ import click
 from pyrovae.cli._options import Commas, debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.errors import UsageError
+
+SECTION = "Fit"
+PLACE = 3
 
 TOLD = {
     "short": "the recipe's budget",

@@ -1,4 +1,4 @@
-"""`pyrovae sample`: draws from the model of a run."""
+"""Draw samples from the model of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,9 @@ from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option,
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+SECTION = "Look"
+PLACE = 2
 
 
 @click.command(

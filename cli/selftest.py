@@ -1,9 +1,12 @@
-"""`pyrovae selftest`: training and every estimator on this machine, against closed forms."""
+"""Try training and every estimator on this machine against closed forms."""
 
 import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
+
+SECTION = "Check"
+PLACE = 1
 
 
 @click.command(

@@ -14,7 +14,7 @@ from commands import FITS, QUICK, SENTENCES, TINY, done, fit_all, listing, run, 
 from PIL import Image
 
 import pyrovae
-from pyrovae.cli import COMMANDS
+from pyrovae.cli import cli
 
 LIKELIHOOD = {
     *("log_likelihood", "standard_error", "standard_error_data", "smoothed", "bias", "samples", "samples_mean"),
@@ -383,7 +383,7 @@ def test_lists_and_help_import_no_torch(args):
     assert found.stdout == f"0 {heavy}\n", found.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", cli.files())
 def test_help_ends_with_two_examples(command):
     text = done(command, "--help").stdout
     assert text.startswith(f"Usage: pyrovae {command}")

@@ -524,12 +524,19 @@ ODD = st.one_of(
 )
 
 
+METHODS = ("is", "ais", "bdmc")
+
+
 def params(name, model):
     """The options of a command, those of a model among them."""
     command = pyrovae.cli.cli.get_command(click.Context(pyrovae.cli.cli), name)
     found = list(command.params)
     if hasattr(command, "configs"):
         found += [option for group in command._groups(model) for option in group[1]]
+    elif hasattr(command, "option_groups"):
+        found += [
+            option for method in METHODS for options in command.option_groups(method).values() for option in options
+        ]
     return [
         param
         for param in found
@@ -567,7 +574,7 @@ def command_lines(draw, name):
 
 
 @pytest.mark.usefixtures("lines")
-@pytest.mark.parametrize("name", pyrovae.cli.COMMANDS)
+@pytest.mark.parametrize("name", pyrovae.cli.cli.files())
 @hypothesis.settings(max_examples=20)
 @given(data=st.data())
 def test_no_command_line_shows_a_traceback(name, data):

@@ -40,7 +40,7 @@ def test_the_set_up_is_two_lines():
 
 def test_every_command_is_shown():
     shown = {shlex.split(line)[1] for line in commands()}
-    assert shown == set(cli.modules)
+    assert shown == set(cli.files())
 
 
 # One test, since each command works on what those before it made.

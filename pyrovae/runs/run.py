@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import UsageError
-from pyrovae.evaluation import AIS, Gap, LogLikelihood, Sandwich
+from pyrovae.evaluation import Gap, LogLikelihood
 from pyrovae.evaluation.chunks import evenly as spaced
 from pyrovae.generation import draws
 from pyrovae.generation.decoding import Decoding, require_temperature
@@ -24,7 +24,7 @@ from pyrovae.generation.given import require_allowed
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runs import data as rundata
-from pyrovae.runs import tensors
+from pyrovae.runs import likelihood, tensors
 from pyrovae.runs.evaluate import Scores, evaluate
 from pyrovae.runs.recipe import Recipe, Status
 from pyrovae.runs.saving import save
@@ -131,32 +131,9 @@ class Run:
             rows,
         )
 
-    def log_likelihood(
-        self, samples: int = 1000, split: Split = "test", limit: int | None = None, **options: Any
-    ) -> LogLikelihood:
-        """Importance-sampled log p(x) of a split; options are those of `pyrovae.log_likelihood`."""
-        batch, lengths = self.split(split, limit), self.lengths(split, limit)
-        return evaluation.log_likelihood_over_ranks(self.pair, batch, samples, lengths=lengths, **options)
-
-    def ais(
-        self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
-    ) -> AIS:
-        """log p(x) of a split by annealed importance sampling; options are those of `pyrovae.evaluation.ais`."""
-        batch, lengths = self.split(split, limit), self.lengths(split, limit)
-        return evaluation.ais(self.pair, batch, steps, chains, lengths=lengths, **options)
-
-    def bdmc(
-        self, steps: int = 1000, chains: int = 16, split: Split = "test", limit: int | None = None, **options: Any
-    ) -> Sandwich:
-        """Bounds from both sides on data that the model simulates, as many as the split has and under its conditions;
-        options are those of `pyrovae.evaluation.bdmc`."""
-
-        def lengths(batch: Sequence[Tensor]) -> Tensor:
-            assert self.vocabulary is not None
-            return batch[self.pair.inputs.index("x")].ne(self.vocabulary.pad).sum(-1)
-
-        measure = None if self.vocabulary is None else lengths
-        return evaluation.bdmc(self.pair, self.split(split, limit), steps, chains, lengths=measure, **options)
+    log_likelihood = likelihood.log_likelihood
+    ais = likelihood.ais
+    bdmc = likelihood.bdmc
 
     def gap(
         self,

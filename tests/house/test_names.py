@@ -54,7 +54,7 @@ def resolves(name):
     return False
 
 
-GROUPS = {"pyrovae.models", "pyrovae.guides", "pyrovae.objectives", "pyrovae.data"}
+GROUPS = {"pyrovae.models", "pyrovae.guides", "pyrovae.objectives", "pyrovae.data", "pyrovae.commands"}
 """Entry point groups, which are no modules though some have the name of one."""
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ORDER = (
     "errors _version",
     "config storage runtime",
-    "options pairs data",
+    "options estimators pairs data",
     "registry nets lowering",
     "flows objectives likelihoods",
     "priors guides svi",
@@ -173,6 +173,7 @@ WITHOUT_TORCH = (
     "errors",
     "config",
     "options",
+    "estimators",
     "storage.atomic",
     "storage.headers",
     "storage.reading",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.evaluation.annealing.bridge import Start
+from pyrovae.estimators import CHAINS, Start
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
 from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
@@ -70,10 +70,10 @@ class AIS:
 def ais(
     pair: Pair,
     batch: Sequence[Tensor],
-    steps: int = 1000,
-    chains: int = 16,
-    leapfrog: int = 10,
-    start: Start = "prior",
+    steps: int = CHAINS.steps,
+    chains: int = CHAINS.chains,
+    leapfrog: int = CHAINS.leapfrog,
+    start: Start = CHAINS.start,
     seed: int = 0,
     show: Progress | None = None,
     lengths: Tensor | None = None,

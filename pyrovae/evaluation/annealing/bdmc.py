@@ -10,8 +10,8 @@ from pyro import poutine
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
+from pyrovae.estimators import CHAINS, Start
 from pyrovae.evaluation.annealing.ais import effective, log_mean, over_data
-from pyrovae.evaluation.annealing.bridge import Start
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
 from pyrovae.evaluation.chunks import MOST_DATA, Piece
 from pyrovae.pairs.modes import evaluating, unvalidated
@@ -93,10 +93,10 @@ class Sandwich:
 def bdmc(
     pair: Pair,
     batch: Sequence[Tensor],
-    steps: int = 1000,
-    chains: int = 16,
-    leapfrog: int = 10,
-    start: Start = "prior",
+    steps: int = CHAINS.steps,
+    chains: int = CHAINS.chains,
+    leapfrog: int = CHAINS.leapfrog,
+    start: Start = CHAINS.start,
     seed: int = 0,
     show: Progress | None = None,
     lengths: Callable[[Sequence[Tensor]], Tensor] | None = None,

@@ -1,19 +1,16 @@
 """The path of densities from the prior or the guide to the posterior."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.estimators import Start
 from pyrovae.evaluation.annealing.hmc import Point
 from pyrovae.evaluation.annealing.unconstrained import Unconstrained, flatten, slots_of
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import draw, particles, sites, traces
-
-Start = Literal["prior", "guide"]
-"""Where the chains begin, at temperature 0."""
 
 SHARPNESS = 4.0
 """Of the sigmoidal schedule (Wu et al. 2017): temperatures lie denser near both ends."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, interpolate
 
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
-from pyrovae.evaluation.annealing.bridge import Bridge, Start, temperatures
+from pyrovae.estimators import Start
+from pyrovae.evaluation.annealing.bridge import Bridge, temperatures
 from pyrovae.evaluation.annealing.hmc import Point, evaluate, leap, move
 from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, even, pieces
 from pyrovae.lowering import Engine, lower

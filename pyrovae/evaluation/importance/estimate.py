@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.estimators import IMPORTANCE, Proposal
 from pyrovae.evaluation.importance.growth import grown, reached
-from pyrovae.evaluation.importance.proposals import WIDER, Proposal, require_proposal, wide
+from pyrovae.evaluation.importance.proposals import require_proposal, wide
 from pyrovae.evaluation.importance.sampler import Sampler
 from pyrovae.evaluation.importance.trust import Verdict, verdict
 from pyrovae.evaluation.refitting.refit import Refitted, refit
@@ -22,9 +23,6 @@ from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import Program
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.seeding import seeded
-
-MOST = 100_000
-"""Samples of a datum, at most, where an error was asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,16 +105,16 @@ class LogLikelihood:
 def log_likelihood(
     pair: Pair,
     batch: Sequence[Tensor],
-    samples: int = 1000,
-    chunk: int | None = None,
+    samples: int = IMPORTANCE.samples,
+    chunk: int | None = IMPORTANCE.chunk,
     seed: int = 0,
     show: Progress | None = None,
     lengths: Tensor | None = None,
     compile: bool | None = None,
-    proposal: Proposal | Refitted = "guide",
-    wider: float = WIDER,
-    target_se: float | None = None,
-    max_samples: int = MOST,
+    proposal: Proposal | Refitted = IMPORTANCE.proposal,
+    wider: float = IMPORTANCE.wider,
+    target_se: float | None = IMPORTANCE.target_se,
+    max_samples: int = IMPORTANCE.max_samples,
 ) -> LogLikelihood:
     """log p(x) ~ log 1/K sum_k p(x, z_k) / q(z_k | x) with z_k ~ q, for each datum.
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
 from pyrovae.errors import UsageError
+from pyrovae.estimators import IMPORTANCE, PROPOSALS, Proposal
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
-from pyrovae.evaluation.importance.proposals import PROPOSALS
 from pyrovae.evaluation.importance.running import Estimates
+from pyrovae.evaluation.refitting.refit import Refitted
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runtime.devices import precise
+from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.ranks import world
 from pyrovae.runtime.seeding import MOST
 
@@ -26,10 +28,17 @@ APART = 1_000_003
 def log_likelihood_over_ranks(
     pair: Pair,
     batch: Sequence[Tensor],
-    samples: int = 1000,
+    samples: int = IMPORTANCE.samples,
     seed: int = 0,
     lengths: Tensor | None = None,
-    **options: Any,
+    *,
+    chunk: int | None = IMPORTANCE.chunk,
+    proposal: Proposal | Refitted = IMPORTANCE.proposal,
+    wider: float = IMPORTANCE.wider,
+    target_se: float | None = IMPORTANCE.target_se,
+    max_samples: int = IMPORTANCE.max_samples,
+    show: Progress | None = None,
+    compile: bool | None = None,
 ) -> LogLikelihood:
     """`log_likelihood` of a batch that every process has: process r of W scores the rows r, r + W, r + 2 W, ..
 
@@ -42,7 +51,8 @@ def log_likelihood_over_ranks(
         samples: K.
         seed: of the noise of the first process; the others have seeds of their own that follow from it.
         lengths: (N,) of sentences.
-        options: of `log_likelihood`; a guide that was refitted before cannot be given.
+        proposal: as in `log_likelihood`; a guide that was refitted before cannot be given to several processes.
+        chunk, wider, target_se, max_samples, show, compile: see `log_likelihood`.
 
     Returns:
         The whole of it, in the order of the data, in each process; `seconds` are those of the slowest.
@@ -50,21 +60,30 @@ def log_likelihood_over_ranks(
     Raises:
         PyrovaeError, UsageError: as `log_likelihood`, in each process.
     """
+    estimate = functools.partial(
+        log_likelihood,
+        pair,
+        samples=samples,
+        chunk=chunk,
+        show=show,
+        compile=compile,
+        proposal=proposal,
+        wider=wider,
+        target_se=target_se,
+        max_samples=max_samples,
+    )
     rank, size = world()
     if size == 1:
-        return log_likelihood(pair, batch, samples, seed=seed, lengths=lengths, **options)
-    if not isinstance(options.get("proposal", "guide"), str):
+        return estimate(batch, seed=seed, lengths=lengths)
+    if isinstance(proposal, Refitted):
         raise UsageError("a guide that was refitted before holds all data: take proposal = 'refit' with processes")
     started, n, device = time.perf_counter(), first_dim(batch), device_of(pair)
     mine = torch.arange(rank, n, size)
     scored = mine if len(mine) or n == 0 else torch.arange(1)  # a process without data raises as the others do
-    found = log_likelihood(
-        pair,
+    found = estimate(
         [tensor[scored.to(tensor.device)] for tensor in batch],
-        samples,
         seed=(seed + APART * rank) % MOST,
         lengths=None if lengths is None else lengths[scored.to(lengths.device)],
-        **options,
     )
     columns = [getattr(found, name) for name in Estimates._fields]
     here = torch.zeros(-(-n // size), len(columns) + 1, dtype=precise(device), device=device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import pyro.distributions as dist
 from pyro.poutine.messenger import Messenger
@@ -12,14 +12,8 @@ from torch.distributions import Distribution, Independent, TransformedDistributi
 from torch.distributions.transforms import AffineTransform
 
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.estimators import PROPOSALS
 from pyrovae.pairs.traces import Program, Site
-
-Proposal = Literal["guide", "widened", "refit"]
-
-PROPOSALS: tuple[Proposal, ...] = get_args(Proposal)
-
-WIDER = 1.5
-"""How many times the scale of the guide is taken, where no number is given."""
 
 
 def require_proposal(proposal: str, wider: float) -> None:
