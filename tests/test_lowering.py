@@ -401,11 +401,11 @@ def test_a_recorded_step_is_the_step(record):
         step.lower(shifted(batch), calls=3000)
         if device == "cpu" and recorded:
             before = {name: tensor.clone() for name, tensor in pair.state_dict().items()}
-            step.capture((batch, one, one), record=record)
+            step.tiers.capture((batch, one, one), step.optimizer.state().values(), record)
             assert all(torch.equal(tensor, before[name]) for name, tensor in pair.state_dict().items())
             assert step.optimizer.skipped == 0
         if not recorded:
-            step.captured = None
+            step.tiers.captured = None
         assert step.engine.cuda_graph == (recorded or device == "cuda")
         figures = []
         with seeded(1, device):
@@ -431,8 +431,8 @@ def test_a_recording_that_fails_or_is_wrong_is_left_out():
         pair = tried.pair().train()
         step = lowered_step(pair, tried.batch)
         before = {name: tensor.clone() for name, tensor in pair.state_dict().items()}
-        step.capture((tried.batch, ONE, ONE), record=record)
-        assert step.captured is None
+        step.tiers.capture((tried.batch, ONE, ONE), step.optimizer.state().values(), record)
+        assert step.tiers.captured is None
         assert reason in step.engine.reason
         assert all(torch.equal(tensor, before[name]) for name, tensor in pair.state_dict().items())
         step(tried.batch, ONE / 100, ONE, ONE)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,9 @@ def test_what_was_done_before_memory_ran_out_stays(monkeypatch, nth):
     exact, calls = linear(wider=1.3, n=4), []
     true = sampler.Sampler._weights
 
-    def weights(self, rows, K, part):
+    def weights(self, rows, K):
         calls.append((len(rows), K))
-        found = true(self, rows, K, part)
+        found = true(self, rows, K)
         if len(calls) == nth + 1:
             raise ON_CPU
         return found
@@ -217,7 +218,9 @@ def test_refitting_with_little_memory():
 def test_no_memory_for_one_is_an_error_with_a_cure(monkeypatch, score):
     exact = linear(n=4)
 
-    def tried(work, device):
+    @contextmanager
+    def tried(device):
+        yield
         raise memory.NoMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(memory, "tried", tried)
@@ -226,7 +229,6 @@ def test_no_memory_for_one_is_an_error_with_a_cure(monkeypatch, score):
 
 
 def test_what_failed_leaves_neither_tensors_nor_noise():
-    import gc
     import weakref
 
     left = []
@@ -238,11 +240,9 @@ def test_what_failed_leaves_neither_tensors_nor_noise():
 
     with seeded(3):
         before = torch.get_rng_state()
-        with pytest.raises(memory.NoMemoryError):
-            memory.tried(fails, CPU)
+        with pytest.raises(memory.NoMemoryError), memory.tried(CPU):
+            fails()
         assert torch.equal(before, torch.get_rng_state())
-    ON_CPU.__traceback__ = None  # of this test's own error, which is not made anew
-    gc.collect()
     assert left[0]() is None
 
 

@@ -60,7 +60,10 @@ def test_microbatches_have_the_gradient_of_the_batch(size):
     for microbatch in (None, size):
         pair = noiseless()
         step = Step(ELBO(pair), Optimizer(list(pair.parameters()), clip=0.5), microbatch=microbatch)
-        figures, guarded = step._guarded((x,), ONE / 2, SHARE, None)
+        updates = []
+        step.optimizer.update = lambda guarded, lr, to=updates: to.append(guarded)
+        figures = step((x,), RATE, ONE / 2, SHARE)
+        (guarded,) = updates
         ends.append((torch.stack(list(figures)), [g.clone() for g in guarded.gradients], guarded.scale, guarded.bad))
     assert ends[0][2] > 1  # clipped
     for a, b in zip(ends[0][1], ends[1][1], strict=True):

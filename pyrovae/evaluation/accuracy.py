@@ -13,13 +13,12 @@ from torch import Tensor
 from pyrovae.data.field import Field
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.latents.rates import DRAWS, class_of
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.seeding import seeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +75,7 @@ def accuracy(
 def classified(pair: Pair, batch: Sequence[Tensor], fields: Mapping[str, Field]) -> str | None:
     """The latent site of classes that has the name of a field of as many classes; None where there is none."""
     device = device_of(pair)
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, device):
+    with scoring(pair, 0):
         latent = sites(draw(pair.guide, [tensor[:2].to(device) for tensor in batch]), observed=False)
     for name, site in latent.items():
         field, q = fields.get(name), class_of(site)
@@ -105,6 +104,6 @@ def probabilities(
         assert q is not None
         return q.probs.reshape(-1, first_dim(part), q.probs.shape[-1]).mean(0).cpu()
 
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         size = data_at_once(pair, hidden)
         return torch.cat([found for _, found in memory.halved(first_dim(batch), size, work, device, show)])

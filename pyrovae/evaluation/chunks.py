@@ -1,9 +1,11 @@
 """How much of a computation goes at once."""
 
+import dataclasses
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +15,6 @@ from torch.utils._pytree import tree_leaves
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.turns import between
-
-T = TypeVar("T")
 
 CPU_BYTES = 16 * 2**20
 """Memory of one chunk on a CPU: its largest tensor then stays in the cache (CONTRIBUTING.md)."""
@@ -109,11 +109,32 @@ def pieces(
     return found
 
 
+@dataclasses.dataclass
+class Part:
+    """So many samples of data that are scored together.
+
+    Attributes:
+        rows: the data.
+        samples: of each.
+        left: how many samples of each are still to come.
+        done: whether memory was enough for it.
+    """
+
+    rows: Tensor
+    samples: int
+    left: int
+    done: bool = False
+
+
 class Shrinking:
     """Pieces that get smaller where memory runs out: first in their samples, then in their data.
 
     What was done stays, and what failed is done again from where the generators stood before it, so the result is that
     of a run in which the pieces had these sizes from the start.
+
+    for part in shrinking.over(cut, samples):
+        with shrinking.tried(part):
+            ...                                 # of part.rows and part.samples; it changes nothing before it is done
 
     Args:
         device: where.
@@ -131,21 +152,12 @@ class Shrinking:
         rows = piece.rows[: self.most]
         return Piece(rows, min(piece.samples, left, self.most // len(rows)))
 
-    def over(
-        self, cut: Sequence[Piece], samples: int, work: Callable[[Tensor, int], T]
-    ) -> Iterator[tuple[Tensor, int, T]]:
-        """Works on so many samples of each datum.
+    def over(self, cut: Sequence[Piece], samples: int) -> Iterator[Part]:
+        """So many samples of each datum, part by part; a part that was not done comes again, smaller.
 
         Args:
             cut: the data in pieces, and how many samples at once.
             samples: of each datum.
-            work: of rows and a number of samples; it must change nothing before it is done.
-
-        Yields:
-            Rows, how many samples of each are still to come, and what `work` gave.
-
-        Raises:
-            PyrovaeError: where there is not enough memory for one sample of one datum.
         """
         todo = [(piece, samples) for piece in reversed(cut)]
         while todo:
@@ -154,15 +166,25 @@ class Shrinking:
             rows, K = self.fit(piece, left)
             if len(rows) < len(piece.rows):
                 todo.append((Piece(piece.rows[len(rows) :], piece.samples), left))
-            try:
-                found = memory.tried(lambda rows=rows, K=K: work(rows, K), self.device)  # type: ignore[misc]
-            except memory.NoMemoryError as error:
-                self.smaller(len(rows) * K, error)
+            part = Part(rows, K, left - K)
+            yield part
+            left = part.left if part.done else left
+            if left:
                 todo.append((Piece(rows, piece.samples), left))
-                continue
-            if left > K:
-                todo.append((Piece(rows, piece.samples), left - K))
-            yield rows, left - K, found
+
+    @contextmanager
+    def tried(self, part: Part) -> Iterator[None]:
+        """Inside, a part is worked on.
+
+        Raises:
+            PyrovaeError: where there is not enough memory for one sample of one datum.
+        """
+        try:
+            with memory.tried(self.device):
+                yield
+            part.done = True
+        except memory.NoMemoryError as error:
+            self.smaller(len(part.rows) * part.samples, error)
 
     def smaller(self, size: int, error: memory.NoMemoryError) -> None:
         """Memory ran out at so many samples."""

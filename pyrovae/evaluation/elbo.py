@@ -8,13 +8,12 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import bytes_of, pieces
 from pyrovae.objectives.elbo import ELBO
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.seeding import seeded
 
 
 def elbo(
@@ -44,7 +43,7 @@ def elbo(
         terms = objective(*part, fraction=first_dim(part) / first_dim(batch))
         return torch.stack([terms.elbo, terms.rate, terms.distortion])
 
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         for _, terms in memory.halved(first_dim(batch), size, work, device, show):
             total += terms
     values = (total / first_dim(batch)).tolist()
@@ -55,5 +54,5 @@ def data_at_once(pair: Pair, batch: Sequence[Tensor]) -> int:
     """How many data of a batch fit the memory at one draw of z each; leaves everything as it was."""
     device = device_of(pair)
     one = [tensor[:1].to(device) for tensor in batch]
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, device):
+    with scoring(pair, 0):
         return len(pieces(bytes_of(lambda: ELBO(pair)(*one)), first_dim(batch), 1, device)[0].rows)

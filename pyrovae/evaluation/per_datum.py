@@ -9,14 +9,13 @@ from torch import Tensor
 from pyrovae.errors import UsageError
 from pyrovae.evaluation.chunks import Shrinking, bytes_of, pieces
 from pyrovae.objectives.enumeration import Expectation
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import sites, traces
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.seeding import seeded
 
 DRAWS = 32
 """Draws of z a datum."""
@@ -69,7 +68,7 @@ def elbo_per_datum(
     batch = [tensor.to(device) for tensor in batch]
     longest = 0 if lengths is None else int(lengths.argmax())
     sums = torch.zeros(2, n, dtype=precise(device), device=device)  # of log q - log p(z), and of -log p(x | z)
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         require_per_datum(pair, [tensor[:2] for tensor in batch], "an ELBO for each datum")
         one = [tensor[longest : longest + 1] for tensor in batch]
 
@@ -85,7 +84,9 @@ def elbo_per_datum(
             return found
 
         cut = pieces(bytes_of(lambda: traces(pair, one, 1, enumerate=True)), n, draws, device, lengths)
-        for rows, _, found in Shrinking(device, show).over(cut, draws, work):
-            sums[:, rows] += found
+        shrinking = Shrinking(device, show)
+        for part in shrinking.over(cut, draws):
+            with shrinking.tried(part):
+                sums[:, part.rows] += work(part.rows, part.samples)
     rate, distortion = (sums / draws).double().cpu()
     return PerDatum(-(rate + distortion), rate, distortion)

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from pyrovae.evaluation.chunks import bytes_of, pieces
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import is_local
 from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
-from pyrovae.runtime.seeding import seeded
 
 SIZES = (64, 128, 256, 512)
 """Points a side; the next size is taken until two agree."""
@@ -60,7 +59,7 @@ def two_dimensional(pair: Pair, batch: Sequence[Tensor]) -> str | None:
     """The name of the latent where a pair has one, of two dimensions, for each datum; else None."""
     device = device_of(pair)
     few = [tensor[:2].to(device) for tensor in batch]
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, device):
+    with scoring(pair, 0):
         latent = sites(draw(pair.guide, few), observed=False)
     if len(latent) != 1:
         return None
@@ -82,7 +81,7 @@ def posteriors(pairs: Sequence[Pair], datum: Sequence[Tensor], seed: int = 0) ->
     found, ends = [], []
     for pair in pairs:
         one = _Densities(pair, datum)
-        with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, one.device):
+        with scoring(pair, seed):
             sampled, error, points = _search(one)
         found.append((one, sampled, error))
         ends += [points.min(0).values, points.max(0).values]
@@ -99,7 +98,7 @@ class _Densities:
         assert name is not None
         self.pair, self.name, self.device = pair, name, device_of(pair)
         self.datum = [tensor.to(self.device) for tensor in datum]
-        with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, self.device):
+        with scoring(pair, 0):
             self.dtype = self.of_guide(1).dtype
             few = torch.zeros(64, 2, dtype=self.dtype, device=self.device)  # of one, the masks of a flow are larger
             self.bytes = -(-bytes_of(lambda: self._at(few)) // len(few))
@@ -166,7 +165,7 @@ def _refined(of: _Densities, sampled: float, error: float, low: Tensor, high: Te
     """On the first grid that agrees with the one before."""
     before: tuple[float, float] | None = None
     trusted = False
-    with torch.no_grad(), unvalidated(), evaluating(of.pair), seeded(0, of.device):
+    with scoring(of.pair, 0):
         for n in SIZES:
             middle = (torch.arange(n, dtype=torch.float64) + 0.5) / n
             axes = (low[0] + (high - low)[0] * middle, low[1] + (high - low)[1] * middle)

@@ -11,12 +11,11 @@ from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.evaluation.latents.rates import class_of, posterior_moments
 from pyrovae.generation.given import require_classes
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
 from pyrovae.pairs.traces import Site, draw, sites
-from pyrovae.runtime.seeding import seeded
 
 Sites = dict[str, Site]
 
@@ -67,7 +66,7 @@ def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] 
     batch = [tensor[order].to(device) for tensor in like]
     found = structure(pair, batch)
     conditions = [name for name in pair.inputs if name not in found.generated]
-    with torch.no_grad(), unvalidated(), evaluating(pair):
+    with scoring(pair):
         latent = sites(draw(pair.model, batch), observed=False)
         fixed = {}
         for name, value in (given or {}).items():
@@ -104,7 +103,7 @@ def reconstruct(pair: Pair, batch: Sequence[Tensor]) -> Generated:
     """z ~ q(z | x), then x ~ p(x | z)."""
     device = device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
-    with torch.no_grad(), unvalidated(), evaluating(pair):
+    with scoring(pair):
         q = draw(pair.guide, batch)
         p = poutine.trace(poutine.uncondition(poutine.replay(pair.model, trace=q))).get_trace(*batch)
         return Generated(sites(p), batch)
@@ -132,10 +131,10 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Generated:
 
     conditions = [line(tensor[: 2 * pairs]) for tensor in batch]
     ends, values = [tensor[: 2 * pairs].to(device) for tensor in batch], {}
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, device):
+    with scoring(pair, 0):
         classes = {name for name, site in sites(draw(pair.guide, ends), observed=False).items() if class_of(site)}
     for name, (mean, _, _) in posterior_moments(pair, ends).items():
         values[name] = line(mean.argmax(-1) if name in classes else mean)
-    with torch.no_grad(), unvalidated(), evaluating(pair):
+    with scoring(pair):
         p = draw(poutine.uncondition(pair.model), conditions, values)
         return Generated(sites(p), conditions)

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from pyrovae.errors import UsageError
 from pyrovae.objectives.divergence import base, called, divergence
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import Site, sites, traces
-from pyrovae.runtime.seeding import seeded
 
 
 def closed_form(p: poutine.Trace, q: poutine.Trace) -> set[str]:
@@ -57,7 +56,7 @@ def require_closed_form(pair: Pair, batch: Sequence[Tensor]) -> None:
 
     Leaves torch's generator as it was.
     """
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(0, batch[0].device):
+    with scoring(pair, 0):
         p, q = traces(pair, batch)
         latent, prior, allowed = sites(q, observed=False), sites(p, observed=False), closed_form(p, q)
         known = {name: divergence(latent[name]["fn"], prior[name]["fn"]) is not None for name in allowed}

@@ -1,11 +1,30 @@
-"""Contexts in which a pair runs: without Pyro's checks of values, in evaluation mode."""
+"""Contexts in which a pair runs: without Pyro's checks of values, in evaluation mode; and how it is scored."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import final
 
 import pyro
+import torch
 from torch import nn
 
+from pyrovae.pairs.parameters import device_of
+from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import Shared
+
+
+@contextlib.contextmanager
+def scoring(pair: nn.Module, seed: int | None = None) -> Iterator[None]:
+    """How numbers of a pair are computed: without gradients and Pyro's checks of values, in eval mode; modes and
+    generators are afterwards as they were.
+
+    Args:
+        pair: whose modules, and whose device.
+        seed: of the noise; None goes on with the noise of torch's generators.
+    """
+    noise = contextlib.nullcontext() if seed is None else seeded(seed, device_of(pair))
+    with torch.no_grad(), unvalidated(), evaluating(pair), noise:
+        yield
 
 
 @final

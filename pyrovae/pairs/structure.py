@@ -3,11 +3,10 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.traces import Site, draw, sites
 
@@ -50,7 +49,7 @@ class Structure:
 
 def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
     """Reads the structure of a pair off one pair of traces; draws from torch's generator, leaves weights alone."""
-    with torch.no_grad(), unvalidated(), evaluating(pair):
+    with scoring(pair):
         # Not replayed: Pyro raises where the guide observes a latent site of the model, which is to be told here.
         q, p = draw(pair.guide, batch), draw(pair.model, batch)
         q.compute_log_prob()

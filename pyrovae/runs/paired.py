@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae.data.dataset import Split
 from pyrovae.errors import PyrovaeError
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
 from pyrovae.pairs.traces import draw, sites
@@ -133,7 +133,7 @@ def _has_latents(run: Subject) -> bool:
 def _scored(run: Subject, split: Split, limit: int | None) -> dict[str, tuple[Tensor, bool]]:
     """What is generated, by name, and whether it is scored by probabilities."""
     batch = run.split(split, limit)
-    with torch.no_grad(), unvalidated(), evaluating(run.pair), seeded(0, device_of(run.pair)):
+    with scoring(run.pair, 0):
         observed = sites(draw(run.pair.model, [tensor[:2] for tensor in batch]), observed=True)
     return {
         name: (batch[run.pair.inputs.index(name)], bool(site["fn"].support.is_discrete))

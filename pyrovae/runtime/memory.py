@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -85,26 +86,31 @@ class NoMemoryError(Exception):
     """Memory ran out; the text is what torch or Python said of it."""
 
 
-def tried(work: Callable[[], T], device: torch.device) -> T:
-    """What `work` gives; it must change nothing before it is done.
+@contextmanager
+def tried(device: torch.device) -> Iterator[None]:
+    """Work that changes nothing before it is done.
 
     Raises:
-        NoMemoryError: where memory ran out. torch's generators are as they were before, the tensors of the failed call
+        NoMemoryError: where memory ran out. torch's generators are as they were before, the tensors of the failed calls
             are gone and the caches are empty.
     """
     before = generators(device)
     try:
-        return work()
+        yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
+        # The frames of what failed hold its tensors, and the error holds the frames.
+        failed: BaseException | None = error
+        while failed is not None:
+            traceback.clear_frames(failed.__traceback__)
+            failed = failed.__context__
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    # Not in the except block: there the error holds the frames of the call, and with them its tensors.
-    set_generators(before, device)
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    raise NoMemoryError(said)
+        set_generators(before, device)
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise NoMemoryError(said) from None
 
 
 def kept_for_backward(own: Iterable[Tensor], work: Callable[[], Any]) -> int:
@@ -150,7 +156,8 @@ def halved(
         between()
         part = slice(start, min(start + size, n))
         try:
-            found = tried(lambda part=part: work(part), device)  # type: ignore[misc]
+            with tried(device):
+                found = work(part)
         except NoMemoryError as error:
             size = half(part.stop - part.start, error)
             told = told or tell(show, part.stop - part.start, "data")

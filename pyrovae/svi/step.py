@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pyrovae.lowering import CannotLowerError, Captured, Engine, lower, slots
+from pyrovae.lowering import Engine, slots
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import first_dim
 from pyrovae.runtime import memory
@@ -20,6 +19,7 @@ from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.optimizer import Guarded, Optimizer
 from pyrovae.svi.pieces import Batch, Figures, Rows, Sums, cut, most_at_once, rows_in
 from pyrovae.svi.precision import Precision, products, tolerance
+from pyrovae.svi.tiers import Tiers
 
 
 class Step:
@@ -69,11 +69,14 @@ class Step:
         self.moments = [
             tensor for part in objective.modules() if isinstance(part, _BatchNorm) for tensor in part.buffers()
         ]
-        self.engine = Engine(self.gradients, "eager")
-        self.of_piece = Engine(self.raw, "eager")
-        self.captured: Captured | None = None
+        self.tiers = Tiers(objective, self.gradients, self.raw, self.once, self.device, tolerance(precision))
         self._sums: Sums | None = None
         self._lowering: tuple[Sequence[Rows], int, bool | None] | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """How the steps run."""
+        return self.tiers.engine
 
     def __call__(
         self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor, total: int | None = None
@@ -90,46 +93,44 @@ class Step:
         Raises:
             PyrovaeError: where there is not enough memory for one datum.
         """
-        if self.captured is not None and self.captured.fits(rows, lr, kl_weight, fraction):
-            return self.captured(rows, lr, kl_weight, fraction)
-        before = [tensor.clone() for tensor in self.moments]
-        figures, guarded = self._guarded(rows, kl_weight, fraction, total)
-        self._forget(before, guarded)
-        self.optimizer.update(guarded, lr)
+        captured = self.tiers.captured
+        if captured is not None and captured.fits(rows, lr, kl_weight, fraction):
+            return captured(rows, lr, kl_weight, fraction)
+        before, B = [tensor.clone() for tensor in self.moments], rows_in(rows)
+        while True:
+            whole = self._goes_whole()
+            try:
+                with memory.tried(self.device):
+                    if whole:
+                        figures, guarded = self.tiers.whole.call(rows, kl_weight, fraction)
+                    else:
+                        sums = self._summed(rows, kl_weight, fraction, total or B)
+                break
+            except memory.NoMemoryError as error:
+                for tensor, value in zip(self.moments, before, strict=True):
+                    tensor.copy_(value)
+                self._shrink(min(B, self.microbatch or B), error)
+                self._lower()
+        if not whole:
+            figures, guarded = self._of_all(sums)
+        self._update(before, guarded, lr)
         return figures
 
     def once(self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor) -> Figures:
         """The same for one process and all rows at once, kernel by kernel."""
         before = [tensor.clone() for tensor in self.moments]
-        figures, guarded = self.engine.call(rows, kl_weight, fraction)
-        self._forget(before, guarded)
-        self.optimizer.update(guarded, lr)
+        figures, guarded = self.tiers.whole.call(rows, kl_weight, fraction)
+        self._update(before, guarded, lr)
         return figures
 
-    def _forget(self, before: Sequence[Tensor], guarded: Guarded) -> None:
-        """Puts the moments of norms back where the step is skipped, without a sync."""
+    def _update(self, before: Sequence[Tensor], guarded: Guarded, lr: Tensor) -> None:
+        """Without a sync: where the step is skipped, the moments of norms are put back, too."""
         for tensor, value in zip(self.moments, before, strict=True):
             tensor.copy_(torch.where(guarded.bad > 0, value, tensor))
+        self.optimizer.update(guarded, lr)
 
-    def _guarded(self, rows: Rows, kl_weight: Tensor, fraction: Tensor, total: int | None) -> tuple[Figures, Guarded]:
-        B = rows_in(rows)
-        while True:
-            moments = [tensor.clone() for tensor in self.moments]
-            try:
-                if self.ranks == 1 and self.microbatch is None:
-                    return memory.tried(lambda: self.engine.call(rows, kl_weight, fraction), self.device)
-                sums = memory.tried(lambda: self._summed(rows, kl_weight, fraction, total or B), self.device)
-                break
-            except memory.NoMemoryError as error:
-                for tensor, value in zip(self.moments, moments, strict=True):
-                    tensor.copy_(value)
-                self._shrink(min(B, self.microbatch or B), error)
-        if self.ranks > 1:
-            sums.over_ranks()
-        *figures, bad = sums.numbers.unbind()
-        # A piece that is not finite has no figures, and the step is skipped.
-        kept = [torch.where(bad == 0, figure, 0.0) for figure in figures]
-        return Figures(*kept), self.optimizer.guard(sums.gradients, bad == 0)
+    def _goes_whole(self) -> bool:
+        return self.ranks == 1 and self.microbatch is None
 
     def _summed(self, rows: Rows, kl_weight: Tensor, fraction: Tensor, total: int) -> Sums:
         """Gradients of the mean loss over `total` data, as far as these rows go, piece by piece."""
@@ -139,9 +140,18 @@ class Step:
         B = rows_in(rows)
         for part in cut(rows, self.microbatch or max(B, 1)):
             b = rows_in(part)
-            figures, gradients, finite = self.of_piece.call(part, kl_weight, fraction * (b / B))
+            figures, gradients, finite = self.tiers.piece.call(part, kl_weight, fraction * (b / B))
             self._sums.add(gradients, b / total, torch.stack([*figures, (~finite).to(figures.elbo)]))
         return self._sums
+
+    def _of_all(self, sums: Sums) -> tuple[Figures, Guarded]:
+        """Figures and guarded gradients of the pieces of all processes."""
+        if self.ranks > 1:
+            sums.over_ranks()
+        *figures, bad = sums.numbers.unbind()
+        # A piece that is not finite has no figures, and the step is skipped.
+        kept = [torch.where(bad == 0, figure, 0.0) for figure in figures]
+        return Figures(*kept), self.optimizer.guard(sums.gradients, bad == 0)
 
     def _shrink(self, size: int, error: memory.NoMemoryError) -> None:
         """Goes on in pieces of half so many data."""
@@ -151,9 +161,7 @@ class Step:
                 f"note: memory ran out at {size:,} data at once: the steps go on in microbatches of "
                 f"{self.microbatch:,}, whose gradients are added up"
             )
-        self.captured, self.engine.cuda_graph = None, False
-        if self._lowering is not None:
-            self._lower_pieces(*self._lowering)
+        self.tiers.release()
 
     def lower(
         self, examples: Sequence[Rows], calls: int, compile: bool | None = None, show: Progress | None = None
@@ -168,75 +176,26 @@ class Step:
         """
         self.show = show or self.show
         self.plan(examples[0])
-        B = rows_in(examples[0])
         self._lowering = (examples, calls, compile)
-        if self.ranks > 1 or self.microbatch is not None:
-            return self._lower_pieces(examples, calls, compile)
-        try:
-            self.engine = memory.tried(
-                lambda: lower(
-                    self.objective,
-                    self.gradients,
-                    self._weighted(examples),
-                    calls,
-                    compile,
-                    show,
-                    tolerance(self.precision),
-                ),
-                self.device,
-            )
-        except memory.NoMemoryError as error:
-            self._shrink(B, error)
-            return self.engine
-        if self.device.type == "cuda" and self.engine.tier != "eager" and self.optimizer.groups:
-            self.capture(self._weighted(examples)[0])
+        self._lower()
+        if self._goes_whole() and self.device.type == "cuda" and self.engine.tier != "eager" and self.optimizer.groups:
+            self.tiers.capture(self.tiers.weighted(examples)[0], self.optimizer.state().values())
         return self.engine
 
-    def _lower_pieces(self, examples: Sequence[Rows], calls: int, compile: bool | None) -> Engine:
-        """The same for pieces of the size of a microbatch."""
+    def _lower(self) -> None:
+        """Whole steps or pieces, as they go now; smaller ones where there is no memory to verify them."""
+        if self._lowering is None:
+            return
+        examples, calls, asked = self._lowering
         B = rows_in(examples[0])
-        size = min(B, self.microbatch or B)
-        parts = [next(cut(rows, size)) for rows in examples]
-        try:
-            self.of_piece = memory.tried(
-                lambda: lower(
-                    self.objective,
-                    self.raw,
-                    self._weighted(parts),
-                    calls * (B // size),
-                    compile,
-                    self.show,
-                    tolerance(self.precision),
-                ),
-                self.device,
-            )
-        except memory.NoMemoryError as error:
-            self._shrink(size, error)
-        else:
-            self.of_piece.seconds += self.engine.seconds
-            self.engine = self.of_piece
-        return self.engine
-
-    def _weighted(self, examples: Sequence[Rows]) -> list[tuple[Rows, Tensor, Tensor]]:
-        one = torch.ones((), device=self.device)
-        return [(rows, one * (i + 1) / len(examples), one / 2) for i, rows in enumerate(examples)]
-
-    def capture(self, of: tuple[Rows, Tensor, Tensor], **options: Any) -> None:
-        """Lets steps of this shape be one CUDA graph each, optimizer and all; where it fails they stay as they are."""
-        started = time.perf_counter()
-        rows, kl_weight, fraction = of
-        state = [tensor for owner, key in slots(self.objective).values() if (tensor := owner[key]) is not None]
-        state += self.optimizer.state().values()
-        state = list({id(tensor): tensor for tensor in state}.values())
-        example = (rows, kl_weight / 1000, kl_weight, fraction)
-        try:
-            self.captured = memory.tried(lambda: Captured(self.once, state, example, **options), self.device)
-            self.engine.cuda_graph = True
-        except CannotLowerError as error:
-            self.engine.reason = str(error)
-        except memory.NoMemoryError:
-            self.engine.reason = "there is not enough memory to record it"
-        self.engine.seconds += time.perf_counter() - started
+        while True:
+            size = None if self._goes_whole() else min(B, self.microbatch or B)
+            try:
+                with memory.tried(self.device):
+                    self.tiers.lower(examples, calls, asked, self.show, size)
+                return
+            except memory.NoMemoryError as error:
+                self._shrink(size or B, error)
 
     def plan(self, rows: Rows) -> None:
         """Chooses the microbatch by `pyrovae.runtime.memory.limited`, where memory never runs out by itself (a CPU).

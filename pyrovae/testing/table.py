@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from pyro.distributions import MaskedDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.traces import draw, sites
-from pyrovae.runtime.seeding import seeded
 
 
 class Row(NamedTuple):
@@ -29,7 +26,7 @@ class Row(NamedTuple):
 
 def sites_table(pair: Pair, batch: Sequence[Tensor]) -> list[Row]:
     """The sites of a pair and its conditions, for print: model sites in their order, then what only the guide has."""
-    with seeded(0, device_of(pair)), torch.no_grad(), unvalidated(), evaluating(pair):
+    with scoring(pair, 0):
         q, p = (sites(draw(program, batch)) for program in (pair.guide, pair.model))
     rows = []
     for name in [*p, *(name for name in q if name not in p)]:

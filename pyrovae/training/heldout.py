@@ -9,11 +9,10 @@ from pyrovae.errors import UsageError
 from pyrovae.evaluation.accuracy import accuracy
 from pyrovae.evaluation.elbo import data_at_once, elbo
 from pyrovae.evaluation.latents.information import mutual_information
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.runtime.ranks import from_first, summed, world
-from pyrovae.runtime.seeding import seeded
 
 
 class HeldOut:
@@ -64,5 +63,5 @@ class HeldOut:
         """Raises UsageError where there is no such information: for several processes, or without a weight a datum."""
         if self.ranks > 1:
             raise UsageError("--aggressive is for one process: leave it out, or leave torchrun out")
-        with seeded(self.seed, self.device), unvalidated(), evaluating(self.pair):
+        with scoring(self.pair, self.seed):
             require_per_datum(self.pair, [tensor[:2] for tensor in self.batch], "--aggressive")

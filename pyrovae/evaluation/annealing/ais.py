@@ -11,12 +11,11 @@ from torch import Tensor
 
 from pyrovae.estimators import CHAINS, Start
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
-from pyrovae.runtime.seeding import seeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +114,7 @@ def ais(
     require_annealable(pair, batch, steps, chains, leapfrog, start, "annealed importance sampling")
     weights = torch.empty(chains, first_dim(batch), dtype=precise(device), device=device)
     accepted = torch.empty(first_dim(batch), dtype=precise(device), device=device)
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
+    with scoring(pair, seed), show or progress(False) as shown:
         run = Annealing(pair, batch, steps, chains, leapfrog, start, 1, shown, lengths, compile, "AIS")
         done, total = 0, 0.0
         for piece, found in run.over(lambda piece, part: run.forward(piece, part, run.pilot(piece, part))):

@@ -14,7 +14,7 @@ from pyrovae.estimators import CHAINS, Start
 from pyrovae.evaluation.annealing.ais import effective, log_mean, over_data
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
 from pyrovae.evaluation.chunks import MOST_DATA, Piece
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import Structure
@@ -22,7 +22,6 @@ from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
-from pyrovae.runtime.seeding import seeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +133,7 @@ def bdmc(
             f"observed sites {found.unnamed} are none of the fields {list(pair.inputs)}, and data are simulated field "
             f"by field: give each site the name of its field"
         )
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
+    with scoring(pair, seed), show or progress(False) as shown:
         data, latents = simulate(pair, batch, found, shown)
         run = Annealing(
             pair, data, steps, chains, leapfrog, start, 2, shown, lengths and lengths(data), compile, "BDMC"

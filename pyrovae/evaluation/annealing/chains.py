@@ -1,6 +1,5 @@
 """Chains that are annealed along the path from the prior or the guide to the posterior."""
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,7 +126,8 @@ class Annealing:
             piece = Piece(rows[:most], min(samples, k))
             part = [tensor[piece.rows] for tensor in self.batch]
             try:
-                found = memory.tried(functools.partial(work, piece, part), self.device)
+                with memory.tried(self.device):
+                    found = work(piece, part)
             except memory.NoMemoryError as error:
                 told = told or memory.tell(self.show, len(piece.rows) * piece.samples, "chains")
                 if len(piece.rows) > 1:

@@ -16,13 +16,12 @@ from pyrovae.evaluation.importance.proposals import require_proposal, wide
 from pyrovae.evaluation.importance.sampler import Sampler
 from pyrovae.evaluation.importance.trust import Verdict, verdict
 from pyrovae.evaluation.refitting.refit import Refitted, refit
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import Program
 from pyrovae.runtime.progress import Progress, progress
-from pyrovae.runtime.seeding import seeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +156,7 @@ def log_likelihood(
         )
     started, device = time.perf_counter(), device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
-    with seeded(seed, device), unvalidated(), evaluating(pair):
+    with scoring(pair, seed):
         found = require_per_datum(pair, [tensor[:2] for tensor in batch], "a log-likelihood")
     if not found.latent:
         samples, target_se, kind = 1, None, "guide"  # nothing is drawn: one weight is exact
@@ -165,11 +164,10 @@ def log_likelihood(
         refitted = refit(pair, batch, seed=seed, show=show)
     program: Program = wide(pair.guide, wider) if kind == "widened" else pair.guide
     shown = show or progress(False)
-    with torch.no_grad(), unvalidated(), evaluating(pair), shown:
-        with seeded(seed, device):
-            sampler = Sampler(pair, batch, refitted or program, lengths, chunk, shown)
-        with seeded(seed, device):
-            sampler.lower(samples, compile)
+    with shown:
+        with scoring(pair, seed):
+            sampler = Sampler(pair, batch, refitted or program, samples, chunk, lengths, compile, shown)
+        with scoring(pair, seed):
             if target_se is None:
                 collected = sampler.collected(samples)
                 sampler.draw(collected, torch.arange(n), samples, "log-likelihood")

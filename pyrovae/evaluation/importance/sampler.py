@@ -25,18 +25,21 @@ LOWERED_TOLERANCE = 1e-5
 
 
 class Sampler:
-    """Draws weights p(x, z) / q(z | x) of the data of a batch.
+    """Draws weights p(x, z) / q(z | x) of the data of a batch, in the fastest tier that is worth it.
 
     Args:
         pair: p, on whose device the batch is.
         batch: N data.
         proposal: q, a program in the place of the guide, or the guide refitted for these data.
-        lengths: (N,) of sentences: those of similar length are scored together.
+        samples: how many of each datum will be drawn, at first.
         chunk: samples at once; None fits them to the memory.
+        lengths: (N,) of sentences: those of similar length are scored together.
+        compile: see `pyrovae.lowering.lower`.
         show: where progress goes.
 
     Attributes:
         engine: how weights of the shape that most draws have are computed.
+        at_once: samples of each datum in such a draw.
     """
 
     def __init__(
@@ -44,8 +47,10 @@ class Sampler:
         pair: Pair,
         batch: Sequence[Tensor],
         proposal: Program | Refitted,
-        lengths: Tensor | None,
+        samples: int,
         chunk: int | None,
+        lengths: Tensor | None,
+        compile: bool | None,
         show: Progress,
     ) -> None:
         self.pair, self.batch, self.proposal, self.lengths = pair, batch, proposal, lengths
@@ -53,54 +58,50 @@ class Sampler:
         longest = 0 if lengths is None else int(lengths.argmax())
         one = [tensor[longest : longest + 1] for tensor in batch]
         self.bytes_of_one = bytes_of(lambda: log_weights(pair, one, 1))
-        self.at_once = 0
         self.shrinking = Shrinking(self.device, show)
-        self.engine = Engine(self._by_program, "eager")
+        while True:
+            cut = self._cut(torch.arange(first_dim(batch)), samples)
+            self.at_once = min(samples, cut[0].samples)
+            try:
+                with memory.tried(self.device):
+                    self.engine = self._lowered(cut, samples, compile)
+                return
+            except memory.NoMemoryError as error:
+                self.shrinking.smaller(len(cut[0].rows) * self.at_once, error)
+
+    def _lowered(self, cut: list[Piece], samples: int, compile: bool | None) -> Engine:
+        call = functools.partial(self._by_program, self.at_once)
+        engine = Engine(call, "eager")
+        if isinstance(self.proposal, Refitted):
+            return engine
+        if self.lengths is not None:
+            engine.reason = "sentences differ in length from piece to piece" if compile else ""
+        else:
+            alike = [piece.rows for piece in cut[:3] if len(piece.rows) == len(cut[0].rows)]
+            examples = [[tensor[rows] for tensor in self.batch] for rows in alike]
+            calls = len(cut) * math.ceil(samples / self.at_once)
+            engine = lower(self.pair, call, examples, calls, compile, self.show, LOWERED_TOLERANCE)
+        if told := engine.note("the log-likelihood"):
+            self.show.line(told)
+        return engine
 
     def collected(self, most: int) -> Weights:
         """Empty sums over at most so many weights of each datum."""
         return Weights(first_dim(self.batch), most, torch.zeros((), dtype=precise(self.device), device=self.device))
 
-    def lower(self, samples: int, compile: bool | None) -> None:
-        """Computes weights in the fastest tier that is worth it for `samples` of each datum."""
-        while True:
-            cut = self._cut(torch.arange(first_dim(self.batch)), samples)
-            try:
-                return memory.tried(functools.partial(self._lower, cut, samples, compile), self.device)
-            except memory.NoMemoryError as error:
-                self.shrinking.smaller(len(cut[0].rows) * self.at_once, error)
-
-    def _lower(self, cut: list[Piece], samples: int, compile: bool | None) -> None:
-        self.at_once = min(samples, cut[0].samples)
-        call = functools.partial(self._by_program, self.at_once)
-        self.engine = Engine(call, "eager")
-        if isinstance(self.proposal, Refitted):
-            return
-        if self.lengths is not None:
-            self.engine.reason = "sentences differ in length from piece to piece" if compile else ""
-        else:
-            alike = [piece.rows for piece in cut[:3] if len(piece.rows) == len(cut[0].rows)]
-            examples = [[tensor[rows] for tensor in self.batch] for rows in alike]
-            calls = len(cut) * math.ceil(samples / self.at_once)
-            self.engine = lower(self.pair, call, examples, calls, compile, self.show, LOWERED_TOLERANCE)
-        if told := self.engine.note("the log-likelihood"):
-            self.show.line(told)
-
     def draw(self, into: Weights, rows: Tensor, count: int, name: str) -> None:
         """`count` more weights of each of the data `rows`; `name` is shown."""
         self.show.start(name, total=len(rows))
         done, total, variance = 0, 0.0, 0.0
-
-        def work(rows: Tensor, K: int) -> None:
-            into.add(rows, self._weights(rows, K, [tensor[rows] for tensor in self.batch]))
-
-        for these, left, _ in self.shrinking.over(self._cut(rows, count), count, work):
-            if left:
+        for part in self.shrinking.over(self._cut(rows, count), count):
+            with self.shrinking.tried(part):
+                into.add(part.rows, self._weights(part.rows, part.samples))
+            if part.left or not part.done:
                 continue
-            done += len(these)
-            total += into.mean(these).sum().item()
-            variance += into.squared_error(these).sum().item()
-            self.show.advance(len(these), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
+            done += len(part.rows)
+            total += into.mean(part.rows).sum().item()
+            variance += into.squared_error(part.rows).sum().item()
+            self.show.advance(len(part.rows), log_likelihood=total / done, standard_error=math.sqrt(variance) / done)
 
     def _cut(self, rows: Tensor, count: int) -> list[Piece]:
         lengths = None if self.lengths is None else self.lengths[rows.cpu()]
@@ -113,7 +114,9 @@ class Sampler:
                 piece = Piece(piece.rows[len(first.rows) :], piece.samples)
         return found
 
-    def _weights(self, rows: Tensor, K: int, part: Sequence[Tensor]) -> Tensor:
+    def _weights(self, rows: Tensor, K: int) -> Tensor:
+        """(K, B) of the data `rows`, by K new draws."""
+        part = [tensor[rows] for tensor in self.batch]
         if isinstance(self.proposal, Refitted):
             values, log_q = self.proposal.draw(rows, K)
             return (log_joint(self.pair.model, part, values, K) - log_q).to(precise(self.device))

@@ -13,7 +13,7 @@ from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.latents.information import drawn, spread
 from pyrovae.evaluation.latents.rates import class_of, moments, posterior_moments
 from pyrovae.objectives.divergence import base
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import require_per_datum
@@ -131,7 +131,7 @@ def prior_moments(
     sums: dict[str, Tensor] = {}
     first: dict[str, Tensor] = {}
     normal: dict[str, bool] = {}
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         some = [tensor[chosen].to(device) for tensor in batch]
 
         def work(rows: slice) -> dict[str, Tensor]:
@@ -163,7 +163,7 @@ def prior_depends_on_data(pair: Pair, batch: Sequence[Tensor], seed: int = 0) ->
     """Whether p(z) is another from datum to datum, as p(z | y) is: the same latents, scored for several data."""
     device, (data, K) = device_of(pair), PROBES
     chosen = spread(first_dim(batch), min(first_dim(batch), data))
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         some = [tensor[chosen].to(device) for tensor in batch]
         values = drawn(pair, [tensor[spread(len(chosen), K)] for tensor in some])
         at = {name: value.unsqueeze(1).expand(K, len(chosen), *value.shape[1:]) for name, value in values.items()}

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import LIVE, MOST_DATA, budget, bytes_of, even
 from pyrovae.evaluation.elbo import data_at_once
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import require_per_datum
@@ -22,7 +22,6 @@ from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.seeding import seeded
 
 SECONDS = 2.0
 """What the estimate may take on a CPU, about: a small part of 200 importance samples of 10,000 images."""
@@ -95,7 +94,7 @@ def mutual_information(
     device, n = device_of(pair), first_dim(batch)
     if n == 0:
         raise PyrovaeError("the mutual information of no data is not defined: give at least one datum")
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         whole = [tensor.to(device) for tensor in batch]
         if not require_per_datum(pair, [tensor[:2] for tensor in whole], "a mutual information").latent:
             return None

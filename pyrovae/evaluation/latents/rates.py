@@ -12,7 +12,7 @@ from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.objectives.divergence import base
 from pyrovae.objectives.enumeration import Expectation
 from pyrovae.objectives.terms import closed_form, rate, rate_by_dim
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import require_per_datum
@@ -82,7 +82,7 @@ def diagnose(
             found[name] = whole, None if dims is None else expected(dims, 1).to(precise(device)).sum(0)
         return found
 
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         for _, found in memory.halved(n, size, work, device, show):
             for name, (whole, dims) in found.items():
                 totals[name] = totals.get(name, 0) + whole
@@ -125,7 +125,7 @@ def posterior_moments(
             known = {name: _over_draws(site) for name, site in latent.items()}
         return {name: tuple(moment.detach().cpu() for moment in these or ()) for name, these in known.items()}  # type: ignore[misc]
 
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         size = batch_size or data_at_once(pair, batch)
         for _, known in memory.halved(first_dim(batch), size, work, device, show):
             for name, these in known.items():

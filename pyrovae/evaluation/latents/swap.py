@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.latents.information import drawn
-from pyrovae.pairs.modes import evaluating, unvalidated
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import require_per_datum
@@ -18,7 +18,6 @@ from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.seeding import seeded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,7 @@ def swap_loss(pair: Pair, batch: Sequence[Tensor], seed: int = 0, show: Progress
         PyrovaeError: where a site stands outside the plate "data".
     """
     device, n = device_of(pair), first_dim(batch)
-    with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
+    with scoring(pair, seed):
         whole = [tensor.to(device) for tensor in batch]
         if n < 2 or not require_per_datum(pair, [tensor[:2] for tensor in whole], "a swap of latents").latent:
             return None
