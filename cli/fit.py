@@ -1,6 +1,5 @@
 """Train a model with a guide; save the run."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from pyrovae.cli._trust import show_code
 from pyrovae.errors import PyrovaeError, UsageError
 
 if TYPE_CHECKING:
+    from pyrovae.runs.outcome import Outcome
     from pyrovae.runs.run import Run
 
 SECTION = "Fit"
@@ -104,47 +104,46 @@ def _report(run: "Run", out: Path, as_json: bool) -> None:
 
     if world().rank:
         return
-    results = {"run": str(out), **run.results, "pictures": sorted(path.name for path in out.glob("*.png"))}
-    if run.results["stopped"] == "interrupted":
+    outcome = run.outcome
+    if outcome.stopped == "interrupted":
         kept = (
             f"what was in {out} before stays"
             if run.path is None
             else f"the weights are in {out}, and `pyrovae fit --resume {out}` goes on"
         )
-        click.echo(f"stopped by Ctrl-C after {run.results['epochs']} epochs; {kept}", err=True)
+        click.echo(f"stopped by Ctrl-C after {outcome.epochs} epochs; {kept}", err=True)
         raise click.exceptions.Exit(130)
+    pictures = sorted(path.name for path in out.glob("*.png"))
     if as_json:
-        print_json(results)
+        print_json({"run": str(out), **outcome, "pictures": pictures})
     else:
-        print_table(("", ""), _rows(results, out))
-    if results["stopped"] == "diverged":
+        print_table(("", ""), _rows(outcome, out, pictures))
+    if outcome.stopped == "diverged":
         raise PyrovaeError(
-            f"training was stopped after {results['steps']} steps, of which {results['skipped_steps']} were skipped; "
-            f"the weights in {out} are the last good ones. What is not finite: {results['why']}"
+            f"training was stopped after {outcome.steps} steps, of which {outcome.skipped_steps} were skipped; "
+            f"the weights in {out} are the last good ones. What is not finite: {outcome.why}"
         )
 
 
-def _rows(results: Mapping[str, Any], out: Path) -> list[tuple[str, object]]:
+def _rows(outcome: "Outcome", out: Path, pictures: list[str]) -> list[tuple[str, object]]:
+    test = outcome.test
+    assert test is not None
     stopped = {"patience": " (early stopping)", "diverged": " (stopped: numbers were not finite)"}
-    parts = f"rate {results['test_rate']:.2f}, distortion {results['test_distortion']:.2f}"
-    ran = results["engine"] + (", CUDA graph" if results["cuda_graph"] else "")
-    lowering = f", {results['lowering_seconds']:.1f} of them before the first step" if ran != "eager" else ""
-    seconds = f"{results['train_seconds']:.1f} training ({ran}{lowering}), {results['score_seconds']:.1f} scoring"
+    ran = outcome.engine + (", CUDA graph" if outcome.cuda_graph else "")
+    lowering = f", {outcome.lowering_seconds:.1f} of them before the first step" if ran != "eager" else ""
     rows: list[tuple[str, object]] = [
         ("run directory", out),
-        ("test ELBO", f"{results['test_elbo']:.3f} nats ({parts})"),
-        ("log-likelihood", likelihood_line(results)),
-        ("best epoch", f"{results['best_epoch']} of {results['epochs']}{stopped.get(results['stopped'], '')}"),
-        ("parameters", f"{results['parameters']:,}"),
-        ("seconds", seconds),
-        ("pictures", ", ".join(results["pictures"]) or "none"),
+        ("test ELBO", f"{test.elbo:.3f} nats (rate {test.rate:.2f}, distortion {test.distortion:.2f})"),
+        ("log-likelihood", likelihood_line(outcome)),
+        ("best epoch", f"{outcome.best_epoch} of {outcome.epochs}{stopped.get(outcome.stopped, '')}"),
+        ("parameters", f"{outcome.parameters:,}"),
+        ("seconds", f"{outcome.train_seconds:.1f} training ({ran}{lowering}), {test.seconds:.1f} scoring"),
+        ("pictures", ", ".join(pictures) or "none"),
     ]
-    if results["inner_steps"]:
-        rows.append(
-            ("steps", f"{results['steps']:,} of the model, {results['inner_steps']:,} of the guide before them")
-        )
-    if "test_accuracy" in results:
-        rows.insert(3, ("accuracy", accuracy_line(results, "test_")))
-    if results["skipped_steps"]:
-        rows.append(("skipped steps", f"{results['skipped_steps']}: their loss or gradients were not finite"))
+    if outcome.inner_steps:
+        rows.append(("steps", f"{outcome.steps:,} of the model, {outcome.inner_steps:,} of the guide before them"))
+    if test.accuracy is not None:
+        rows.insert(3, ("accuracy", accuracy_line(test.accuracy)))
+    if outcome.skipped_steps:
+        rows.append(("skipped steps", f"{outcome.skipped_steps}: their loss or gradients were not finite"))
     return rows

@@ -32,9 +32,9 @@ def seen(monkeypatch):
     found, real = [], training.Step.__call__
     train = fitting.train
 
-    def started(*args):
+    def started(*args, **options):
         found.append([])
-        return train(*args)
+        return train(*args, **options)
 
     def noted(self, rows, *args):
         found[-1].append(rows["x"].clone())

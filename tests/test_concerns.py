@@ -1,5 +1,6 @@
 """Numbers that go wrong are seen: steps that are skipped, what was not finite first, and what is said of a run."""
 
+import dataclasses
 import json
 
 import pyro
@@ -14,6 +15,7 @@ import pyrovae
 from pyrovae import Pair, PyrovaeError
 from pyrovae.options import TrainConfig
 from pyrovae.runs import tensors
+from pyrovae.runs.outcome import FinalScores, Outcome
 from pyrovae.svi.culprit import of_batch
 from pyrovae.training.advice import concerns
 
@@ -138,7 +140,11 @@ def test_the_command_exits_with_one_and_keeps_the_weights(tmp_path, monkeypatch)
     assert (tmp_path / "run" / "weights.safetensors").is_file()
 
 
-RESULTS = {"steps": 30, "skipped_steps": 0, "best_epoch": 1, "stopped": "done", "test_rate": 5.0}
+OUTCOME = Outcome("done", 1, 3, 30, 0, 0, 7, 1.0, "eager", False, 0.0)
+
+
+def with_rate(rate):
+    return FinalScores(-9.0, rate, 9.0 - rate, None, None, {}, 1.0)
 
 
 def epochs(*elbos, weight=1.0):
@@ -146,21 +152,22 @@ def epochs(*elbos, weight=1.0):
 
 
 @pytest.mark.parametrize(
-    ("metrics", "results", "config", "says"),
+    ("metrics", "outcome", "config", "says"),
     [
         (epochs(-9.0, -8.0, -7.0), {}, {}, None),
         (epochs(-9.0, -8.0), {}, {}, None),
         (epochs(-8.0, -9.0, -12.0), {}, {}, "training diverged: the held-out ELBO ended at -12.00, below the -8.00"),
         (epochs(-8.0, -9.0, float("nan")), {}, {}, "training diverged: the held-out ELBO ended at nan"),
-        (epochs(-9.0, -8.0, -7.0), {"test_rate": 0.01}, {}, "the latent has collapsed: the rate is 0.010 nats"),
+        (epochs(-9.0, -8.0, -7.0), {"test": with_rate(0.01)}, {}, "the latent has collapsed: the rate is 0.010 nats"),
         (epochs(-9.0, -8.0, -7.0), {"skipped_steps": 2}, {}, "2 of 30 steps were skipped"),
         (epochs(-9.0, -8.0, -7.0, weight=0.3), {}, {"kl_warmup": 10}, "the KL warm-up never ended: .* was 0.30 and"),
         (epochs(-9.0, -8.0, -7.0), {}, {"kl_warmup": 2}, None),
         (epochs(-9.0, -8.0, -7.0, weight=29 / 30), {}, {"kl_warmup": 3}, None),
     ],
 )
-def test_what_is_said_of_a_run(metrics, results, config, says):
-    found = concerns(metrics, RESULTS | results, TrainConfig(**config), ["z"])
+def test_what_is_said_of_a_run(metrics, outcome, config, says):
+    ended = dataclasses.replace(OUTCOME, **{"test": with_rate(5.0)} | outcome)
+    found = concerns(metrics, ended, TrainConfig(**config), ["z"])
     if says is None:
         assert found == []
     else:
@@ -169,4 +176,5 @@ def test_what_is_said_of_a_run(metrics, results, config, says):
 
 
 def test_a_pair_without_a_latent_has_none_that_collapsed():
-    assert concerns(epochs(-9.0, -8.0, -7.0), RESULTS | {"test_rate": 0.0}, TrainConfig(), []) == []
+    ended = dataclasses.replace(OUTCOME, test=with_rate(0.0))
+    assert concerns(epochs(-9.0, -8.0, -7.0), ended, TrainConfig(), []) == []

@@ -103,7 +103,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("amortization", "amortization gap", _of_gap("amortization"), ".3f", of_gaps=True),
     Column("gain", "last round gained", _of_gap("gain"), ".3f", of_gaps=True),
     Column("step_seconds", "s a step", _step_seconds, ".2g"),
-    Column("seconds", "training s", lambda scored: scored.run.results["train_seconds"], ".1f", shown=False),
+    Column("seconds", "training s", lambda scored: scored.run.outcome.train_seconds, ".1f", shown=False),
     Column("guide_parameters", "guide parameters", lambda scored: _count(scored.run.pair.guide), ",.0f"),
-    Column("parameters", "all parameters", lambda scored: scored.run.results["parameters"], ",.0f"),
+    Column("parameters", "all parameters", lambda scored: scored.run.outcome.parameters, ",.0f"),
 )

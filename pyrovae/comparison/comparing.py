@@ -110,7 +110,7 @@ def compare(
                 shown.line(f"{name} with {guide}, seed {seed}")
                 path = None if folder is None else folder / re.sub(r"[^=.\w-]+", "_", f"{guide}-{seed}")
                 run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
-                if run.results["stopped"] == "interrupted":
+                if run.outcome.stopped == "interrupted":
                     raise KeyboardInterrupt
                 if seed == seeds[0] and folder is not None:
                     drawn.add(run)

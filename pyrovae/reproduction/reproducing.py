@@ -91,7 +91,7 @@ def _one(
     else:
         file.unlink(missing_ok=True)
         run = fit(model, source, guide, folder, overwrite, show, **options, **where)
-    if run.results.get("stopped") == "interrupted":
+    if run.outcome.stopped == "interrupted":
         raise KeyboardInterrupt
     score = recipe.score(budget)
     if file.is_file():
@@ -156,7 +156,7 @@ def _binarization(run: Run) -> str | None:
 
 def _figures(recipe: Recipe, budget: Budget, seed: int, run: Run, score: Score, show: Progress) -> dict[str, Any]:
     started = time.perf_counter()
-    found = scores(run, score, seed, show)
+    found, outcome = scores(run, score, seed, show), run.outcome
     return {
         "name": recipe.name,
         "budget": budget,
@@ -167,9 +167,13 @@ def _figures(recipe: Recipe, budget: Budget, seed: int, run: Run, score: Score, 
         "binarization": _binarization(run),
         "recipe": comparable(run.recipe.to_json()),
         "curve": [[row["epoch"], row["valid_elbo"]] for row in run.metrics],
-        **{name: run.results[name] for name in ("epochs", "steps", "best_epoch", "stopped", "parameters")},
-        "train_seconds": run.results["train_seconds"],
+        "epochs": outcome.epochs,
+        "steps": outcome.steps,
+        "best_epoch": outcome.best_epoch,
+        "stopped": outcome.stopped,
+        "parameters": outcome.parameters,
+        "train_seconds": outcome.train_seconds,
         "score_seconds": time.perf_counter() - started,
-        "engine": run.results["engine"],
+        "engine": outcome.engine,
         "environment": environment(),
     }

@@ -29,8 +29,8 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
     draws = [evaluation.elbo(run.pair, batch, seed=seed + i, show=show) for i in range(score.elbo_draws)]
     found: dict[str, Any] = {name: statistics.fmean(each[name] for each in draws) for name in ("elbo", "rate")}
     found |= {"elbo_draws": score.elbo_draws, "elbo_data": len(batch[0])}
-    if "test_accuracy" in run.results:
-        found["accuracy"] = run.results["test_accuracy"]
+    if (test := run.outcome.test) is not None and test.accuracy is not None:
+        found["accuracy"] = test.accuracy["accuracy"]
     part, lengths, _ = run.some("test", score.limit)
     found |= _latents(run, part, seed, show)
     if getattr(run.recipe.options, "likelihood", None) == "bce":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,13 @@ from pyrovae import evaluation
 from pyrovae.data.dataset import Split
 from pyrovae.evaluation import Accuracy, Diagnostics, LogLikelihood, Usage
 from pyrovae.runs import paired
+from pyrovae.runs.outcome import Summary
 from pyrovae.runs.subject import Subject
 from pyrovae.runtime.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
-class Scores(Mapping[str, Any]):
+class Scores(Summary):
     """Scores of a split, nats a datum; as a mapping it has the names and values of `summary`.
 
     Attributes:
@@ -63,15 +63,6 @@ class Scores(Mapping[str, Any]):
             out["words"] = self.words
             out["perplexity"] = float(np.exp(-out["log_likelihood"] * out["num_data"] / self.words))
         return out
-
-    def __getitem__(self, name: str) -> Any:
-        return self.summary()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.summary())
-
-    def __len__(self) -> int:
-        return len(self.summary())
 
 
 def evaluate(

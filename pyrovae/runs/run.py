@@ -26,6 +26,7 @@ from pyrovae.pairs.parameters import device_of
 from pyrovae.runs import data as rundata
 from pyrovae.runs import likelihood, tensors
 from pyrovae.runs.evaluate import Scores, evaluate
+from pyrovae.runs.outcome import Outcome
 from pyrovae.runs.recipe import Recipe, Status
 from pyrovae.runs.saving import save
 from pyrovae.runs.subject import Subject
@@ -42,7 +43,7 @@ class Run:
         fields: what a batch holds.
         description: of the data: source, counts, binarization, fingerprint.
         metrics: one object an epoch.
-        results: of the test split, once, at the end of the fit; nats.
+        results: how the fit ended, and its scores of the test split, once, nats: an `Outcome`, or what run.json holds.
         last: weights at the end of training; None for a run that was loaded.
         status: `training` where the fit was stopped before its last step, `trained` where it has no scores, `done`.
         path: the run directory; None for a run that was never saved.
@@ -57,7 +58,7 @@ class Run:
         fields: Mapping[str, Field],
         description: Mapping[str, Any],
         metrics: list[dict[str, Any]],
-        results: dict[str, Any],
+        results: Mapping[str, Any],
         data: Dataset | None = None,
         vocabulary: Vocabulary | None = None,
         path: Path | None = None,
@@ -80,6 +81,11 @@ class Run:
     def __repr__(self) -> str:
         source = self.description.get("source")
         return f"Run({self.recipe.model or 'own pair'}, guide={self.recipe.guide}, data={source}, path={self.path})"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The results as attributes; raises PyrovaeError where the fit is not over."""
+        return self.results if isinstance(self.results, Outcome) else Outcome.of(self.results)
 
     @property
     def data(self) -> Dataset:

@@ -60,5 +60,5 @@ def save(run: Subject, path: Path, overwrite: bool = False) -> Path:
         drawn = {name: path / directory.PATHS[name] for name in directory.PICTURES}
         contents |= {name: picture.read_bytes() for name, picture in drawn.items() if picture.is_file()}
     content = header(run.recipe, run.pair.inputs, run.fields, run.description, run.status, progress)
-    commit(path, content | {"results": run.results}, contents, () if new else ("checkpoint",))
+    commit(path, content | {"results": dict(run.results)}, contents, () if new else ("checkpoint",))
     return path

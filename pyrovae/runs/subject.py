@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ class Subject(Protocol):
     vocabulary: Vocabulary | None
     path: Path | None
     metrics: list[dict[str, Any]]
-    results: dict[str, Any]
+    results: Mapping[str, Any]
     status: Status
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyrovae.data.dataset import Dataset
 from pyrovae.options import TrainConfig
+from pyrovae.runs.outcome import Outcome
 from pyrovae.runs.recipe import Recipe
 from pyrovae.training.order import epochs
 
@@ -19,20 +20,20 @@ FIRST = 3
 
 
 def concerns(
-    metrics: Sequence[Mapping[str, Any]], results: Mapping[str, Any], config: TrainConfig, latent: Sequence[str]
+    metrics: Sequence[Mapping[str, Any]], outcome: Outcome, config: TrainConfig, latent: Sequence[str]
 ) -> list[str]:
     """Sentences about a run that diverged, numbers that were not finite, a latent that collapsed, and a KL warm-up that
     never ended.
 
     Args:
         metrics: one object an epoch.
-        results: of the fit and of the test split, as far as they are known.
+        outcome: of the fit and of the test split, as far as it was scored.
         config: of training.
         latent: the latent sites.
     """
-    found, steps = [], results["steps"]
-    all_steps = steps + results.get("inner_steps", 0)
-    if skipped := results["skipped_steps"]:
+    found, steps = [], outcome.steps
+    all_steps = steps + outcome.inner_steps
+    if skipped := outcome.skipped_steps:
         found.append(
             f"{skipped} of {all_steps} steps were skipped, because loss or gradients were not finite: lower --lr, or "
             f"--clip the gradients"
@@ -41,17 +42,17 @@ def concerns(
     if len(held_out) >= FIRST and not held_out[-1] >= held_out[0]:
         found.append(
             f"training diverged: the held-out ELBO ended at {held_out[-1]:.2f}, below the {held_out[0]:.2f} of the "
-            f"first epoch (the weights are those of epoch {results['best_epoch']}): lower --lr, or --clip the gradients"
+            f"first epoch (the weights are those of epoch {outcome.best_epoch}): lower --lr, or --clip the gradients"
         )
-    if latent and (rate := results.get("test_rate")) is not None and rate < UNUSED:
+    if latent and outcome.test is not None and outcome.test.rate < UNUSED:
         found.append(
-            f"the latent has collapsed: the rate is {rate:.3f} nats, so z tells the model nothing of the data; try "
-            f"--kl-warmup, --free-bits or a weaker decoder, and `pyrovae evaluate`"
+            f"the latent has collapsed: the rate is {outcome.test.rate:.3f} nats, so z tells the model nothing of "
+            f"the data; try --kl-warmup, --free-bits or a weaker decoder, and `pyrovae evaluate`"
         )
     weight = metrics[-1]["kl_weight"] if metrics else math.nan
     per_epoch = max(1, steps // max(1, len(metrics)))
     warm_up, beta = round(config.kl_warmup * per_epoch), config.beta
-    if warm_up and results["stopped"] != "interrupted" and config.kl_cycles == 1 and weight < beta * (1 - 1 / warm_up):
+    if warm_up and outcome.stopped != "interrupted" and config.kl_cycles == 1 and weight < beta * (1 - 1 / warm_up):
         found.append(
             f"the KL warm-up never ended: the last KL weight was {weight:.2f} and not {beta:g}, so this is a beta-VAE; "
             f"set --kl-warmup below {len(metrics)} epochs"

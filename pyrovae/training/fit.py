@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pyrovae.errors import UsageError
 from pyrovae.objectives.choose import objective
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.structure import structure
-from pyrovae.runs import directory, pictures, tensors
+from pyrovae.runs import directory, tensors
 from pyrovae.runs.claim import locked, require_free
 from pyrovae.runs.run import Run
 from pyrovae.runs.saving import header
@@ -23,7 +24,7 @@ from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.precision import tf32
 from pyrovae.training import freezing, resuming
 from pyrovae.training.advice import concerns, notes
-from pyrovae.training.journal import Journal
+from pyrovae.training.journal import Journal, Unwritten
 from pyrovae.training.loop import train
 from pyrovae.training.plan import Plan, dataset_for, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores
@@ -112,21 +113,21 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
         with _shown(show) as shown:
             for note in [*notes(dataset, recipe), *plan.notes]:
                 shown.line(f"note: {note}")
-            journal = None
+            journal: Journal | Unwritten = Unwritten()
             if folder is not None:
                 head = header(recipe, pair.inputs, dataset.fields, dataset.description, "training", None)
                 journal = Journal(folder, head, dataset.vocabulary, plan.start)
-            with contextlib.nullcontext() if journal is None else journal.open(), tf32(config.precision):
+            with journal.open(), tf32(config.precision):
                 trained = train(
                     pair,
                     dataset,
                     config,
                     device,
                     shown,
-                    (lambda metrics: None) if journal is None else journal.epoch,
-                    recipe.frozen is not None,
-                    None if journal is None else journal.checkpoint,
-                    plan.start,
+                    journal.epoch,
+                    journal.checkpoint,
+                    frozen_model=recipe.frozen is not None,
+                    start=plan.start,
                 )
             tensors.set_weights(pair, trained.best)
             pair.eval()
@@ -139,24 +140,19 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                 outcome(trained, pair),
                 data=dataset,
                 vocabulary=dataset.vocabulary,
-                path=None if journal is None or journal.replaces else folder,
+                path=journal.path,
                 status="training" if trained.stopped == "interrupted" else "trained",
                 last=trained.last,
             )
-            # Before the scores: what was trained is not lost to what comes after. Where the last checkpoint is of
-            # another step, because a second Ctrl-C came inside one, or is still to come, the folder stays as it is.
-            if journal is not None and (trained.stopped != "interrupted" or journal.step == trained.steps):
-                journal.save(run, overwrite)
+            journal.trained(run, overwrite)
             if trained.stopped != "interrupted":
-                run.results |= scores(run, config, shown)
+                scored = dataclasses.replace(run.outcome, test=scores(run, config, shown))
                 latent = structure(run.pair, run.split("test", 2)).latent
-                run.results["warnings"] = concerns(run.metrics, run.results, config, latent)
-                for warning in run.results["warnings"]:
+                warnings = concerns(run.metrics, scored, config, latent)
+                for warning in warnings:
                     shown.line(f"warning: {warning}")
-                run.status = "done"
-                if journal is not None:
-                    pictures.pictures(run, journal.folder)
-                    journal.save(run)
+                run.results, run.status = dataclasses.replace(scored, warnings=tuple(warnings)), "done"
+                journal.done(run)
     return run
 
 

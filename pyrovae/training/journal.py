@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, system
-from pyrovae.runs import directory, tensors
+from pyrovae.runs import directory, pictures, tensors
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.claim import is_run
 from pyrovae.runs.commit import append_metrics, clear, commit, metrics_path
@@ -62,17 +62,34 @@ class Journal:
             with self._told():
                 append_metrics(self.folder, tensors.to_lines([metrics]))
 
-    def checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Makes this the state from which the fit goes on.
+    def checkpoint(self, now: Callable[[], Checkpoint]) -> None:
+        """Makes what `now` gives the state from which the fit goes on.
 
         Raises:
             PyrovaeError: where it cannot be written; the checkpoint before stays.
         """
+        checkpoint = now()
         self._commit(checkpoint)
         self.step, self.replaces = checkpoint.position.step, False
 
-    def save(self, run: Run, overwrite: bool = False) -> None:
-        """Saves what was trained, see `Run.save`; raises PyrovaeError where it cannot be written."""
+    @property
+    def path(self) -> Path | None:
+        """Where the run lies already; None before the first checkpoint of a run that replaces another one."""
+        return None if self.replaces else self.folder
+
+    def trained(self, run: Run, overwrite: bool) -> None:
+        """Saves what was trained before it is scored: it is not lost to what comes after. Where the last checkpoint of
+        an interrupted fit is of another step, because a second Ctrl-C came inside one, or is still to come, the folder
+        stays as it is."""
+        if run.status != "training" or self.step == run.outcome.steps:
+            self._save(run, overwrite)
+
+    def done(self, run: Run) -> None:
+        """Draws pictures, and saves the run with its scores."""
+        pictures.pictures(run, self.folder)
+        self._save(run)
+
+    def _save(self, run: Run, overwrite: bool = False) -> None:
         with self._told():
             run.save(self.folder, overwrite)
 
@@ -99,6 +116,29 @@ class Journal:
                 else f"the checkpoint of step {self.step} is whole, and --resume {self.folder} goes on from it"
             )
             raise PyrovaeError(f"{system(error)}; {kept}") from error
+
+
+class Unwritten:
+    """The journal of a fit that writes nothing."""
+
+    path: Path | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """See `Journal`."""
+        yield
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        """See `Journal`."""
+
+    def checkpoint(self, now: Callable[[], Checkpoint]) -> None:
+        """See `Journal`; nothing is asked for."""
+
+    def trained(self, run: Run, overwrite: bool) -> None:
+        """See `Journal`."""
+
+    def done(self, run: Run) -> None:
+        """See `Journal`."""
 
 
 class Every:

@@ -32,6 +32,9 @@ from pyrovae.training.heldout import HeldOut
 from pyrovae.training.journal import Every
 from pyrovae.training.state import TrainState, snapshot
 
+Save = Callable[[Callable[[], Checkpoint]], None]
+"""What writes a checkpoint, or does not ask for it."""
+
 
 @dataclasses.dataclass
 class Trained:
@@ -71,8 +74,9 @@ def train(
     device: torch.device,
     show: Progress,
     on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    save: Save = lambda now: None,
+    *,
     frozen_model: bool = False,
-    save: Callable[[Checkpoint], None] | None = None,
     start: Checkpoint | None = None,
 ) -> Trained:
     """Trains a pair, which must stand on `device`; it ends with the last weights.
@@ -90,9 +94,9 @@ def train(
         device: where.
         show: where progress goes.
         on_epoch: called with the metrics of each epoch.
+        save: called with what gives a checkpoint, as often as `config.checkpoint_every` says and where training ends.
         frozen_model: the model stays in eval mode: without dropout, and with the moments that its norms have kept, it
             is the p(x, z) by which guides are scored.
-        save: called with a checkpoint, as often as `config.checkpoint_every` says and where training ends.
         start: a checkpoint from which training goes on; on a CPU with as many threads, bit for bit.
 
     Raises:
@@ -123,8 +127,8 @@ def train(
                         torch._foreach_add_(state.sums, list(figures))
                         state.torn = False
                         at.step += 1
-                        if save is not None and every.is_due(at.step):
-                            save(state.checkpoint())
+                        if every.is_due(at.step):
+                            save(state.checkpoint)
                         stop.pause()
                         if at.step % config.max_skipped == 0 and fit.ended() == "diverged":
                             whole = False
@@ -247,7 +251,7 @@ class _Fit:
                 ELBO=metrics["train_elbo"], held_out=held_out, best=self.state.position.best, lr=metrics["lr"]
             )
 
-    def end(self, stopped: str, save: Callable[[Checkpoint], None] | None) -> Trained:
+    def end(self, stopped: str, save: Save) -> Trained:
         """The last checkpoint, and what training leaves behind.
 
         Raises:
@@ -260,8 +264,8 @@ class _Fit:
                 f"training never reached a finite held-out ELBO ({skipped} of {at.step + at.inner} steps were skipped, "
                 f"because loss or gradients were not finite): {self._culprit()}; look at the data, or lower --lr"
             )
-        if save is not None and not state.torn and at.step:
-            save(state.checkpoint())
+        if not state.torn and at.step:
+            save(state.checkpoint)
         last = snapshot(self.pair)
         return Trained(
             best=state.best if at.best_epoch else copy.copy(last),

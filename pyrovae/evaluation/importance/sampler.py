@@ -70,15 +70,15 @@ class Sampler:
                 self.shrinking.smaller(len(cut[0].rows) * self.at_once, error)
 
     def _lowered(self, cut: list[Piece], samples: int, compile: bool | None) -> Engine:
-        call = functools.partial(self._by_program, self.at_once)
-        engine = Engine(call, "eager")
         if isinstance(self.proposal, Refitted):
-            return engine
+            return Engine(self.proposal.draw, "eager")
+        call = functools.partial(log_weights, self.pair, K=self.at_once, guide=self.proposal)
+        engine = Engine(call, "eager")
         if self.lengths is not None:
             engine.reason = "sentences differ in length from piece to piece" if compile else ""
         else:
             alike = [piece.rows for piece in cut[:3] if len(piece.rows) == len(cut[0].rows)]
-            examples = [[tensor[rows] for tensor in self.batch] for rows in alike]
+            examples = [([tensor[rows] for tensor in self.batch],) for rows in alike]
             calls = len(cut) * math.ceil(samples / self.at_once)
             engine = lower(self.pair, call, examples, calls, compile, self.show, LOWERED_TOLERANCE)
         if told := engine.note("the log-likelihood"):
@@ -119,9 +119,9 @@ class Sampler:
         part = [tensor[rows] for tensor in self.batch]
         if isinstance(self.proposal, Refitted):
             values, log_q = self.proposal.draw(rows, K)
-            return (log_joint(self.pair.model, part, values, K) - log_q).to(precise(self.device))
-        return self.engine.call(*part) if self.at_once == K else self._by_program(K, *part)
-
-    def _by_program(self, K: int, *part: Tensor) -> Tensor:
-        assert not isinstance(self.proposal, Refitted)
-        return log_weights(self.pair, part, K, guide=self.proposal).to(precise(self.device))
+            weights = log_joint(self.pair.model, part, values, K) - log_q
+        elif self.at_once == K:
+            weights = self.engine.call(part)
+        else:
+            weights = log_weights(self.pair, part, K, guide=self.proposal)
+        return weights.to(precise(self.device))
