@@ -119,7 +119,7 @@ def counts() -> dict[str, int]:
     found = {}
     for name, (model, fields, options) in cases.items():
         variant = registry.variant(model)
-        pair = variant.build(variant.config(**options), fields, registry.family(variant.guide or "diagonal"))
+        pair = variant.build(variant.config(**options), fields, registry.family(str(variant.guide)))
         found[name] = sum(parameter.numel() for parameter in pair.parameters())
     return found
 

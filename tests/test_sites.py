@@ -1,6 +1,8 @@
 """Pairs with several latent sites: a guide family for each, and how such guides are written."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -168,3 +170,27 @@ def test_pairs_that_come_with_pyrovae_name_their_site(tmp_path):
         "vae", data=torch.randn(40, 5), guide="z=planar:steps=2", epochs=1, latent_dim=2, score_samples=2, show=False
     )
     assert type(run.pair.guide.q).__name__ == "Planar"
+
+
+def test_a_spec_is_its_text_and_is_taken_apart_once():
+    spec = registry.GuideSpec("z1=iaf:steps=2:hidden=4,z2=diagonal")
+    assert spec == "z1=iaf:steps=2:hidden=4,z2=diagonal"
+    assert spec.written == {"z1": ("iaf", {"steps": "2", "hidden": "4"}), "z2": ("diagonal", {})}
+    assert spec.names == ["iaf", "diagonal"]
+    assert registry.GuideSpec(spec) is spec
+    assert spec.family is spec.family
+    assert registry.GuideSpec("full").written == {None: ("full", {})}
+    for copied in (copy.deepcopy(spec), pickle.loads(pickle.dumps(registry.GuideSpec(str(spec))))):
+        assert (copied, copied.names) == (spec, spec.names)
+
+
+def test_pairs_of_one_spec_do_not_know_of_each_other(file):
+    """The sites for which a pair asks are those of one pair."""
+    spec = registry.GuideSpec("z1=iaf:steps=1:hidden=4,z2=diagonal")
+    named = registry.variant(f"{file}:named")
+    for _ in range(2):
+        named.build(named.config(), {}, spec.family)
+    silent = registry.variant(f"{file}:unnamed")
+    with pytest.raises(UsageError, match="the pair names no site"):
+        silent.build(silent.config(), {}, spec.family)
+    assert spec.family.asked == []

@@ -6,7 +6,7 @@ A name is a file of `models/`, `guides/`, `objectives/`, `likelihoods/` or `prio
 """
 
 from pyrovae.registry.bounds import Bound, bound, bound_config
-from pyrovae.registry.families import Family, family, guide_config
+from pyrovae.registry.families import Family, GuideSpec, family, guide_config
 from pyrovae.registry.names import describe
 from pyrovae.registry.own_code import code, found_in, own_code
 from pyrovae.registry.parts import Part, part, require_own_parts, settled
@@ -16,6 +16,7 @@ from pyrovae.registry.variants import Variant, variant
 __all__ = [
     "Bound",
     "Family",
+    "GuideSpec",
     "Part",
     "Variant",
     "bound",

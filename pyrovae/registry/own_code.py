@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyrovae.registry.specs import by_site, split_spec
+from pyrovae.registry.families import GuideSpec
 
 SPECS = ("likelihood", "prior", "objective")
 """Options of a model and of training that may name a user's own code."""
@@ -27,9 +27,8 @@ def own_code(model: str | None, guide: str | None, options: Mapping[str, Any] | 
     Raises:
         UsageError: where the spec is none.
     """
-    specs = [] if guide is None else list((by_site(guide) or {"": guide}).values())
     names = [] if model is None else [model]
-    names += [split_spec(spec)[0] for spec in specs]
+    names += [] if guide is None else GuideSpec(guide).names
     given = options if isinstance(options, Mapping) else {}  # of a run.json that may be damaged
     names += [name_of(given[key]) or "" for key in SPECS if isinstance(given.get(key), str)]
     return [name for name in dict.fromkeys(names) if ":" in name]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GIVEN_TO_MODEL = ("fields", "family")
 
+Build = Callable[[Any, Mapping[str, "Field"], Family | None], "Pair"]
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -28,8 +30,8 @@ class Variant:
     Attributes:
         name: as the user gave it.
         config: the options.
-        build: (options, fields of the data, guide family) -> Pair; raises UsageError where the family is given for each
-            site, and the pair asks for other sites.
+        build: (options, fields of the data, guide family, or None where the variant takes none) -> Pair; raises
+            UsageError where the family is given for each site, and the pair asks for other sites.
         prepare: (options, data) -> the data as this pair reads them.
         guide: spec of the default guide; None where the variant brings its own and takes no family.
         training: options of training, with the variant's own defaults.
@@ -39,7 +41,7 @@ class Variant:
 
     name: str
     config: type[Config]
-    build: Callable[[Any, Mapping[str, "Field"], Family], "Pair"]
+    build: Build
     prepare: Callable[[Any, "Dataset"], "Dataset"]
     guide: str | None
     data: str
@@ -78,7 +80,7 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
         raise UsageError(f"{name} is a {type(make).__name__}: it must be a Pair, or a class or function that gives one")
     takes = inspect.signature(make).parameters
 
-    def build(config: Config, fields: Mapping[str, "Field"], family: Family) -> Pair:
+    def build(config: Config, fields: Mapping[str, "Field"], family: Family | None) -> Pair:
         given = {key: value for key, value in {"fields": fields, "family": family}.items() if key in takes}
         made = make(**given, **{key: getattr(config, key) for key in type(config).model_fields})
         if not isinstance(made, Pair):
@@ -92,13 +94,13 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
     return Variant(name, config, _checked(build), lambda config, data: data, guide, "digits", TrainConfig, own)
 
 
-def _checked(build: Callable[[Any, Mapping[str, "Field"], Family], "Pair"]) -> Any:
+def _checked(build: Build) -> Build:
     """`build`, which then raises UsageError where a family is given for a site that the pair has not."""
 
-    def checked(config: Any, fields: Mapping[str, "Field"], family: Family) -> "Pair":
+    def checked(config: Any, fields: Mapping[str, "Field"], family: Family | None) -> "Pair":
         if not isinstance(family, BySite):
             return build(config, fields, family)
-        family.asked.clear()
+        family = family.for_one_pair()
         pair = build(config, fields, family)
         family.require_all_used()
         return pair

@@ -38,7 +38,7 @@ class Recipe:
 
     model: str | None
     options: Config | None
-    guide: str | None
+    guide: registry.GuideSpec | None
     data: str | None
     data_options: DataConfig
     training: TrainConfig
@@ -68,8 +68,9 @@ class Recipe:
         if guide is not None and (variant is None or variant.guide is None):
             raise UsageError(f"guide {guide}: {variant.name if variant else 'this pair'} brings a guide of its own")
         guide = variant.guide if guide is None and variant else guide
-        if guide is not None:
-            registry.family(guide)  # a wrong name or option is told before any data are read
+        spec = None if guide is None else registry.GuideSpec(guide)
+        if spec is not None:
+            _ = spec.family  # a wrong name or option is told before any data are read
 
         def mine(config: type[Config]) -> dict[str, Any]:
             return {key: value for key, value in settings.items() if key in config.model_fields}
@@ -80,7 +81,7 @@ class Recipe:
         recipe = cls(
             model=variant.name if variant else None,
             options=options,
-            guide=guide,
+            guide=spec,
             data=data,
             data_options=parse(DataConfig, mine(DataConfig), "data"),
             training=parse(variant.training if variant else TrainConfig, mine(TrainConfig), "training"),
@@ -94,14 +95,14 @@ class Recipe:
 
     def build(self, variant: registry.Variant, fields: Mapping[str, Field]) -> Pair:
         """The pair, with fresh weights from torch's generator."""
-        return variant.build(self.options, fields, registry.family(self.guide or "diagonal"))
+        return variant.build(self.options, fields, None if self.guide is None else self.guide.family)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "model": self.model,
             "options": self.options and self.options.model_dump(mode="json"),
-            "guide": self.guide,
+            "guide": None if self.guide is None else str(self.guide),
             "data": self.data,
             "data_options": self.data_options.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
@@ -117,7 +118,7 @@ class Recipe:
         return cls(
             model=values["model"],
             options=parse(variant.config, values["options"], f"model {variant.name}") if variant else None,
-            guide=values["guide"],
+            guide=None if values["guide"] is None else registry.GuideSpec(values["guide"]),
             data=values["data"],
             data_options=parse(DataConfig, values["data_options"], "data"),
             training=parse(TrainConfig, values["training"], "training"),
