@@ -20,7 +20,8 @@ import torch
 from pyro.poutine.messenger import Messenger
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.measure import write
@@ -58,7 +59,8 @@ class Loss(nn.Module):
 
     def forward(self, *batch: Tensor) -> Tensor:
         with unvalidated():
-            return self.objective(*batch).loss / len(batch[0])
+            loss: Tensor = self.objective(*batch).loss / len(batch[0])
+            return loss
 
 
 class Mean(Messenger):
@@ -198,7 +200,7 @@ def main(cases: tuple[str, ...], processes: int, blocks: int, repeats: int, out:
     results = {}
     chosen = cases or tuple(SETTINGS)
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(process, (processes, chosen, blocks, repeats, folder), processes)
+        spawn(process, (processes, chosen, blocks, repeats, folder), processes)
         for case in chosen:
             rows = json.loads(Path(folder, f"{case}.json").read_text())
             results[case] = {"setting": str(SETTINGS[case]), "rows": rows}

@@ -16,7 +16,7 @@ from benchmarks.peers import by_hand
 from benchmarks.setting import LR, WIDE, held_out_images, images, pixels
 
 
-class Pictures(Dataset):
+class Pictures(Dataset[torch.Tensor]):
     """What torchvision.datasets.MNIST with ToTensor does for each datum."""
 
     def __init__(self, stored: torch.Tensor) -> None:
@@ -30,7 +30,8 @@ class Pictures(Dataset):
     def __getitem__(self, i: int) -> torch.Tensor:
         from PIL import Image
 
-        return self.transform(Image.fromarray(self.arrays[i]))
+        image: torch.Tensor = self.transform(Image.fromarray(self.arrays[i]))
+        return image
 
 
 def script(stored: torch.Tensor, test: torch.Tensor, how: str) -> Contestant:
@@ -95,7 +96,8 @@ def ours(dataset: Any, test: torch.Tensor, compile: bool | None, precision: str 
 
     def run(epochs: int) -> float:
         found["run"] = fit(epochs)
-        return sum(epoch["train_seconds"] for epoch in found["run"].metrics)
+        seconds: float = sum(epoch["train_seconds"] for epoch in found["run"].metrics)
+        return seconds
 
     def check() -> float:
         return pyrovae.evaluation.elbo(found["run"].pair, [test.view(-1, 1, 28, 28)])["elbo"]

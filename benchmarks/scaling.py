@@ -20,7 +20,8 @@ import click
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
 
 from benchmarks.distributed import SETTINGS, alternate, lowered
 from benchmarks.measure import write
@@ -255,7 +256,7 @@ def process(rank: int, cases: Sequence[str], blocks: int, repeats: int, folder: 
 def measured(cases: Sequence[str], blocks: int, repeats: int) -> dict[str, Any]:
     """What two processes found, with the fit of gloo and what it predicts; prints it."""
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(process, (cases, blocks, repeats, folder), 2)
+        spawn(process, (cases, blocks, repeats, folder), 2)
         found: dict[str, Any] = json.loads(Path(folder, "found.json").read_text())
     sizes = [4 * count for count in ELEMENTS]
     latency, bandwidth = fit(sizes, found["all_reduce"])

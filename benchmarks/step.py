@@ -12,6 +12,7 @@ from benchmarks.measure import Contestant, alternate, as_json, show, write
 from benchmarks.peers import by_hand, ours, pyro_svi
 from benchmarks.setting import DEEP, FLOW, WIDE, Setting, build, held_out_images, images, pixels
 from pyrovae.data.dataset import Dataset
+from pyrovae.pairs.pair import Pair
 
 K = 50
 SETTINGS = {"wide": WIDE, "deep": DEEP, "iaf": FLOW, "iwae": DEEP, "dreg": DEEP}
@@ -20,7 +21,10 @@ SETTINGS = {"wide": WIDE, "deep": DEEP, "iaf": FLOW, "iwae": DEEP, "dreg": DEEP}
 def contestants(case: str, setting: Setting, dataset: Dataset, device: str, peers: bool) -> list[Contestant]:
     """All that take part in a case."""
     x, test = pixels(dataset, device), held_out_images(dataset)
-    pair = lambda: build(setting, dataset).to(device)  # noqa: E731
+
+    def pair() -> Pair:
+        return build(setting, dataset).to(device)
+
     if case in ("iwae", "dreg"):
         options: dict[str, Any] = {"objective": case, "particles": K}
         found = [pyro_svi.step(setting, pair(), x, test, K)] if case == "iwae" else []

@@ -60,12 +60,14 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Imports the module of the command `cmd_name`; None where there is no such command."""
         if cmd_name in self.files():
-            return importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
+            ours: click.Command = importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
+            return ours
         point = _files.installed().get(cmd_name)
         if point is None:
             return None
         found = point.load()
-        return getattr(found, "command", found)
+        theirs: click.Command = getattr(found, "command", found)
+        return theirs
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -62,7 +62,8 @@ class GroupedCommand(click.Command, ABC):
     def _groups_in(self, ctx: click.Context) -> list[tuple[str, list[click.Option]]]:
         if GROUPS not in ctx.meta:
             ctx.meta[GROUPS] = self._groups(None)
-        return ctx.meta[GROUPS]
+        groups: list[tuple[str, list[click.Option]]] = ctx.meta[GROUPS]
+        return groups
 
     def _groups(self, named: str | None) -> list[tuple[str, list[click.Option]]]:
         taken = {param.name for param in self.params}

@@ -13,7 +13,8 @@ class MethodCommand(GroupedCommand):
     def named(self, ctx: click.Context, args: list[str]) -> str:
         """The estimator; click's own error for a name that there is not."""
         option = next(param for param in self.params if param.name == "method")
-        return option.type_cast_value(ctx, self.peek("method", args) or _method.DEFAULT)
+        method: str = option.type_cast_value(ctx, self.peek("method", args) or _method.DEFAULT)
+        return method
 
     def option_groups(self, named: str | None) -> dict[str, list[click.Option]]:
         """Those of one estimator."""

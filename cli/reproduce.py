@@ -105,7 +105,7 @@ def command(
 
 def _list(as_json: bool) -> None:
     """All recipes; imports no torch."""
-    from pyrovae.reproduction import recipes, results
+    from pyrovae.reproduction import figures, recipes, results
 
     listed: list[dict[str, Any]] = []
     for table, about in recipes.tables().items():
@@ -124,10 +124,10 @@ def _list(as_json: bool) -> None:
                     "obtained": {budget: results.all_values(about, of) for budget, of in obtained.items() if of},
                 }
             )
-            cells = [results.spread(first, results.values(of, first)) for of in obtained.values()]
+            cells = [figures.spread(first, results.values(of, first)) for of in obtained.values()]
             rows.append([name, *results.line(recipe, about, [])[:2], *cells])
         if not as_json:
-            title = results.FIGURES[about.columns[0]].title
+            title = figures.FIGURES[about.columns[0]].title
             heads = ["", "", f"{title}, published", "obtained, recipe's budget", "published budget"]
             print_table(heads, rows, f"{table}: {about.title}; {about.data}")
             click.echo()

@@ -20,6 +20,7 @@ from typing import Literal
 
 import pyro
 from pydantic import Field as Option
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from pyrovae import nets
@@ -58,8 +59,9 @@ class ConditionalPrior(nn.Module):
         self.net = nets.mlp([features, config.hidden[-1]], config.activation)
         self.p = Diagonal(config.hidden[-1], config.latent_dim)
 
-    def forward(self, y: Tensor) -> pyro.distributions.TorchDistribution:
-        return self.p(self.net(y))
+    def forward(self, y: Tensor) -> TorchDistribution:
+        p: TorchDistribution = self.p(self.net(y))
+        return p
 
 
 class Model(nn.Module):

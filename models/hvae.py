@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import pyro
 from pydantic import Field as Option
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from pyrovae import nets
@@ -60,8 +61,9 @@ class Guide(nn.Module):
         self.above = nets.mlp([z1, *config.hidden2], config.activation)
         self.q2 = family(config.hidden2[-1], z2, site="z2")
 
-    def posterior(self, z1: Tensor) -> pyro.distributions.TorchDistribution:
-        return self.q2(self.above(z1))
+    def posterior(self, z1: Tensor) -> TorchDistribution:
+        q: TorchDistribution = self.q2(self.above(z1))
+        return q
 
     def forward(self, x: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):

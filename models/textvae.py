@@ -115,7 +115,8 @@ class Encoder(nn.Module):
 
     def _last(self, gru: nn.GRU, x: Tensor, length: Tensor) -> Tensor:
         states = gru(self.embedding(x))[0]  # (N, T, H)
-        return states[torch.arange(len(x), device=x.device), length.squeeze(-1) - 1]
+        last: Tensor = states[torch.arange(len(x), device=x.device), length.squeeze(-1) - 1]
+        return last
 
 
 class Model(nn.Module):

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import pyro
 from pydantic import Field as Option
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from pyrovae import nets
@@ -48,8 +49,9 @@ class Guide(nn.Module):
         self.encoder = nets.encoder(x, config)
         self.q = family(self.encoder.features, config.latent_dim, site="z")
 
-    def posterior(self, x: Tensor) -> pyro.distributions.TorchDistribution:
-        return self.q(self.encoder(x))
+    def posterior(self, x: Tensor) -> TorchDistribution:
+        q: TorchDistribution = self.q(self.encoder(x))
+        return q
 
     def forward(self, x: Tensor) -> None:
         with pyro.plate("data", len(x), dim=-1):

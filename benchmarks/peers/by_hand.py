@@ -36,7 +36,8 @@ class VAE(nn.Module):
         noise = torch.randn_like(loc)
         z = loc + scale * noise
         rate = (0.5 * (z * z - noise * noise) - scale.log()).sum()
-        return rate + binary_cross_entropy_with_logits(self.out(self.decoder(z)), x, reduction="sum")
+        loss: Tensor = rate + binary_cross_entropy_with_logits(self.out(self.decoder(z)), x, reduction="sum")
+        return loss
 
     def _mlp(self, sizes: tuple[int, ...], setting: Setting) -> nn.Sequential:
         layers: list[nn.Module] = []
@@ -132,7 +133,8 @@ class Rows:
 def elbo(net: VAE, test: Tensor) -> float:
     """Nats a datum on the test images."""
     with torch.no_grad():
-        return -net(test.to(net.out.bias.device)).item() / len(test)
+        elbo: float = -net(test.to(net.out.bias.device)).item() / len(test)
+        return elbo
 
 
 def products(setting: Setting, device: torch.device | str = "cpu", one_dnn: bool = False) -> Contestant:

@@ -20,7 +20,7 @@ from benchmarks.peers import by_hand
 from benchmarks.setting import LR, Setting
 
 
-class Encoder(BaseEncoder):
+class Encoder(BaseEncoder):  # type: ignore[misc]
     """pythae reads the log-variance."""
 
     def __init__(self, net: by_hand.VAE) -> None:
@@ -33,7 +33,7 @@ class Encoder(BaseEncoder):
         return ModelOutput(embedding=self.net.loc(h), log_covariance=2 * scale.log())
 
 
-class Decoder(BaseDecoder):
+class Decoder(BaseDecoder):  # type: ignore[misc]
     """pythae's Bernoulli is scored on probabilities."""
 
     def __init__(self, net: by_hand.VAE) -> None:

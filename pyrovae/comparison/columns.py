@@ -81,7 +81,8 @@ def _ais(scored: Scored) -> Value:
 
 def _step_seconds(scored: Scored) -> Value:
     epochs = scored.run.metrics
-    return sum(epoch["train_seconds"] for epoch in epochs) / sum(epoch["steps"] for epoch in epochs)
+    mean: Value = sum(epoch["train_seconds"] for epoch in epochs) / sum(epoch["steps"] for epoch in epochs)
+    return mean
 
 
 def _count(module: nn.Module) -> int:

@@ -42,7 +42,7 @@ class Stream:
         self.device = device
         self._order = _Order()
         with _unwarned():
-            self._loader: DataLoader = DataLoader(
+            self._loader: DataLoader[Any] = DataLoader(
                 _Rows(column),  # type: ignore[arg-type]
                 batch_sampler=self._order,
                 num_workers=workers,

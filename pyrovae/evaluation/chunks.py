@@ -45,8 +45,8 @@ class Largest(TorchDispatchMode):
     a VampPrior's encoder makes of its pseudo-inputs) is the same however many samples there are, and does not count."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 1
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes: int = 1
         self.fixed: dict[int, Tensor] = {}  # by address; held, so that nothing else comes to stand there
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -78,7 +78,8 @@ class Piece(NamedTuple):
 def bytes_of(one_sample: Callable[[], Any]) -> int:
     """Bytes of the largest tensor of a computation (the logits of a whole vocabulary are thousands of times the
     sentence that they score)."""
-    with Largest() as largest:
+    largest = Largest()
+    with largest:
         one_sample()
     return largest.bytes
 

@@ -105,12 +105,16 @@ class _Densities:
 
     def of_guide(self, count: int) -> Tensor:
         """Draws, (count, 2)."""
-        return sites(draw(particles(self.pair.guide, count), self.datum))[self.name]["value"].reshape(count, 2)
+        points: Tensor = sites(draw(particles(self.pair.guide, count), self.datum))[self.name]["value"].reshape(
+            count, 2
+        )
+        return points
 
     def of_prior(self, count: int) -> Tensor:
         """Draws, (count, 2)."""
         value = sites(draw(particles(self.pair.model, count), self.datum))[self.name]["value"]
-        return value.reshape(count, 2)
+        points: Tensor = value.reshape(count, 2)
+        return points
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """At (G, 2): three tensors (G,), double, on the CPU; -inf where a density is not known."""

@@ -105,7 +105,10 @@ class RationalQuadratic(Elementwise):
         # The bin, as a one-hot: the first knot stands left of every value that is inside.
         k = ((value.unsqueeze(-1) >= knots[axis, ..., 1:]).sum(-1)).unsqueeze(-1)
         chosen = (k == torch.arange(self.bins, device=value.device)).to(value.dtype)
-        pick = lambda each: (each * chosen).sum(-1)  # noqa: E731
+
+        def pick(each: Tensor) -> Tensor:
+            return (each * chosen).sum(-1)
+
         return (
             inside,
             pick(knots[0]),

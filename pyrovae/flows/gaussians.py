@@ -41,7 +41,8 @@ class LowRankMultivariateNormal(dist.LowRankMultivariateNormal):
         low = noise(shape[:-1] + self.cov_factor.shape[-1:], self.loc)
         each = noise(shape, self.loc)
         factor = (self._unbroadcasted_cov_factor @ low.unsqueeze(-1)).squeeze(-1)
-        return self.loc + factor + self._unbroadcasted_cov_diag.sqrt() * each
+        value: Tensor = self.loc + factor + self._unbroadcasted_cov_diag.sqrt() * each
+        return value
 
 
 def log_prob_of_each(value: Tensor, loc: Tensor, scale: Tensor) -> Tensor:

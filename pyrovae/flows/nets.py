@@ -61,7 +61,8 @@ class Masked(nn.Module):
             x = of_h + functional.linear(z, of_z)
             for weight, bias in rest:
                 x = functional.linear(functional.elu(x), weight, bias)
-            return x.unflatten(-1, (self.outputs, -1))
+            rows: Tensor = x.unflatten(-1, (self.outputs, -1))
+            return rows
 
         return raw
 
@@ -97,6 +98,7 @@ class Conditioner(nn.Module):
             for weight, bias in rest:
                 # tanh: a scale that grew with z without bound would make the flow overflow far out.
                 x = functional.linear(torch.tanh(x), weight, bias)
-            return x.unflatten(-1, (self.outputs, -1))
+            rows: Tensor = x.unflatten(-1, (self.outputs, -1))
+            return rows
 
         return raw

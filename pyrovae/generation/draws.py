@@ -22,11 +22,12 @@ Sites = dict[str, Site]
 
 def expectation(site: Site) -> Tensor:
     """E[x | z] of a generated site where its distribution knows it (pixels), else the drawn value (words)."""
+    value: Tensor = site["value"]
     try:
-        mean = site["fn"].mean
+        mean: Tensor = site["fn"].mean
     except (NotImplementedError, AttributeError):
-        return site["value"]
-    return mean if mean.isfinite().all() else site["value"]  # a class has no mean: torch says NaN
+        return value
+    return mean if mean.isfinite().all() else value  # a class has no mean: torch says NaN
 
 
 class Generated(NamedTuple):

@@ -32,4 +32,5 @@ class Coupling(nn.Module):
         self.flows = Couplings(context, features, steps, hidden, Affine())
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
-        return dist.TransformedDistribution(self.base(h), self.flows(h))
+        q: dist.TorchDistribution = dist.TransformedDistribution(self.base(h), self.flows(h))
+        return q

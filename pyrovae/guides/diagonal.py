@@ -17,4 +17,5 @@ class Diagonal(nn.Module):
         self.raw = linear(context, features)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
-        return Normal(self.loc(h), positive(self.raw(h))).to_event(1)
+        q: dist.TorchDistribution = Normal(self.loc(h), positive(self.raw(h))).to_event(1)  # type: ignore[no-untyped-call]
+        return q

@@ -32,7 +32,10 @@ class Householder(nn.Module):
         self.vectors = Vectors(context, features, steps)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
-        return dist.TransformedDistribution(self.base(h), [ConditionedHouseholder(self.vectors(h))])
+        q: dist.TorchDistribution = dist.TransformedDistribution(
+            self.base(h), [ConditionedHouseholder(self.vectors(h))]
+        )
+        return q
 
 
 class Vectors(nn.Module):
@@ -45,4 +48,5 @@ class Vectors(nn.Module):
         self.raw = linear(context, steps * features)
 
     def forward(self, h: Tensor) -> Tensor:
-        return (self.center + 0.1 * self.raw(h)).unflatten(-1, (self.steps, -1))
+        vectors: Tensor = (self.center + 0.1 * self.raw(h)).unflatten(-1, (self.steps, -1))
+        return vectors

@@ -34,4 +34,5 @@ class IAF(nn.Module):
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         flows = [Autoregressive(step(h), step.order, self.each) for step in self.steps]  # type: ignore[arg-type]
-        return dist.TransformedDistribution(self.base(h), flows)
+        q: dist.TorchDistribution = dist.TransformedDistribution(self.base(h), flows)
+        return q

@@ -74,7 +74,7 @@ class DiagonalMixture(dist.TorchDistribution):
         super().__init__(batch, loc.shape[-1:], validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> "DiagonalMixture":
-        new = self._get_checked_instance(DiagonalMixture, _instance)
+        new: DiagonalMixture = self._get_checked_instance(DiagonalMixture, _instance)  # type: ignore[no-untyped-call]
         new.logits = self.logits.expand(*batch_shape, -1)
         new.loc = self.loc.expand(*batch_shape, -1, -1)
         new.scale = self.scale.expand(*batch_shape, -1, -1)
@@ -146,7 +146,8 @@ class DiagonalMixture(dist.TorchDistribution):
             each = weight * (tail - F.unsqueeze(-2)) * per_f.unsqueeze(-2)
             by_z = torch.einsum("...sd,...sj->...dj", each, -x / self.scale).tril(-1)
         moved = ((F - F.detach()) * per_f).unsqueeze(-1)
-        return torch.linalg.solve_triangular(by_z, moved, upper=False, unitriangular=True).squeeze(-1)
+        normal: Tensor = torch.linalg.solve_triangular(by_z, moved, upper=False, unitriangular=True).squeeze(-1)
+        return normal
 
     def _standard(self, value: Tensor) -> Tensor:
         return (value.unsqueeze(-2) - self.loc) / self.scale

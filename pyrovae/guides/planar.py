@@ -39,7 +39,8 @@ class Planar(nn.Module):
         u, w, b = raw.split((self.features, self.features, 1), -1)
         u, s = invertible(0.1 * u, w)
         steps = zip(u.unbind(-2), w.unbind(-2), b.unbind(-2), s.unbind(-2), strict=True)
-        return dist.TransformedDistribution(self.base(h), [PlanarFlow(*step) for step in steps])
+        q: dist.TorchDistribution = dist.TransformedDistribution(self.base(h), [PlanarFlow(*step) for step in steps])
+        return q
 
 
 def invertible(u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:

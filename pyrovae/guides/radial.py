@@ -38,7 +38,8 @@ class Radial(nn.Module):
         center, alpha, s = raw.split((self.features, 1, 1), -1)
         alpha, s = positive(alpha), slope(0.1 * s)
         steps = zip(center.unbind(-2), alpha.unbind(-2), s.unbind(-2), strict=True)
-        return dist.TransformedDistribution(self.base(h), [RadialFlow(*step) for step in steps])
+        q: dist.TorchDistribution = dist.TransformedDistribution(self.base(h), [RadialFlow(*step) for step in steps])
+        return q
 
 
 class RadialFlow(Flow):

@@ -45,7 +45,8 @@ class Spline(nn.Module):
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         loc, scale = self.loc(h), positive(self.raw(h))
-        base = Normal(loc.new_zeros(()), loc.new_ones(())).expand(loc.shape).to_event(1)
+        base = Normal(loc.new_zeros(()), loc.new_ones(())).expand(loc.shape).to_event(1)  # type: ignore[no-untyped-call]
         # With its cache, or an own sample would look foreign to the splines before it.
         last = AffineTransform(loc, scale, event_dim=1, cache_size=1)
-        return dist.TransformedDistribution(base, [*self.flows(h), last])
+        q: dist.TorchDistribution = dist.TransformedDistribution(base, [*self.flows(h), last])
+        return q

@@ -42,16 +42,18 @@ class Sylvester(nn.Module):
         super().__init__()
         width = min(width, features)
         self.base = Diagonal(context, features)
-        self.columns = {
-            "orthogonal": lambda: Orthogonal(context, features, steps, width),
-            "householder": lambda: Reflected(context, features, steps, width, reflections),
-        }[kind]()
+        self.columns: Orthogonal | Reflected
+        if kind == "orthogonal":
+            self.columns = Orthogonal(context, features, steps, width)
+        else:
+            self.columns = Reflected(context, features, steps, width, reflections)
         self.triangles = Triangles(context, steps, width)
 
     def forward(self, h: Tensor) -> dist.TorchDistribution:
         columns, (R, S, b) = self.columns(h), self.triangles(h)
         steps = zip(columns.unbind(-3), R.unbind(-3), S.unbind(-3), b.unbind(-2), strict=True)
-        return dist.TransformedDistribution(self.base(h), [SylvesterFlow(*step) for step in steps])
+        q: dist.TorchDistribution = dist.TransformedDistribution(self.base(h), [SylvesterFlow(*step) for step in steps])
+        return q
 
 
 class Orthogonal(nn.Module):
@@ -88,7 +90,8 @@ class Reflected(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         vectors = self.vectors(h).unflatten(-2, (self.steps, -1))
         reflect = ConditionedHouseholder(vectors.unsqueeze(-3))
-        return reflect(torch.eye(*self.shape, dtype=h.dtype, device=h.device))
+        matrix: Tensor = reflect(torch.eye(*self.shape, dtype=h.dtype, device=h.device))
+        return matrix
 
 
 class Triangles(nn.Module):

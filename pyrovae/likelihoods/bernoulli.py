@@ -32,7 +32,8 @@ class Bernoulli(nn.Module):
     def forward(self, h: Tensor, mask: Tensor | None = None) -> dist.TorchDistribution:
         """`mask`, of the event's shape, says which dims are scored; None is all."""
         pixels = dist.Bernoulli(logits=h, validate_args=None if self.binary else False)
-        return (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
+        p: dist.TorchDistribution = (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
+        return p
 
     def bias(self, field: Field) -> Tensor | None:
         """Logits of the training mean, clipped to [0.001, 0.999] (Burda, Grosse & Salakhutdinov 2016)."""

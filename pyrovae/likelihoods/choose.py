@@ -60,7 +60,7 @@ def likelihood(field: Field, config: LikelihoodConfig) -> Likelihood:
     if not at_mean and not found.takes("at_mean"):
         raise UsageError(f"likelihood {spec} takes no at_mean, so it has no --output-bias zero: leave that out")
     flags = {option: getattr(config, flag) for option, flag in FLAGS.get(spec.partition(":")[0], {}).items()}
-    made = found({"field": field, "at_mean": at_mean}, flags)
+    made: Likelihood = found({"field": field, "at_mean": at_mean}, flags)
     if lacks := [name for name in ("outputs", "bias") if not hasattr(made, name)]:
         raise UsageError(
             f"likelihood {spec} gives a {type(made).__name__} without '{lacks[0]}': see pyrovae.likelihoods"

@@ -56,7 +56,8 @@ class Normal(nn.Module):
         else:
             sigma = self.sigma if self.raw is None else SMALLEST + softplus(self.raw)
         pixels = dist.Normal(loc, sigma.expand_as(loc))
-        return (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
+        p: dist.TorchDistribution = (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
+        return p
 
     def bias(self, field: Field) -> Tensor | None:
         """The training mean (and no change of scale)."""

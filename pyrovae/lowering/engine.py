@@ -118,7 +118,8 @@ def lower(
 def estimate(lowered: Lowered, example: Sequence[Any]) -> float:
     """Seconds of one call of the graph on a CPU: the same number on every machine."""
     operations = sum(node.op == "call_function" for node in lowered.graph.graph.nodes)
-    return operations * OP_SECONDS + lowered.flops(flat(example)) / FLOPS
+    seconds: float = operations * OP_SECONDS + lowered.flops(flat(example)) / FLOPS
+    return seconds
 
 
 def verify(lowered: Lowered, examples: Sequence[Sequence[Any]], device: torch.device, tolerance: float) -> None:

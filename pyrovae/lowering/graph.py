@@ -128,7 +128,8 @@ class Lowered:
         """Floating-point operations of the products of one call, by the shapes alone."""
         with FakeTensorMode(allow_non_fake_inputs=True) as fake, FlopCounterMode(display=False) as counter:
             self.graph(*(fake.from_tensor(tensor.detach()) for tensor in [*self.tensors(), *leaves]))
-        return counter.get_total_flops()
+        flops: int = counter.get_total_flops()
+        return flops
 
     def _traced(self, leaves: list[Tensor]) -> fx.GraphModule:
         call = _Call(self.module, self.function)

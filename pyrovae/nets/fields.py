@@ -102,7 +102,8 @@ class FlatEncoder(nn.Module):
         self.net = nn.Sequential(Flat(field), mlp([field.numel, *hidden], activation))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+        out: Tensor = self.net(x)
+        return out
 
 
 def start_at(last: nn.Module, bias: Tensor | None) -> None:

@@ -25,7 +25,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2] < self.size[0] or x.shape[-1] < self.size[1]:
             x = interpolate(x, size=self.size, mode="nearest")
-        return self.shortcut(x) + self.second(elu(self.first(elu(x))))
+        out: Tensor = self.shortcut(x) + self.second(elu(self.first(elu(x))))
+        return out
 
 
 class ResNetEncoder(nn.Module):

@@ -26,7 +26,8 @@ def divergence(q: Distribution, p: Distribution) -> Tensor | None:
     ):
         # E_q[log p(z)] asks for mean and variances of q alone.
         cross = p.log_prob(q.mean) - 0.5 * (q.variance / p.variance).sum(-1)
-        return -q.entropy() - cross
+        kl: Tensor = -q.entropy() - cross  # type: ignore[no-untyped-call]
+        return kl
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

@@ -35,4 +35,5 @@ class Expectation:
             return value
         weight = self.weight.reshape(*self.weight.shape, *[1] * event_dims)
         found = weight * value
-        return found.sum(tuple(range(found.dim() - event_dims - self.plates)))
+        summed: Tensor = found.sum(tuple(range(found.dim() - event_dims - self.plates)))
+        return summed

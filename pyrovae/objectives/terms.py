@@ -32,8 +32,10 @@ def rate(q: Site, p: Site, closed: bool) -> Tensor:
     """Nats, as the site's log_prob: the KL divergence where `closed` and known, else log q(z) - log p(z)."""
     value = divergence(q["fn"], p["fn"]) if closed else None
     if value is not None:
-        return scale_and_mask(value, q["scale"], q["mask"])
-    return q["log_prob"] - p["log_prob"]
+        exact: Tensor = scale_and_mask(value, q["scale"], q["mask"])
+        return exact
+    drawn: Tensor = q["log_prob"] - p["log_prob"]
+    return drawn
 
 
 def rate_by_dim(q: Site, p: Site, closed: bool) -> Tensor | None:
@@ -48,7 +50,8 @@ def rate_by_dim(q: Site, p: Site, closed: bool) -> Tensor | None:
     mask = q["mask"]
     if torch.is_tensor(mask):
         mask = mask.reshape(*mask.shape, *[1] * dims)
-    return scale_and_mask(value, q["scale"], mask).flatten(-dims)
+    scaled: Tensor = scale_and_mask(value, q["scale"], mask).flatten(-dims)
+    return scaled
 
 
 def require_closed_form(pair: Pair, batch: Sequence[Tensor]) -> None:

@@ -115,7 +115,9 @@ class _Titles:
     def _measure(self, text: str) -> float:
         canvas = FigureCanvasAgg(Figure(dpi=GRID_DPI))
         font = FontProperties(size=self.size * 72 / GRID_DPI)
-        return canvas.get_renderer().get_text_width_height_descent(text, font, ismath=False)[0]
+        renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
+        width: float = renderer.get_text_width_height_descent(text, font, ismath=False)[0]
+        return width
 
     def _shorten(self, text: str, room: int) -> str:
         """Leaves out the middle: what tells one title from the next is often the number at its end."""

@@ -52,4 +52,5 @@ def prior(
     """
     flags = FLAGS.get(config.prior.partition(":")[0], {})
     options = {option: getattr(config, flag) for option, flag in flags.items()}
-    return part("priors", config.prior)({"features": features, "posterior": posterior, "of": of}, options)
+    made: nn.Module = part("priors", config.prior)({"features": features, "posterior": posterior, "of": of}, options)
+    return made

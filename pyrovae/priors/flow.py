@@ -29,7 +29,8 @@ class FlowPrior(nn.Module):
         self.flows = Couplings(0, features, steps, hidden, Affine())
 
     def forward(self) -> dist.TorchDistribution:
-        return dist.TransformedDistribution(self.base(), self.flows(self.base.zero[:0]))
+        p: dist.TorchDistribution = dist.TransformedDistribution(self.base(), self.flows(self.base.zero[:0]))
+        return p
 
 
 def flow(

@@ -18,7 +18,8 @@ class StandardNormal(nn.Module):
         self.register_buffer("one", torch.ones(features), persistent=False)
 
     def forward(self) -> dist.TorchDistribution:
-        return dist.Normal(self.zero, self.one).to_event(1)
+        p: dist.TorchDistribution = dist.Normal(self.zero, self.one).to_event(1)
+        return p
 
 
 def standard(features: int) -> StandardNormal:

@@ -83,7 +83,7 @@ class EqualMixture(dist.TorchDistribution):
         super().__init__(event_shape=components.event_shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> "EqualMixture":
-        new = self._get_checked_instance(EqualMixture, _instance)
+        new: EqualMixture = self._get_checked_instance(EqualMixture, _instance)  # type: ignore[no-untyped-call]
         new.components, new.device = self.components, self.device
         super(EqualMixture, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)
         new._validate_args = self._validate_args

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from pyrovae.config import Config, Named, from_signature, parse
 from pyrovae.errors import UsageError
@@ -110,4 +110,4 @@ def require_own_parts(options: Config) -> None:
     for key, info in type(options).model_fields.items():
         for mark in info.metadata:
             if isinstance(mark, Named) and mark.kind in GIVEN and name_of(getattr(options, key)) is not None:
-                part(cast(PartKind, mark.kind), getattr(options, key))
+                part(mark.kind, getattr(options, key))

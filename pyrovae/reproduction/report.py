@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyrovae.reproduction import recipes, results
-from pyrovae.reproduction.figures import FIGURES, shown
+from pyrovae.reproduction.figures import FIGURES, shown, spread
 from pyrovae.reproduction.recipes import Recipe, Table
 
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -61,7 +61,7 @@ def _row(recipe: Recipe, about: Table, of: Sequence[Mapping[str, Any]], prefix: 
     return [
         prefix + recipe.experiment.row,
         *(shown(figure, in_print.get(figure)) for figure in published(about)),
-        *(results.spread(figure, results.values(of, figure)) for figure in about.columns),
+        *(spread(figure, results.values(of, figure)) for figure in about.columns),
         f"{figures['nll_samples']:,}, {figures['nll_data']:,}" if "nll_data" in figures else "-",
         of[0]["binarization"] or "-",
         ", ".join(str(each["seed"]) for each in of),

@@ -95,7 +95,7 @@ def _one(
         raise KeyboardInterrupt
     score = recipe.score(budget)
     if file.is_file():
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if found["score"] == score.model_dump(mode="json"):
             return found
     found = _figures(recipe, budget, seed, run, score, show)

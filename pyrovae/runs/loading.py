@@ -41,7 +41,8 @@ class Opened:
     @property
     def description(self) -> dict[str, Any]:
         """Of the data."""
-        return self.content["data"]
+        description: dict[str, Any] = self.content["data"]
+        return description
 
     def build(self) -> Pair:
         """The pair, with weights that are still to be replaced; the caller's generator stays as it is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,8 @@ class Run:
         found = self._generated(draws.interpolate, self.ends(rows), steps, seed=seed, temperature=temperature)
         shown = self._shown(found)
         if isinstance(shown, Tensor):
-            return shown.unflatten(0, (-1, steps))
+            images: Tensor = shown.unflatten(0, (-1, steps))
+            return images
         return [shown[start : start + steps] for start in range(0, len(shown), steps)]
 
     def ends(self, rows: int) -> tuple[Tensor, ...]:
@@ -243,12 +244,14 @@ class Run:
         y = self.fields.get("y")
         return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
 
-    def _generated(self, verb: Any, *arguments: Any, seed: int, temperature: float | None = None) -> draws.Generated:
+    def _generated(
+        self, verb: Callable[..., draws.Generated], *arguments: Any, seed: int, temperature: float | None = None
+    ) -> draws.Generated:
         require_temperature(temperature, self.vocabulary is not None)
         with seeded(seed, device_of(self.pair)), Decoding(temperature):
             return verb(self.pair, *arguments)
 
-    def _shown(self, found: draws.Generated) -> Any:
+    def _shown(self, found: draws.Generated) -> Tensor | list[str]:
         value = draws.shown(found, self.pair.inputs, self.fields).cpu()
         return self.vocabulary.decode(value) if self.vocabulary is not None else value
 

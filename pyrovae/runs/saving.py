@@ -13,6 +13,7 @@ from pyrovae.runs.claim import require_free
 from pyrovae.runs.commit import commit
 from pyrovae.runs.environment import environment
 from pyrovae.runs.recipe import Recipe, Status
+from pyrovae.runs.schema import PATHS
 from pyrovae.runs.subject import Subject
 
 
@@ -57,7 +58,7 @@ def save(run: Subject, path: Path, overwrite: bool = False) -> Path:
     if run.vocabulary is not None:
         contents["vocabulary"] = run.vocabulary.to_json().encode()
     if not new:
-        drawn = {name: path / directory.PATHS[name] for name in directory.PICTURES}
+        drawn = {name: path / PATHS[name] for name in directory.PICTURES}
         contents |= {name: picture.read_bytes() for name, picture in drawn.items() if picture.is_file()}
     content = header(run.recipe, run.pair.inputs, run.fields, run.description, run.status, progress)
     commit(path, content | {"results": dict(run.results)}, contents, () if new else ("checkpoint",))

@@ -191,7 +191,8 @@ def checksum(content: Mapping[str, Any]) -> str:
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content with its `checksum`; numbers that are not finite become null."""
     plain = finite({key: value for key, value in content.items() if key != "checksum"})
-    return plain | {"checksum": checksum(plain)}
+    sealed: dict[str, Any] = plain | {"checksum": checksum(plain)}
+    return sealed
 
 
 def parse(data: bytes | bytearray, what: str) -> dict[str, Any]:

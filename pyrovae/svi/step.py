@@ -95,8 +95,10 @@ class Step:
         """
         captured = self.tiers.captured
         if captured is not None and captured.fits(rows, lr, kl_weight, fraction):
-            return captured(rows, lr, kl_weight, fraction)
+            return Figures(*captured(rows, lr, kl_weight, fraction))
         before, B = [tensor.clone() for tensor in self.moments], rows_in(rows)
+        figures: Figures
+        guarded: Guarded
         while True:
             whole = self._goes_whole()
             try:
@@ -119,6 +121,8 @@ class Step:
     def once(self, rows: Rows, lr: Tensor, kl_weight: Tensor, fraction: Tensor) -> Figures:
         """The same for one process and all rows at once, kernel by kernel."""
         before = [tensor.clone() for tensor in self.moments]
+        figures: Figures
+        guarded: Guarded
         figures, guarded = self.tiers.whole.call(rows, kl_weight, fraction)
         self._update(before, guarded, lr)
         return figures

@@ -1,6 +1,7 @@
 """`check`: every law on one pair, with the state of the process left as it was found."""
 
 import copy
+import functools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def check(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[st
 
 
 def _case(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[str, Field]) -> Case:
-    make = (lambda: copy.deepcopy(pair_or_make)) if isinstance(pair_or_make, Pair) else pair_or_make
+    make: Make = functools.partial(copy.deepcopy, pair_or_make) if isinstance(pair_or_make, Pair) else pair_or_make
     pair = make()
     if not isinstance(pair, Pair):
         raise LawError(f"a {type(pair).__name__} was made, and must be a pyrovae.Pair(model, guide, inputs)")

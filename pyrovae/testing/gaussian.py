@@ -41,13 +41,15 @@ class LinearGaussian(nn.Module):
     def posterior_mean(self, x: Tensor) -> Tensor:
         """(N, d) mean of p(z | x)."""
         centred = x.double() - self.b.double()
-        return torch.linalg.solve(self.precision(), self.W.double().T @ centred.T / self.sigma**2).T
+        means: Tensor = torch.linalg.solve(self.precision(), self.W.double().T @ centred.T / self.sigma**2).T
+        return means
 
     def log_p(self, x: Tensor) -> Tensor:
         """(N,) log p(x), nats, in double precision."""
         W = self.W.double()
         covariance = W @ W.T + self.sigma**2 * torch.eye(len(W), dtype=W.dtype, device=W.device)
-        return torch.distributions.MultivariateNormal(self.b.double(), covariance).log_prob(x.double())
+        log_p: Tensor = torch.distributions.MultivariateNormal(self.b.double(), covariance).log_prob(x.double())
+        return log_p
 
     def diagonal_gap(self) -> float:
         """log p(x) - ELBO of the best diagonal Gaussian, which has the posterior's mean and the inverse of the diagonal

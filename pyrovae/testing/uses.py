@@ -75,7 +75,7 @@ def _trace_elbo(case: Case) -> None:
         value = (
             ELBO(pair)(*case.batch).loss
             if ours
-            else _pyros(case).differentiable_loss(pair.model, pair.guide, *case.batch)
+            else _pyros(case).differentiable_loss(pair.model, pair.guide, *case.batch)  # type: ignore[no-untyped-call]
         )
         gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, materialize_grads=True)
         found.append((value.detach(), gradients))

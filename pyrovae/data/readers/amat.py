@@ -101,4 +101,5 @@ def _bits(text: bytes) -> np.ndarray | None:
     widths = widths[widths > 0]  # blank lines
     if not len(widths) or (widths != widths[0]).any():
         return None
-    return (signs[bit] - ord("0")).reshape(-1, widths[0])
+    digits: np.ndarray = (signs[bit] - ord("0")).reshape(-1, widths[0])
+    return digits

@@ -55,12 +55,14 @@ def support(family: Any) -> constraints.Constraint:
         return constraints.independent(constraints.real, len(family.event_shape))
     # A mixture hides the support of its components, which biject_to does not look for; torch 2.6 does not hide it.
     hidden = getattr(constraints, "MixtureSameFamilyConstraint", ())
-    return found.base_constraint if isinstance(found, hidden) else found
+    constraint: constraints.Constraint = found.base_constraint if isinstance(found, hidden) else found
+    return constraint
 
 
 def transform(family: Any) -> Transform:
     """From real numbers to the support of a distribution."""
-    return biject_to(support(family))
+    transform: Transform = biject_to(support(family))
+    return transform
 
 
 def flatten(trace: poutine.Trace, slots: Mapping[str, Slot]) -> Tensor:

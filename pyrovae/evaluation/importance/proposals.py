@@ -57,13 +57,17 @@ def widened(q: Distribution, wider: float) -> Distribution:
         # |z| of a wider z is that of half its density, and is not scored as such.
         if not all(transform.bijective for transform in q.transforms):
             raise NotImplementedError
-        return dist.TransformedDistribution(widened(q.base_dist, wider), q.transforms)
+        of_base: Distribution = dist.TransformedDistribution(widened(q.base_dist, wider), q.transforms)
+        return of_base
     support = q.support
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     if support is not constraints.real:
         raise NotImplementedError
-    return dist.TransformedDistribution(q, [AffineTransform((1 - wider) * q.mean, wider, event_dim=len(q.event_shape))])
+    wide: Distribution = dist.TransformedDistribution(
+        q, [AffineTransform((1 - wider) * q.mean, wider, event_dim=len(q.event_shape))]
+    )
+    return wide
 
 
 def wide(guide: Program, wider: float) -> Program:

@@ -54,11 +54,13 @@ class Weights:
         """Monte Carlo variance of each log-likelihood, by the delta method."""
         drawn = self.drawn[rows].to(self.first.dtype)
         ess = (2 * self.first[rows] - self.second[rows]).exp()
-        return (1 / ess - 1 / drawn).clamp_min(0)
+        variance: Tensor = (1 / ess - 1 / drawn).clamp_min(0)
+        return variance
 
     def mean(self, rows: Tensor | slice = slice(None)) -> Tensor:
         """Log of the mean weight of each datum."""
-        return self.first[rows] - self.drawn[rows].to(self.first.dtype).log()
+        mean: Tensor = self.first[rows] - self.drawn[rows].to(self.first.dtype).log()
+        return mean
 
     def estimates(self) -> Estimates:
         """What the weights say about each datum."""

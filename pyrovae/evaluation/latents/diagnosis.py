@@ -181,7 +181,7 @@ def _more_weight(options: Mapping[str, Any] | None) -> str:
 
 
 def _trains_elbo(options: Mapping[str, Any]) -> bool:
-    return options.get("objective", "elbo") == "elbo"
+    return bool(options.get("objective", "elbo") == "elbo")
 
 
 def _use(options: Mapping[str, Any] | None) -> str:

@@ -208,7 +208,7 @@ class _Written(TorchDispatchMode):
     """Counts the numbers that operations write."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.elements = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -223,4 +223,5 @@ def _work(call: Callable[[], Any]) -> float:
         call()
     with FlopCounterMode(display=False) as counted:
         call()
-    return written.elements * ELEMENT_SECONDS + counted.get_total_flops() * FLOP_SECONDS
+    seconds: float = written.elements * ELEMENT_SECONDS + counted.get_total_flops() * FLOP_SECONDS
+    return seconds
