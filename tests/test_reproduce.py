@@ -171,7 +171,7 @@ def test_a_fit_that_was_stopped_goes_on(tiny, tmp_path, monkeypatch):
 def test_a_run_of_other_options_is_in_the_way_until_it_may_be_replaced(tiny, tmp_path):
     quiet(tiny, tmp_path, seeds=[0])
     other = recipes.Recipe("tiny", tiny.settings | {"hidden": (9,)}, tiny.experiment)
-    with pytest.raises(UsageError, match="holds a run of other options: give --overwrite"):
+    with pytest.raises(UsageError, match="holds a run of other options: give overwrite=True"):
         quiet(other, tmp_path, seeds=[0])
     (found,) = quiet(other, tmp_path, seeds=[0], overwrite=True)
     assert found["parameters"] != quiet(tiny, tmp_path / "new", seeds=[0])[0]["parameters"]
@@ -188,7 +188,7 @@ def test_data_that_a_recipe_names_by_a_folder_are_looked_for_below_the_root(tiny
     (folder / "train.txt").write_text("a b c .\nb c a\n" * 20)
     settings = {"model": "textvae", "data": "sentences", "hidden": 4, "embedding": 3, "latent_dim": 2, "epochs": 1}
     text = recipes.Recipe("text", settings, recipes.Experiment(row="text", score={"samples": 2}))
-    with pytest.raises(UsageError, match="text reads the folder sentences, and there is none: give --data PATH"):
+    with pytest.raises(UsageError, match="text reads the folder sentences, and there is none: give data='PATH'"):
         quiet(text, tmp_path)
     (found,) = quiet(text, tmp_path, data_root=tmp_path / "root")
     assert found["data"] == "sentences"

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyrovae import data as data_package
 from pyrovae import registry
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.reproduction.recipes import Budget, Recipe, Score
 from pyrovae.reproduction.scoring import scores
 from pyrovae.runs import directory
@@ -84,7 +84,8 @@ def _one(
     there = (folder / directory.RUN).is_file()
     if there and not _same(folder, wanted):
         if not overwrite:
-            raise UsageError(f"{folder} holds a run of other options: give --overwrite, or another --out")
+            anew = option("overwrite", True)
+            raise UsageError(f"{folder} holds a run of other options: give {anew}, or another {option('out')}")
         there = False
     if there:
         run = _gone_on(folder, where, show)
@@ -111,8 +112,8 @@ def _data(name: str, root: Any, recipe: str) -> str:
         return str(Path(root) / name)
     where = "" if root is None else f" in {root}"
     raise UsageError(
-        f"{recipe} reads the folder {name}, and there is none{where}: give --data PATH, or --data-root, the "
-        f"folder that holds it"
+        f"{recipe} reads the folder {name}, and there is none{where}: give {option('data', 'PATH')}, or "
+        f"{option('data_root')}, the folder that holds it"
     )
 
 

@@ -36,7 +36,7 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
             config.score_samples,
             show=shown,
             lengths=lengths,
-            compile=False if config.compile is False else None,  # --compile is about the steps
+            compile=False if config.compile is False else None,  # `compile` is about the steps
         )
         summary = run.scored.summary()
     except PyrovaeError as error:  # a global latent: what was trained stands, without this score
