@@ -168,7 +168,7 @@ def test_pairs_without_a_guide_of_their_own_are_refused(x, tmp_path):
 
 def test_several_processes_are_refused(x, monkeypatch):
     monkeypatch.setattr("pyrovae.training.heldout.world", lambda: (0, 2))
-    with pytest.raises(UsageError, match="^aggressive is for one process"):
+    with pytest.raises(UsageError, match=r"^aggressive is for one process"):
         pyrovae.fit("vae", data=x, aggressive=5, **VAE)
 
 

@@ -531,9 +531,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too(npy, tmp_path):
 
 def test_train_is_looked_at_with_a_limit_only(folder):
     held, streamed = both(folder, binarize="dynamic")
-    with pytest.raises(
-        PyrovaeError, match=r"the train split of data '.*' is read from disk, and its 48 data .*limit"
-    ):
+    with pytest.raises(PyrovaeError, match=r"the train split of data '.*' is read from disk, and its 48 data .*limit"):
         streamed.split("train", ("x", "y"))
     part = streamed.split("train", ("x", "y"), limit=10)
     assert all(torch.equal(a, b[:10]) for a, b in zip(part, held.split("train", ("x", "y")), strict=True))
