@@ -14,7 +14,7 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, registry
 from pyrovae.errors import dashed
-from pyrovae.evaluation import Figures, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
+from pyrovae.evaluation import Findings, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
 from pyrovae.evaluation.latents import information as module
 from pyrovae.evaluation.latents.aggregate import Aggregate, prior_depends_on_data, worst
 from pyrovae.pairs.modes import evaluating, unvalidated
@@ -309,7 +309,7 @@ def test_the_latents_are_looked_at_without_a_trace_left(name, guide):
 
 
 OPTIONS = {"beta": 1.0, "free_bits": 0.0, "kl_warmup": 0.0, "epochs": 20, "hidden": 9, "latent_dim": 20, "net": "mlp"}
-HEALTHY = Figures(
+HEALTHY = Findings(
     units=20, active=20, rate=9.0, swap=30.0, swap_error=0.5, information=4.0, cap=7.0, marginal_kl=(0.5, 1.0)
 )
 
@@ -418,7 +418,7 @@ def test_figures_are_read_from_what_was_found():
     pair, x = Pair(TopDown(), Guide()), [torch.randn(300, 2)]
     found = diagnose(pair, x)
     used = usage(pair, x, sum(found.rate.values()))
-    figures = Figures.of(found, used, 300)
+    figures = Findings.of(found, used, 300)
     assert (figures.units, figures.active, figures.asleep) == (4, 2, ("z2",))
     assert figures.rate == pytest.approx(sum(found.rate.values()))
     assert figures.information == used.information.nats
@@ -427,7 +427,7 @@ def test_figures_are_read_from_what_was_found():
     assert figures.worst == worst(used.aggregate)
     assert figures.worst[0].startswith("z1[")
     assert "z2 without an active unit" in diagnosis(figures)[0]
-    assert Figures.of(found, dataclasses.replace(used, information=None), 300) == Figures(units=0, data=300)
+    assert Findings.of(found, dataclasses.replace(used, information=None), 300) == Findings(units=0, data=300)
 
 
 def test_moments_bound_nothing_where_the_prior_is_a_mixture():
@@ -460,13 +460,13 @@ def test_moments_bound_nothing_where_the_prior_is_a_mixture():
         found = diagnose(pair, x)
         used = usage(pair, x, sum(found.rate.values()))
         assert sum(used.aggregate["z"].gap) == pytest.approx(gap, abs=0.1)
-        figures = Figures.of(found, used, 4000)
+        figures = Findings.of(found, used, 4000)
         assert figures.gap == pytest.approx(counted, abs=0.1)
         assert figures.marginal_kl[1] == pytest.approx(counted or math.log(2), abs=0.1)
 
 
 def test_figures_that_are_none():
-    assert diagnosis(Figures(units=0)) == ["This pair has no latent site, so there is no z to be used."]
+    assert diagnosis(Findings(units=0)) == ["This pair has no latent site, so there is no z to be used."]
     assert "rate is nan nats" in said(rate=math.nan)[0]
     assert said(rate=0.0, swap=None, active=0)[0].startswith("z is not used: the rate is 0.00 nats; try")
 
@@ -499,5 +499,5 @@ def test_a_run_that_has_collapsed_is_told_so(model, kind, tmp_path):
 
 
 def test_few_data_cannot_be_diagnosed():
-    (found,) = diagnosis(Figures(units=3, active=0, rate=0.0, data=19))
+    (found,) = diagnosis(Findings(units=3, active=0, rate=0.0, data=19))
     assert found == "19 data are too few to say how z is used: score 20 or more."

@@ -69,8 +69,8 @@ class Experiment(Config):
     quick: dict[str, Any] = Option(default_factory=dict)
 
 
-class Recipe:
-    """A row that can be run.
+class Row:
+    """A row of a table, which can be run: a recipe.
 
     Attributes:
         name: of its file.
@@ -129,7 +129,7 @@ def names() -> list[str]:
     return [name for table in tables().values() for name in table.rows]
 
 
-def find(name: str) -> list[Recipe]:
+def find(name: str) -> list[Row]:
     """The recipe of a name, or all rows of a table; raises UsageError for neither."""
     if name in tables():
         return [_read(row) for row in tables()[name].rows]
@@ -152,6 +152,6 @@ def tables() -> dict[str, Table]:
 
 
 @functools.cache
-def _read(name: str) -> Recipe:
+def _read(name: str) -> Row:
     settings = tomllib.loads(FOLDER.joinpath(f"{name}.toml").read_text(encoding="utf-8"))
-    return Recipe(name, settings, parse(Experiment, settings.pop("experiment"), f"recipe {name}"))
+    return Row(name, settings, parse(Experiment, settings.pop("experiment"), f"recipe {name}"))

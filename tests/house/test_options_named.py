@@ -10,7 +10,7 @@ from test_names import ROOT, files
 
 import pyrovae
 from pyrovae.errors import PyrovaeError, dashed, option
-from pyrovae.evaluation.latents.diagnosis import Figures, diagnosis
+from pyrovae.evaluation.latents.diagnosis import Findings, diagnosis
 
 FLAG = re.compile(r"(?<!-)--(no-)?([a-z]|$)")
 
@@ -143,7 +143,7 @@ def test_an_error_has_two_forms(tmp_path, options, arguments, python, typed):
 
 
 def test_advice_has_two_forms():
-    figures = Figures(units=3, active=0, rate=0.0, swap=0.0, information=0.0, cap=9.0)
+    figures = Findings(units=3, active=0, rate=0.0, swap=0.0, information=0.0, cap=9.0)
     options = {"beta": 4.0, "free_bits": 0.25, "kl_warmup": 0.0, "epochs": 20}
     python = " ".join(diagnosis(figures, options))
     assert "try beta=1 (it was 4), free_bits=0.5, kl_warmup=10" in python

@@ -30,7 +30,7 @@ FEW = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Figures:
+class Findings:
     """What a diagnosis is made from, in nats a datum, over all latent sites.
 
     Attributes:
@@ -65,7 +65,7 @@ class Figures:
     data: float = math.inf
 
     @classmethod
-    def of(cls, found: Diagnostics, usage: Usage, data: int) -> "Figures":
+    def of(cls, found: Diagnostics, usage: Usage, data: int) -> "Findings":
         """From what `diagnose` and `usage` have found for the same data."""
         if usage.information is None:
             return cls(units=0, data=data)
@@ -100,7 +100,7 @@ class Figures:
         return self.units > 0 and not self.unread and self.rate >= NOTHING
 
 
-def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> list[str]:
+def diagnosis(figures: Findings, options: Mapping[str, Any] | None = None) -> list[str]:
     """One to three sentences: whether z is used, whether q(z) is near the prior, what the estimates cannot tell.
 
     Args:
@@ -146,7 +146,7 @@ def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> lis
     return said
 
 
-def _used(figures: Figures, costs: str, options: Mapping[str, Any] | None) -> str:
+def _used(figures: Findings, costs: str, options: Mapping[str, Any] | None) -> str:
     text = f"z is used: {figures.active} of {figures.units} units are active, the rate is {_nats(figures.rate)}{costs}"
     if figures.marginal_kl is not None and max(figures.marginal_kl[1], figures.gap) < FAR:
         text += f", the aggregate posterior is within {_nats(figures.marginal_kl[1])} of the prior"
@@ -162,7 +162,7 @@ def _used(figures: Figures, costs: str, options: Mapping[str, Any] | None) -> st
     return f"{text}; {others} nothing, which is no fault where z{wide} is wider than needed."
 
 
-def _far(figures: Figures, advice: str, options: Mapping[str, Any] | None) -> str | None:
+def _far(figures: Findings, advice: str, options: Mapping[str, Any] | None) -> str | None:
     low, high = figures.marginal_kl or (0.0, 0.0)
     least = max(low, figures.gap)
     if least < FAR:
