@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pyrovae.cli import _files
-from pyrovae.errors import PyrovaeError, did_you_mean, is_out_of_memory, system
+from pyrovae.errors import PyrovaeError, dashed, did_you_mean, is_out_of_memory, system
 
 DEBUG = "pyrovae.debug"
 
@@ -111,9 +111,11 @@ class LazyGroup(click.Group):
 
 @contextmanager
 def one_sentence(debug: bool) -> Iterator[None]:
-    """Turns every error but click's own into one line on stderr and an exit; `debug` puts the traceback first."""
+    """Turns every error but click's own into one line on stderr and an exit; `debug` puts the traceback first. What is
+    said meanwhile, notes and warnings too, names options with dashes."""
     try:
-        yield
+        with dashed():
+            yield
     except click.ClickException as error:
         # What was typed may hold lines, or be a book.
         error.message = _line(error.message)  # type: ignore[misc]

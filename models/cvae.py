@@ -3,12 +3,12 @@
     p(x, z | y) = p(z | y) p(x | decoder(z, y))        q(z | x, y) = guide(encoder(x), y)
 
 The condition y is a class label (one-hot, or a learned embedding), any real vector, or the given quadrants of x
-(`--condition quadrants`). The prior p(z | y) is standard normal, or a diagonal normal from a network of y.
+(`condition="quadrants"`). The prior p(z | y) is standard normal, or a diagonal normal from a network of y.
 
 With quadrants, y is the picture (values of the given quadrants and their mask, (C + 1, H, W)) and the likelihood
 scores the hidden quadrants only: log p(x_hidden | x_given).
 
-`--no-skip` is p(x | decoder(z)): what x owes to y goes through p(z | y), as in Pyro's example of this model. `--no-z`
+`skip=False` is p(x | decoder(z)): what x owes to y goes through p(z | y), as in Pyro's example of this model. `z=False`
 is the baseline of that example: p(x | decoder(y)), with no latent and so with an exact log p(x | y).
 
 Kihyuk Sohn, Honglak Lee, Xinchen Yan: Learning Structured Output Representation using Deep Conditional Generative
@@ -27,7 +27,7 @@ from pyrovae import nets
 from pyrovae.data.dataset import Dataset
 from pyrovae.data.field import Field
 from pyrovae.data.transforms import with_quadrants
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.guides.diagonal import Diagonal
 from pyrovae.likelihoods import LikelihoodConfig, likelihood
 from pyrovae.pairs.pair import NoGuide, Pair
@@ -130,7 +130,8 @@ def prepare(config: Config, data: Dataset) -> Dataset:
 def build(config: Config, fields: Mapping[str, Field], family: Family) -> Pair:
     x, y = fields["x"], fields["y"]
     if not config.skip and (not config.z or config.prior == "standard"):
-        raise UsageError("--no-skip: y reaches x through p(z|y) alone, so leave out --no-z and --prior standard")
+        without = f"{option('z', False)} and {option('prior', 'standard')}"
+        raise UsageError(f"{option('skip', False)}: y reaches x through p(z|y) alone, so leave out {without}")
     if not config.z:
         return Pair(Baseline(config, x, y), NoGuide(), inputs=("x", "y"))
     return Pair(Model(config, x, y), Guide(config, x, y, family), inputs=("x", "y"))

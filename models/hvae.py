@@ -4,7 +4,7 @@
 
 p(z1 | z2) is a diagonal normal from a network of z2, and p(z2) is N(0, I), the mixture of q(z2 | .) over pseudo-inputs
 that stand in the place of z1, or a flow. The model is written from the top down, the guide from the bottom
-up, each layer with a family of its own: `--guide z1=iaf,z2=diagonal`. By default the sizes are those of the paper's
+up, each layer with a family of its own: `guide="z1=iaf,z2=diagonal"`. By default the sizes are those of the paper's
 network with two stochastic layers, x-200-200-100-100-100-50.
 
 Yuri Burda, Roger Grosse, Ruslan Salakhutdinov: Importance Weighted Autoencoders. ICLR 2016.

@@ -5,7 +5,7 @@
 
 (s_t, m_t) come from masked networks of z_(t-1) and the context h, with the ordering of z reversed between steps.
 Images are read and written by convolutional residual networks with ELU; anything else by fully connected ones.
-The number and widths of the blocks are this file's choice. Free bits are `--free-bits`. The flow is the default guide;
+The number and widths of the blocks are this file's choice. Free bits are `free_bits`. The flow is the default guide;
 any other may take its place.
 
 Diederik P. Kingma, Tim Salimans, Rafal Jozefowicz, Xi Chen, Ilya Sutskever, Max Welling: Improving Variational

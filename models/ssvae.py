@@ -2,11 +2,11 @@
 
     p(x, y, z) = p(y) N(z; 0, I) p(x | decoder(y, z))        q(y, z | x) = q(y | x) guide(encoder(x), y)
 
-y is the class, a latent that some training data show: labels that are not kept (`--labels`) are -1. q(y | x) is a
+y is the class, a latent that some training data show: labels that are not kept (`labels`) are -1. q(y | x) is a
 classifier, clamped to the label where there is one, and y is summed out of the ELBO exactly. So a labelled datum gives
 the bound of log p(x, y), an unlabelled one that of log p(x). The loss a datum gets
 
-    w * mean over the labelled data of -log q(y | x),    w = `--label-weight` (alpha / N in the paper, 0.1 there)
+    w * mean over the labelled data of -log q(y | x),    w = `label_weight` (alpha / N in the paper, 0.1 there)
 
 beside it, which trains the classifier by the labels: an expectation, whatever the batch size and however many labels
 there are. Validation and test data are scored without their labels; `accuracy` compares these with argmax q(y | x).

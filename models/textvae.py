@@ -4,7 +4,7 @@
 
 x is a padded sentence (T,) that ends in <eos>; padding never changes a number. The decoder gets z in its initial
 state and beside every input word. Word dropout replaces input words by <unk> while training, which makes the decoder
-ask z for them. `--no-z` is the same decoder without z: a language model, to compare with.
+ask z for them. `z=False` is the same decoder without z: a language model, to compare with.
 
 Samuel R. Bowman, Luke Vilnis, Oriol Vinyals, Andrew M. Dai, Rafal Jozefowicz, Samy Bengio: Generating Sentences from a
 Continuous Space. CoNLL 2016.
@@ -22,7 +22,7 @@ from pyrovae import nets
 from pyrovae.config import Config as Base
 from pyrovae.data.field import Field
 from pyrovae.data.transforms import trim
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.likelihoods import Autoregressive
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import NoGuide, Pair
@@ -159,7 +159,8 @@ def build(config: Config, fields: Mapping[str, Field], family: Family) -> Pair:
     x = fields["x"]
     if x.kind != "tokens":
         raise UsageError(
-            "textvae reads sentences, and the field x of these data is no text: take --data pydoc, or a text file"
+            f"textvae reads sentences, and the field x of these data is no text: take {option('data', 'pydoc')}, or a "
+            f"text file"
         )
     if not config.z:
         return Pair(LanguageModel(config, x), NoGuide(), inputs=("x",))

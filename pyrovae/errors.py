@@ -2,7 +2,9 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class PyrovaeError(Exception):
@@ -15,6 +17,40 @@ class UsageError(PyrovaeError, ValueError):
     """A name, an option or a value that does not exist or does not fit; the command line exits with 2."""
 
     exit_code = 2
+
+
+_DASHED: ContextVar[bool] = ContextVar("dashed", default=False)
+
+
+@contextmanager
+def dashed() -> Iterator[None]:
+    """Within it `option` writes options as they are typed in a shell: the door of the command line opens it."""
+    token = _DASHED.set(True)
+    try:
+        yield
+    finally:
+        _DASHED.reset(token)
+
+
+def option(name: str, value: object = None, python: str | None = None) -> str:
+    """An option in the words of whoever reads the message: of Python, or within `dashed` of the command line.
+
+    option("kl_warmup")             # kl_warmup           --kl-warmup
+    option("kl_warmup", 10.0)       # kl_warmup=10        --kl-warmup 10
+    option("objective", "elbo")     # objective='elbo'    --objective elbo
+    option("compile", False)        # compile=False       --no-compile
+
+    Args:
+        name: as it is written in Python.
+        value: the one that is meant; None names the option alone.
+        python: what is said in Python instead, where that is no argument of this name.
+    """
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    if not _DASHED.get():
+        told = text if isinstance(value, int | float) else repr(text)
+        return python or (name if value is None else f"{name}={told}")
+    flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+    return flag if value is None or isinstance(value, bool) else f"{flag} {text}"
 
 
 def brief(value: object) -> str:

@@ -6,13 +6,20 @@ from pydantic import Field as Option
 from pydantic import ValidationError, model_validator
 
 from pyrovae.config import Config, Named
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 
-NO_KL = "--objective {objective} has no KL term to weigh: set {flag} to {neutral}"
+
+def _no_kl(name: str, objective: str, neutral: str) -> str:
+    return f"{option('objective', objective)} has no KL term to weigh: set {option(name)} to {neutral}"
+
+
+def _no_order(name: str, objective: str, neutral: str) -> str:
+    return f"{option(name)} is the order of {option('objective', 'renyi')}, not of {objective}: leave it out"
+
 
 OF_OBJECTIVES = {
-    **dict.fromkeys(("beta", "kl_warmup", "kl_start", "kl_cycles", "free_bits", "free_nats", "kl"), NO_KL),
-    "alpha": "{flag} is the order of --objective renyi, not of {objective}: leave it out",
+    **dict.fromkeys(("beta", "kl_warmup", "kl_start", "kl_cycles", "free_bits", "free_nats", "kl"), _no_kl),
+    "alpha": _no_order,
 }
 """Options of training that some objectives take, and what is said where another one is given them."""
 
@@ -109,24 +116,24 @@ class TrainConfig(Config):
             return values
         kept, told = list[str](), dict[str, str]()
         for part in spec.split(":"):
-            option, equals, text = part.partition("=")
-            if not equals or option not in IN_SPEC:
+            name, equals, text = part.partition("=")
+            if not equals or name not in IN_SPEC:
                 kept.append(part)  # the name, or an option that the objective alone has
                 continue
-            if option in told:
+            if name in told:
                 raise UsageError(f"objective {spec}: an option is given twice: give it once")
-            told[option] = text
-            if option in values and not cls._same(option, values[option], text):
+            told[name] = text
+            if name in values and not cls._same(name, values[name], text):
                 raise UsageError(
-                    f"--objective {spec} and --{option.replace('_', '-')} {values[option]} disagree: give {option} "
-                    f"once, in one of them"
+                    f"{option('objective', spec)} and {option(name, values[name])} disagree: give {name} once, in one "
+                    f"of them"
                 )
         return values | told | {"objective": ":".join(kept)}
 
     @classmethod
-    def _same(cls, option: str, value: Any, text: str) -> bool:
+    def _same(cls, name: str, value: Any, text: str) -> bool:
         """Whether both are one value of this option; not where one of them is no value of it."""
         try:
-            return bool(getattr(cls(**{option: value}), option) == getattr(cls(**{option: text}), option))
+            return bool(getattr(cls(**{name: value}), name) == getattr(cls(**{name: text}), name))
         except ValidationError:
             return False

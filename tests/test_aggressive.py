@@ -162,13 +162,13 @@ def test_pairs_without_a_guide_of_their_own_are_refused(x, tmp_path):
     pair.guide.also = pair.model.decoder
     with pytest.raises(UsageError, match=r"shares also\.\S+, .* with the model"):
         pyrovae.fit(pair, data=x, aggressive=5, **QUICK)
-    with pytest.raises(PyrovaeError, match=r"--aggressive needs one weight a datum, and sites \['w'\]"):
+    with pytest.raises(PyrovaeError, match=r"^aggressive needs one weight a datum, and sites \['w'\]"):
         pyrovae.fit(Pair(Global(False), Global(True)), data=torch.randn(40, 1), aggressive=5, **QUICK)
 
 
 def test_several_processes_are_refused(x, monkeypatch):
     monkeypatch.setattr("pyrovae.training.heldout.world", lambda: (0, 2))
-    with pytest.raises(UsageError, match="--aggressive is for one process"):
+    with pytest.raises(UsageError, match=r"^aggressive is for one process"):
         pyrovae.fit("vae", data=x, aggressive=5, **VAE)
 
 

@@ -335,7 +335,7 @@ def test_every_variant_is_annealed(monkeypatch, name):
     monkeypatch.setattr(annealing, "WARM", 2)
     tried = case(name)
     if name.endswith("-no-z"):
-        with pytest.raises(PyrovaeError, match="no latents, and its log-likelihood is exact: take --method is"):
+        with pytest.raises(PyrovaeError, match="no latents, and its log-likelihood is exact: take log_likelihood"):
             ais(tried.pair(), tried.batch)
         return
     if name == "ssvae":
@@ -495,7 +495,7 @@ def one_hot():
 def test_refusals_name_the_site_and_the_cure(score, global_pair):
     x = torch.randn(4, 1)
     for pair, name in ((discrete(), "y"), (one_hot(), "code")):
-        with pytest.raises(PyrovaeError, match=f"site '{name}' is discrete: HMC needs gradients; take --method is"):
+        with pytest.raises(PyrovaeError, match=f"site '{name}' is discrete: HMC needs gradients; take log_likelihood"):
             score(pair, [x])
     with pytest.raises(PyrovaeError, match=r"\['b'\] stand outside plate 'data'"):
         score(global_pair, [torch.randn(4, 2)])
@@ -519,7 +519,7 @@ def test_a_support_without_a_map_is_refused_by_name():
     def program(x):
         pyro.sample("z", Disk(torch.zeros_like(x), 1.0).to_event(1))
 
-    with pytest.raises(PyrovaeError, match=r"site 'z' has the support .*owhere.*take --method is"):
+    with pytest.raises(PyrovaeError, match=r"site 'z' has the support .*owhere.*take log_likelihood"):
         ais(pair_of(program, program), [torch.randn(2, 1)], 1, 1, 1)
 
 

@@ -62,5 +62,5 @@ def test_without_the_skip_y_reaches_x_through_z_alone():
 
 @pytest.mark.parametrize("options", [{"z": False}, {"prior": "standard"}])
 def test_y_must_reach_x(options):
-    with pytest.raises(UsageError, match="--no-skip: y reaches x through"):
+    with pytest.raises(UsageError, match="skip=False: y reaches x through"):
         case("cvae-no-skip", **options).pair()

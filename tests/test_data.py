@@ -163,13 +163,13 @@ def test_emnist_is_turned_upright(tmp_path):
     "name", [name for name, source in SOURCES.items() if source.target.startswith("pyrovae.data.readers.idx")]
 )
 def test_missing_files_name_the_folder_and_the_cure(name, tmp_path):
-    with pytest.raises(UsageError, match=rf"'{name}' needs .* in {tmp_path}.*--download.*--data-root"):
+    with pytest.raises(UsageError, match=rf"'{name}' needs .* in {tmp_path}.*download=True.*data_root"):
         load(name, DataConfig(data_root=tmp_path))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "svhn", "celeba", "static-mnist"])
 def test_missing_sets_of_torchvision_name_the_folder_and_the_cure(name, tmp_path):
-    with pytest.raises(UsageError, match=rf"'{name}' .*{tmp_path}.*--download.*--data-root"):
+    with pytest.raises(UsageError, match=rf"'{name}' .*{tmp_path}.*download=True.*data_root"):
         load(name, DataConfig(data_root=tmp_path))
 
 
@@ -317,7 +317,7 @@ def test_faults_of_a_folder(tmp_path):
         load(tmp_path / "broken")
     save_images(tmp_path / "mixed", 3)
     save_images(tmp_path / "mixed", 1, size=(9, 8))
-    with pytest.raises(PyrovaeError, match=r"001.png is 4x6 and .*000.png is 8x9: give --image-size"):
+    with pytest.raises(PyrovaeError, match=r"001.png is 4x6 and .*000.png is 8x9: give image_size"):
         load(tmp_path / "mixed")
     save_images(tmp_path / "beside", 2)
     save_images(tmp_path / "beside" / "class", 2)
@@ -494,7 +494,7 @@ def test_limit_train_leaves_valid_and_test_alone(gray):
 
 
 def test_held_out_too_great(gray):
-    with pytest.raises(UsageError, match="--held-out 45 takes 2 x 45 of the 90"):
+    with pytest.raises(UsageError, match="held_out=45 takes 2 x 45 of the 90"):
         load(gray, DataConfig(held_out=45))
     with pytest.raises(ValueError, match="whole number"):
         DataConfig(held_out=2.5)
@@ -538,7 +538,7 @@ def test_frozen_binarization(mode, kind):
 
 
 def test_only_what_lies_between_0_and_1_is_binarized():
-    with pytest.raises(UsageError, match=r"--binarize dynamic: x of data 'arrays' lies in \[.*\]: scale it"):
+    with pytest.raises(UsageError, match=r"binarize='dynamic': x of data 'arrays' lies in \[.*\]: scale it"):
         load(torch.randn(30, 4), DataConfig(binarize="dynamic"))
     ready = load(torch.rand(30, 4) > 0.5, DataConfig(binarize="dynamic"))
     assert ready.description["binarize"] == "none"
@@ -553,7 +553,7 @@ def test_image_size(gray):
     dataset = load(gray, DataConfig(image_size=2))
     assert dataset.fields["x"].shape == (1, 2, 2)
     assert torch.equal(x(dataset, "test")[:, 0, 0, 0], x(load(gray), "test")[:, 0, 0, 0])  # flat images stay flat
-    with pytest.raises(UsageError, match=r"--image-size 2: .* vectors"):
+    with pytest.raises(UsageError, match=r"image_size=2: .* vectors"):
         load(torch.rand(30, 4), DataConfig(image_size=2))
 
 
@@ -652,11 +652,11 @@ def test_faults_of_text(tmp_path):
     folder = write_text(tmp_path / "u", ["a b"] * 9, test=["z", "z z"])
     with pytest.raises(PyrovaeError, match="test holds no word of the vocabulary"):
         load(folder)
-    with pytest.raises(UsageError, match="--max-length 2 is less than every training sentence"):
+    with pytest.raises(UsageError, match="max_length=2 is less than every training sentence"):
         load(write_text(tmp_path / "l", ["a b"] * 9), DataConfig(max_length=2))
-    with pytest.raises(PyrovaeError, match="no word occurs --min-count 20 times"):
+    with pytest.raises(PyrovaeError, match="no word occurs min_count=20 times"):
         load(folder, DataConfig(min_count=20))
-    with pytest.raises(UsageError, match=r"--binarize static: .* is text"):
+    with pytest.raises(UsageError, match=r"binarize='static': .* is text"):
         load(folder, DataConfig(binarize="static"))
     (tmp_path / "u" / "train.txt").write_text("a\n")
     with pytest.raises(PyrovaeError, match=r"a.train.txt.gz and train.txt, two train splits"):

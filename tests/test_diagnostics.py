@@ -13,7 +13,8 @@ from torch import nn
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, registry
-from pyrovae.evaluation import Figures, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
+from pyrovae.errors import dashed
+from pyrovae.evaluation import Findings, aggregate, diagnose, diagnosis, mutual_information, swap_loss, usage
 from pyrovae.evaluation.latents import information as module
 from pyrovae.evaluation.latents.aggregate import Aggregate, prior_depends_on_data, worst
 from pyrovae.pairs.modes import evaluating, unvalidated
@@ -308,14 +309,14 @@ def test_the_latents_are_looked_at_without_a_trace_left(name, guide):
 
 
 OPTIONS = {"beta": 1.0, "free_bits": 0.0, "kl_warmup": 0.0, "epochs": 20, "hidden": 9, "latent_dim": 20, "net": "mlp"}
-HEALTHY = Figures(
+HEALTHY = Findings(
     units=20, active=20, rate=9.0, swap=30.0, swap_error=0.5, information=4.0, cap=7.0, marginal_kl=(0.5, 1.0)
 )
 
 
 COLLAPSED = (
-    "z is not used: the rate is 0.01 nats and swapping z between data costs 0.00 nats; try --free-bits 0.1, "
-    "--kl-warmup 10, a weaker decoder (--hidden)."
+    "z is not used: the rate is 0.01 nats and swapping z between data costs 0.00 nats; try free_bits=0.1, "
+    "kl_warmup=10, a weaker decoder (hidden)."
 )
 
 
@@ -340,21 +341,22 @@ def test_only_options_that_there_are_and_that_would_change_something_are_advised
     collapsed = {"active": 0, "rate": 0.0, "swap": 0.0}
     text = {"beta": 4.0, "free_bits": 0.2, "kl_warmup": 10.0, "word_dropout": 0.25, "hidden": 9}
     (found,) = said(text, **collapsed)
-    for words in ("--beta 1 (it was 4)", "--free-bits 0.4", "--kl-warmup 20", "--word-dropout 0.5", "--hidden"):
+    for words in ("beta=1 (it was 4)", "free_bits=0.4", "kl_warmup=20", "word_dropout=0.5", "(hidden)"):
         assert words in found
-    assert "--channels" in said(OPTIONS | {"net": "conv", "channels": (3,)}, **collapsed)[0]
-    assert "--widths" in said({"widths": (3,)}, **collapsed)[0]
-    assert "--objective elbo" in said(OPTIONS | {"objective": "iwae"}, **collapsed)[0]
-    assert "--kl-warmup" not in said(OPTIONS | {"epochs": 5}, **collapsed)[0]  # it would not end
-    (generic,) = said(None, **collapsed)
+    assert "(channels)" in said(OPTIONS | {"net": "conv", "channels": (3,)}, **collapsed)[0]
+    assert "(widths)" in said({"widths": (3,)}, **collapsed)[0]
+    assert "objective='elbo'" in said(OPTIONS | {"objective": "iwae"}, **collapsed)[0]
+    assert "kl_warmup" not in said(OPTIONS | {"epochs": 5}, **collapsed)[0]  # it would not end
+    with dashed():
+        (generic,) = said(None, **collapsed)
     assert "--" not in generic and "free bits" in generic
 
 
 def test_part_of_the_units_is_no_fault_and_a_sleeping_site_is_one():
     assert "7 of 20 units are active" in said(active=7)[0]
-    assert "the other 13 carry nothing, which is no fault where z (--latent-dim) is wider" in said(active=7)[0]
+    assert "the other 13 carry nothing, which is no fault where z (latent_dim) is wider" in said(active=7)[0]
     assert "the other one carries nothing" in said(active=19)[0]
-    assert "z2 without an active unit: to use it, try --free-bits 0.1" in said(active=7, asleep=("z2",))[0]
+    assert "z2 without an active unit: to use it, try free_bits=0.1" in said(active=7, asleep=("z2",))[0]
     assert "no posterior mean moves" in said(active=0)[0]
 
 
@@ -363,7 +365,7 @@ def test_a_guide_that_speaks_to_nobody():
     assert found.startswith("The model does not read z: the guide spends 9.00 nats on it")
     (unlike,) = said(swap=0.02, information=0.04)
     assert "of a rate of 9.00 nats, 0.04 nats tell the data apart" in unlike
-    assert "--beta" not in said(swap=0.02, gap=9.0)[1]  # more weight would not make it read
+    assert "beta" not in said(swap=0.02, gap=9.0)[1]  # more weight would not make it read
     assert said(swap=0.9, swap_error=0.5)[0].startswith("The model does not read z")
     assert said(swap=1.1, swap_error=0.5)[0].startswith("z is used")
     assert said(rate=0.01, swap=5.0, conditional=True)[0].startswith("z says nothing beyond the condition")
@@ -372,10 +374,10 @@ def test_a_guide_that_speaks_to_nobody():
 def test_an_aggregate_posterior_far_from_the_prior():
     found = said(marginal_kl=(4.0, 6.0), worst=("z[3] (mean 1.20, deviation 0.40; prior 0.00, 1.00)",))
     assert "between 4.00 and 6.00 nats, most in z[3] (mean 1.20" in found[1]
-    assert "(--epochs), or give the KL more weight (--beta 2)" in found[1]
+    assert "(epochs), or give the KL more weight (beta=2)" in found[1]
     assert "about 9.00 nats" in said(marginal_kl=None, gap=9.0)[1]
-    assert "(--beta" not in said(OPTIONS | {"objective": "iwae"}, gap=9.0)[1]
-    assert "(--beta 1)" in said(OPTIONS | {"beta": 0.1}, gap=9.0)[1]
+    assert "(beta" not in said(OPTIONS | {"objective": "iwae"}, gap=9.0)[1]
+    assert "(beta=1)" in said(OPTIONS | {"beta": 0.1}, gap=9.0)[1]
     assert len(said(marginal_kl=(0.0, 20.0))) == 1  # what only the upper bound says may be the cap alone
 
 
@@ -397,7 +399,8 @@ def test_every_option_that_is_named_is_one(model):
         options = variant.training().model_dump() | variant.config().model_dump()
         known = {f"--{name.replace('_', '-')}" for name in options}
     figures = [{"rate": 0.0, "swap": 0.0}, {"swap": 0.0}, {"gap": 9.0}, {"active": 3}, {"information": 6.9}]
-    text = " ".join(sentence for changed in figures for sentence in said(options, **changed))
+    with dashed():
+        text = " ".join(sentence for changed in figures for sentence in said(options, **changed))
     named = set(re.findall(r"--[a-z-]+", text))
     assert named <= known
     assert len(named) > 4 or model is None
@@ -415,7 +418,7 @@ def test_figures_are_read_from_what_was_found():
     pair, x = Pair(TopDown(), Guide()), [torch.randn(300, 2)]
     found = diagnose(pair, x)
     used = usage(pair, x, sum(found.rate.values()))
-    figures = Figures.of(found, used, 300)
+    figures = Findings.of(found, used, 300)
     assert (figures.units, figures.active, figures.asleep) == (4, 2, ("z2",))
     assert figures.rate == pytest.approx(sum(found.rate.values()))
     assert figures.information == used.information.nats
@@ -424,7 +427,7 @@ def test_figures_are_read_from_what_was_found():
     assert figures.worst == worst(used.aggregate)
     assert figures.worst[0].startswith("z1[")
     assert "z2 without an active unit" in diagnosis(figures)[0]
-    assert Figures.of(found, dataclasses.replace(used, information=None), 300) == Figures(units=0, data=300)
+    assert Findings.of(found, dataclasses.replace(used, information=None), 300) == Findings(units=0, data=300)
 
 
 def test_moments_bound_nothing_where_the_prior_is_a_mixture():
@@ -457,13 +460,13 @@ def test_moments_bound_nothing_where_the_prior_is_a_mixture():
         found = diagnose(pair, x)
         used = usage(pair, x, sum(found.rate.values()))
         assert sum(used.aggregate["z"].gap) == pytest.approx(gap, abs=0.1)
-        figures = Figures.of(found, used, 4000)
+        figures = Findings.of(found, used, 4000)
         assert figures.gap == pytest.approx(counted, abs=0.1)
         assert figures.marginal_kl[1] == pytest.approx(counted or math.log(2), abs=0.1)
 
 
 def test_figures_that_are_none():
-    assert diagnosis(Figures(units=0)) == ["This pair has no latent site, so there is no z to be used."]
+    assert diagnosis(Findings(units=0)) == ["This pair has no latent site, so there is no z to be used."]
     assert "rate is nan nats" in said(rate=math.nan)[0]
     assert said(rate=0.0, swap=None, active=0)[0].startswith("z is not used: the rate is 0.00 nats; try")
 
@@ -491,10 +494,10 @@ def test_a_run_that_has_collapsed_is_told_so(model, kind, tmp_path):
     assert scores["active_units"] == 0
     (found,) = scores["diagnosis"]
     assert "rate is 0.00 nats" in found
-    assert "--free-bits 0.1" in found
-    assert ("--word-dropout 0.5" in found) == (model == "textvae")
+    assert "free_bits=0.1" in found
+    assert ("word_dropout=0.5" in found) == (model == "textvae")
 
 
 def test_few_data_cannot_be_diagnosed():
-    (found,) = diagnosis(Figures(units=3, active=0, rate=0.0, data=19))
+    (found,) = diagnosis(Findings(units=3, active=0, rate=0.0, data=19))
     assert found == "19 data are too few to say how z is used: score 20 or more."

@@ -214,7 +214,7 @@ def test_what_is_summed_out_is_lowered():
 @pytest.mark.parametrize("name", ["stl", "iwae", "dreg", "renyi"])
 def test_objectives_that_draw_refuse_what_is_summed_out(name):
     config = TrainConfig(objective=name, particles=3, alpha=0.5 if name == "renyi" else None)
-    message = rf"--objective {name} draws .* and sites \['b', 'a'\] are summed out: take --objective elbo"
+    message = rf"^objective='{name}' draws .* and sites \['b', 'a'\] are summed out: take objective='elbo'"
     with pytest.raises(PyrovaeError, match=message):
         objective(pair(), [torch.randn(4, 2)], config)
 

@@ -176,7 +176,7 @@ def test_a_run_executes_no_file_that_it_names_as_its_guide(guide, tmp_path, monk
     edited(tmp_path / "run", lambda content: content["recipe"].update(guide=guide.format("tellingmodule.py")))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UsageError, match=r"your own code, tellingmodule.*--trust"):
+    with pytest.raises(UsageError, match=r"your own code, tellingmodule.*trust=True"):
         pyrovae.load("run")
     assert not Path("executed").exists()
     if "rank" not in guide:

@@ -217,7 +217,7 @@ def test_interpolation_keeps_the_class_of_its_first_end():
 def test_chains_and_refits_of_a_discrete_latent_are_refused():
     tried = case("ssvae")
     pair = tried.pair()
-    with pytest.raises(PyrovaeError, match="site 'y' is discrete: HMC needs gradients; take --method is"):
+    with pytest.raises(PyrovaeError, match="site 'y' is discrete: HMC needs gradients; take log_likelihood"):
         pyrovae.evaluation.ais(pair, tried.batch, 2, 2)
     with pytest.raises(PyrovaeError, match=r"sites \['y'\] are drawn without reparametrization"):
         pyrovae.evaluation.refit(pair, tried.batch)

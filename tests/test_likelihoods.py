@@ -120,8 +120,8 @@ def test_grayscale_is_refused_by_a_bernoulli_in_one_sentence():
     with pytest.raises(UsageError) as told:
         likelihood(COLOUR, LikelihoodConfig(likelihood="bernoulli"))
     assert "grayscale (values between 0 and 1)" in str(told.value)
-    assert "--binarize" in str(told.value)
-    assert "--likelihood bce" in str(told.value)
+    assert "(binarize dynamic" in str(told.value)
+    assert "likelihood='bce' is" in str(told.value)
     assert "\n" not in str(told.value)
     for name in ("bernoulli", "bce"):
         with pytest.raises(UsageError, match="real numbers"):

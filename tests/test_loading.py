@@ -142,7 +142,7 @@ def test_code_that_a_run_names_needs_trust(run, tmp_path, evil_code, spec, part)
     spec = spec.format(tmp_path)
     value = {"guide of a site": f"z={spec}", "guide with options": f"{spec}:steps=4"}.get(part, spec)
     edited(run, lambda content: content["recipe"].update({part.split()[0]: value}))
-    refused(load, r"your own code, .*: it is only run with --trust", run, error=UsageError)
+    refused(load, r"your own code, .*: it is only run with trust=True", run, error=UsageError)
     with pytest.raises(UsageError):
         pyrovae.fit(resume=run, show=False)
     assert not evil_code.exists()

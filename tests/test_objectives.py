@@ -281,12 +281,12 @@ def test_a_guide_that_is_scored_by_a_second_run_has_no_noise_of_its_own(name):
     config = TrainConfig(objective=name, particles=4)
     noisy = Pair(tried.pair().model, Batched(0.5)).eval()
     before, state = {n: t.clone() for n, t in noisy.state_dict().items()}, torch.get_rng_state()
-    with pytest.raises(PyrovaeError, match=r"--objective x scores.*dropout.*\['z'\]"):
-        require_repeatable(noisy, tried.batch, "--objective x")
+    with pytest.raises(PyrovaeError, match=r"objective='x' scores.*dropout.*\['z'\]"):
+        require_repeatable(noisy, tried.batch, "objective='x'")
     assert all(torch.equal(t, before[n]) for n, t in noisy.state_dict().items())
     assert not any(part.training for part in noisy.modules())
     assert torch.equal(state, torch.get_rng_state())
-    with pytest.raises(PyrovaeError, match=f"--objective {name} scores"):
+    with pytest.raises(PyrovaeError, match=f"^objective='{name}' scores"):
         objective(noisy, tried.batch, config)
     quiet, elbo = (Pair(tried.pair().model, Batched(0.0)).train() for _ in range(2))
     elbo.load_state_dict(quiet.state_dict())
@@ -370,22 +370,22 @@ def test_a_run_from_before_these_options_is_read():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"objective": "iwae"}, "--particles 2 or more"),
-        ({"objective": "renyi", "alpha": 0.5}, "--particles 2 or more"),
-        ({"objective": "dreg", "particles": 5, "beta": 0.5}, "set --beta to 1"),
-        ({"objective": "iwae", "particles": 5, "kl_warmup": 3}, "set --kl-warmup to 0"),
-        ({"objective": "iwae", "particles": 5, "kl_cycles": 3}, "set --kl-cycles to 1"),
-        ({"objective": "iwae", "particles": 5, "free_bits": 0.1}, "set --free-bits to 0"),
-        ({"objective": "renyi", "alpha": 0.5, "particles": 5, "free_nats": 0.1}, "set --free-nats to 0"),
-        ({"objective": "dreg", "particles": 5, "kl": "analytic"}, "set --kl to sampled"),
-        ({"objective": "renyi", "particles": 5}, "give --alpha, such as 0.5"),
-        ({"objective": "renyi", "particles": 5, "alpha": 1.0}, "take --objective elbo"),
-        ({"alpha": 0.5}, "--alpha is the order of --objective renyi, not of elbo"),
+        ({"objective": "iwae"}, "particles=2 or more"),
+        ({"objective": "renyi", "alpha": 0.5}, "particles=2 or more"),
+        ({"objective": "dreg", "particles": 5, "beta": 0.5}, "set beta to 1"),
+        ({"objective": "iwae", "particles": 5, "kl_warmup": 3}, "set kl_warmup to 0"),
+        ({"objective": "iwae", "particles": 5, "kl_cycles": 3}, "set kl_cycles to 1"),
+        ({"objective": "iwae", "particles": 5, "free_bits": 0.1}, "set free_bits to 0"),
+        ({"objective": "renyi", "alpha": 0.5, "particles": 5, "free_nats": 0.1}, "set free_nats to 0"),
+        ({"objective": "dreg", "particles": 5, "kl": "analytic"}, "set kl to sampled"),
+        ({"objective": "renyi", "particles": 5}, "give alpha, such as 0.5"),
+        ({"objective": "renyi", "particles": 5, "alpha": 1.0}, "take objective='elbo'"),
+        ({"alpha": 0.5}, "alpha is the order of objective='renyi', not of elbo"),
         ({"objective": "iwae", "particles": 5, "alpha": 0.0}, "not of iwae"),
-        ({"objective": "stl", "kl": "analytic"}, "set --kl to sampled, or take --objective elbo"),
+        ({"objective": "stl", "kl": "analytic"}, "set kl to sampled, or take objective='elbo'"),
         ({"free_bits": 0.1, "free_nats": 3}, "set one of them to 0"),
-        ({"kl_cycles": 4}, "give --kl-warmup"),
-        ({"kl_start": 0.1}, "give --kl-warmup"),
+        ({"kl_cycles": 4}, "give kl_warmup"),
+        ({"kl_start": 0.1}, "give kl_warmup"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options, says):
@@ -401,7 +401,7 @@ def test_a_pair_without_a_closed_kl_is_refused_before_training(monkeypatch):
 
     monkeypatch.setattr("pyrovae.training.loop.Step", train)
     x, small = torch.bernoulli(torch.full((60, 16), 0.4)), {"latent_dim": 2, "hidden": (6,), "show": False}
-    with pytest.raises(UsageError, match=r"for site 'z' \(flow of Normal against Normal\): take --kl sampled"):
+    with pytest.raises(UsageError, match=r"for site 'z' \(flow of Normal against Normal\): take kl='sampled'"):
         pyrovae.fit("vae", data=x, guide="iaf:steps=1", kl="analytic", device="cpu", **small)
 
     class Upwards(nn.Module):
@@ -474,7 +474,7 @@ def test_precision_is_put_back_and_refused_where_there_is_none(monkeypatch):
     with tf32("tf32"):
         assert torch.get_float32_matmul_precision() == "high"
     assert torch.get_float32_matmul_precision() == before
-    with pytest.raises(UsageError, match="tf32 is of CUDA devices"):
+    with pytest.raises(UsageError, match="tf32' is of CUDA devices"):
         require_precision("tf32", torch.device("cpu"))
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert "no bfloat16 instructions" in note("bf16", torch.device("cpu"))
@@ -510,5 +510,5 @@ def test_a_warm_up_that_nobody_asked_for_is_no_contradiction():
     of_text = registry.variant("textvae").training
     assert of_text().kl_warmup > 0
     assert type(objective(tried.pair(), tried.batch, of_text(objective="iwae", particles=2))) is IWAE
-    with pytest.raises(UsageError, match="set --kl-warmup to 0"):
+    with pytest.raises(UsageError, match="set kl_warmup to 0"):
         objective(tried.pair(), tried.batch, of_text(objective="iwae", particles=2, kl_warmup=3))

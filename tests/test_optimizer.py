@@ -146,7 +146,7 @@ def test_rmsprop_for_a_gpu_is_that_of_torch(momentum, weight_decay):
 
 
 def test_momentum_is_of_rmsprop_alone():
-    with pytest.raises(UsageError, match="--momentum is of --optimizer rmsprop, not of adam: leave it out"):
+    with pytest.raises(UsageError, match="momentum is of optimizer='rmsprop', not of adam: leave it out"):
         Optimizer(parameters(), "adam", momentum=0.9)
 
 

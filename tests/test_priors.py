@@ -160,7 +160,7 @@ def test_annealing_finds_the_integral_over_z(options, start):
 def test_no_closed_form_is_refused_and_the_prior_is_named(name):
     tried = case(name)
     family = "flow of Normal" if name == "vae-flow-prior" else "EqualMixture"
-    with pytest.raises(UsageError, match=f"Normal against {family}.*take --kl sampled"):
+    with pytest.raises(UsageError, match=f"Normal against {family}.*take kl='sampled'"):
         objective(tried.pair(), tried.batch, TrainConfig(kl="analytic"))
 
 

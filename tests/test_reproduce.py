@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 NAMES = recipes.names()
 
 
-def find(name: str) -> recipes.Recipe:
+def find(name: str) -> recipes.Row:
     (found,) = recipes.find(name)
     return found
 
@@ -88,10 +88,10 @@ def tiny():
     experiment = recipes.Experiment(
         row="tiny", seeds=(0, 1), published={"elbo": -20.0}, score=score, full={"epochs": 3}
     )
-    return recipes.Recipe("tiny", settings, experiment)
+    return recipes.Row("tiny", settings, experiment)
 
 
-def quiet(recipe: recipes.Recipe, out: Path, **options: Any) -> list[dict[str, Any]]:
+def quiet(recipe: recipes.Row, out: Path, **options: Any) -> list[dict[str, Any]]:
     return reproduce(recipe, out, progress(False), **options)
 
 
@@ -144,7 +144,7 @@ def test_new_scores_of_a_run_that_is_done_need_no_other_fit(tiny, tmp_path):
     (first,) = quiet(tiny, tmp_path, seeds=[0])
     more = tiny.experiment.model_copy(update={"score": tiny.experiment.score.model_copy(update={"samples": 7})})
     before = (tmp_path / "tiny" / "short-seed-0" / "weights.safetensors").stat().st_mtime_ns
-    (again,) = quiet(recipes.Recipe("tiny", tiny.settings, more), tmp_path, seeds=[0])
+    (again,) = quiet(recipes.Row("tiny", tiny.settings, more), tmp_path, seeds=[0])
     assert again["figures"]["nll_samples"] == 7
     assert again["figures"]["elbo"] == first["figures"]["elbo"]
     assert (tmp_path / "tiny" / "short-seed-0" / "weights.safetensors").stat().st_mtime_ns == before
@@ -170,15 +170,15 @@ def test_a_fit_that_was_stopped_goes_on(tiny, tmp_path, monkeypatch):
 
 def test_a_run_of_other_options_is_in_the_way_until_it_may_be_replaced(tiny, tmp_path):
     quiet(tiny, tmp_path, seeds=[0])
-    other = recipes.Recipe("tiny", tiny.settings | {"hidden": (9,)}, tiny.experiment)
-    with pytest.raises(UsageError, match="holds a run of other options: give --overwrite"):
+    other = recipes.Row("tiny", tiny.settings | {"hidden": (9,)}, tiny.experiment)
+    with pytest.raises(UsageError, match="holds a run of other options: give overwrite=True"):
         quiet(other, tmp_path, seeds=[0])
     (found,) = quiet(other, tmp_path, seeds=[0], overwrite=True)
     assert found["parameters"] != quiet(tiny, tmp_path / "new", seeds=[0])[0]["parameters"]
 
 
 def test_options_that_follow_the_seed(tiny):
-    each = recipes.Recipe("tiny", tiny.settings, tiny.experiment.model_copy(update={"per_seed": ("data_seed",)}))
+    each = recipes.Row("tiny", tiny.settings, tiny.experiment.model_copy(update={"per_seed": ("data_seed",)}))
     assert [each.options("short", seed)["data_seed"] for seed in (0, 4)] == [0, 4]
 
 
@@ -187,8 +187,8 @@ def test_data_that_a_recipe_names_by_a_folder_are_looked_for_below_the_root(tiny
     folder.mkdir(parents=True)
     (folder / "train.txt").write_text("a b c .\nb c a\n" * 20)
     settings = {"model": "textvae", "data": "sentences", "hidden": 4, "embedding": 3, "latent_dim": 2, "epochs": 1}
-    text = recipes.Recipe("text", settings, recipes.Experiment(row="text", score={"samples": 2}))
-    with pytest.raises(UsageError, match="text reads the folder sentences, and there is none: give --data PATH"):
+    text = recipes.Row("text", settings, recipes.Experiment(row="text", score={"samples": 2}))
+    with pytest.raises(UsageError, match="text reads the folder sentences, and there is none: give data='PATH'"):
         quiet(text, tmp_path)
     (found,) = quiet(text, tmp_path, data_root=tmp_path / "root")
     assert found["data"] == "sentences"

@@ -134,9 +134,9 @@ def test_more_epochs_are_those_of_a_longer_fit(x, tmp_path):
     options = VAE | {"schedule": "constant"}
     longer = pyrovae.fit("vae", data=x, **options | {"epochs": 6})
     pyrovae.fit("vae", data=x, out=tmp_path / "run", **options)
-    with pytest.raises(UsageError, match=r"all 4 epochs of .* are trained: give more, --epochs N"):
+    with pytest.raises(UsageError, match=r"all 4 epochs of .* are trained: give more, epochs N"):
         pyrovae.fit(resume=tmp_path / "run", data=x, show=False)
-    with pytest.raises(UsageError, match="--epochs 3 is less than the 4"):
+    with pytest.raises(UsageError, match="epochs=3 is less than the 4"):
         pyrovae.fit(resume=tmp_path / "run", data=x, epochs=3, show=False)
     require_same(pyrovae.fit(resume=tmp_path / "run", data=x, epochs=6, show=False), longer)
 
@@ -164,7 +164,7 @@ def test_what_contradicts_the_run_is_refused(x, tmp_path, monkeypatch, given, sa
 def test_fewer_epochs_than_the_default_are_refused(x, tmp_path, monkeypatch):
     default = {key: value for key, value in VAE.items() if key != "epochs"}
     stopped(monkeypatch, 9, "vae", data=x, out=tmp_path / "run", checkpoint_every="1", **default)
-    with pytest.raises(UsageError, match="--epochs 2 is less than the 1000"):
+    with pytest.raises(UsageError, match="epochs=2 is less than the 1000"):
         pyrovae.fit(resume=tmp_path / "run", data=x, epochs=2, show=False)
 
 

@@ -376,7 +376,7 @@ def test_a_class_of_ones_own_needs_trust(tmp_path):
     ran = Path(f"{file}.ran")
     ran.unlink()
     sys.modules.pop(type(run.pair).__module__)
-    with pytest.raises(UsageError, match=r"your own code, .*my_model\.py:MyVAE: it is only run with --trust"):
+    with pytest.raises(UsageError, match=r"your own code, .*my_model\.py:MyVAE: it is only run with trust=True"):
         pyrovae.load(tmp_path / "run")
     assert not ran.exists()
     back = pyrovae.load(tmp_path / "run", data=x, device="cpu", trust=True)

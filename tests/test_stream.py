@@ -308,7 +308,7 @@ def test_data_that_leave_no_memory_are_streamed_of_themselves(npy, folder, monke
         monkeypatch.setattr(stored, "free_memory", lambda nbytes=nbytes: 2 * nbytes - 1)
         told = load(path).description
         assert told["streamed"] is True
-        assert "more than half of the free memory; --no-stream" in told["notes"][0]
+        assert "more than half of the free memory; stream=False" in told["notes"][0]
         assert "streamed" not in load(path, DataConfig(stream=False)).description
         assert "streamed" not in load(path, DataConfig(binarize="static")).description
     assert "streamed" not in load(npy, DataConfig(image_size=3)).description
@@ -334,7 +334,7 @@ def test_what_cannot_be_streamed_says_what_can(tmp_path, npy):
     (tmp_path / "a.txt").write_text("a b\n" * 9)
     (tmp_path / "rows.amat").write_text("0 1\n" * 9)
     for data in ("digits", "pydoc", "mnist", tmp_path / "a.npz", tmp_path / "a.txt", tmp_path / "rows.amat"):
-        with pytest.raises(UsageError, match=r"--stream: data '.*' are held in memory, and only a folder .*\.npy"):
+        with pytest.raises(UsageError, match=r"stream=True: data '.*' are held in memory, and only a folder .*\.npy"):
             load(data, DataConfig(stream=True, data_root=tmp_path))
     with pytest.raises(UsageError, match="data 'arrays' are held in memory"):
         load(torch.rand(30, 4), DataConfig(stream=True))
@@ -346,13 +346,13 @@ def test_what_cannot_be_streamed_says_what_can(tmp_path, npy):
 
 def test_options_that_need_the_memory_are_refused_with_the_cure(npy, folder):
     for path in (npy, folder):
-        with pytest.raises(UsageError, match=r"--binarize static: .* take dynamic or threshold, or --no-stream"):
+        with pytest.raises(UsageError, match=r"binarize='static': .* take dynamic or threshold, or stream=False"):
             load(path, DataConfig(stream=True, binarize="static"))
-    with pytest.raises(UsageError, match=r"--image-size 3: .* streamed at 6x5: .* a folder of images, .*--no-stream"):
+    with pytest.raises(UsageError, match=r"image_size=3: .* streamed at 6x5: .* a folder of images, .*stream=False"):
         load(npy, DataConfig(stream=True, image_size=3))
     vectors = npy.with_name("vectors.npy")
     np.save(vectors, np.random.default_rng(0).normal(size=(80, 3)))
-    with pytest.raises(UsageError, match=r"--binarize dynamic: x of data .* lies in \[-.*\]: scale it"):
+    with pytest.raises(UsageError, match=r"binarize='dynamic': x of data .* lies in \[-.*\]: scale it"):
         load(vectors, DataConfig(stream=True, binarize="dynamic"))
 
 
@@ -396,7 +396,7 @@ def test_faults_of_array_files(tmp_path, npy):
 def test_images_of_other_sizes_or_depths_are_told_from_their_headers(folder, monkeypatch):
     monkeypatch.setattr(stored, "SAMPLE", 1)
     Image.new("L", (9, 8)).save(folder / "dog" / "017.png")
-    with pytest.raises(PyrovaeError, match=r"017.png is 8x9 and .*000.png is 6x5: give --image-size"):
+    with pytest.raises(PyrovaeError, match=r"017.png is 8x9 and .*000.png is 6x5: give image_size"):
         load(folder, DataConfig(stream=True))
     assert load(folder, DataConfig(stream=True, image_size=4)).fields["x"].shape == (1, 4, 4)
     Image.new("I;16", (5, 6)).save(folder / "dog" / "017.png")
@@ -465,7 +465,7 @@ class Dies:
 def test_a_worker_that_dies_is_told():
     columns = stream.place({"x": Stored(Dies())}, CPU, 2)
     try:
-        with pytest.raises(PyrovaeError, match=r"a process that reads the training data has ended .*--workers 0"):
+        with pytest.raises(PyrovaeError, match=r"a process that reads the training data has ended .*workers=0"):
             list(stream.batches(columns, torch.arange(20).split(5)))
     finally:
         stream.close(columns)
@@ -531,9 +531,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too(npy, tmp_path):
 
 def test_train_is_looked_at_with_a_limit_only(folder):
     held, streamed = both(folder, binarize="dynamic")
-    with pytest.raises(
-        PyrovaeError, match=r"the train split of data '.*' is read from disk, and its 48 data .*--limit"
-    ):
+    with pytest.raises(PyrovaeError, match=r"the train split of data '.*' is read from disk, and its 48 data .*limit"):
         streamed.split("train", ("x", "y"))
     part = streamed.split("train", ("x", "y"), limit=10)
     assert all(torch.equal(a, b[:10]) for a, b in zip(part, held.split("train", ("x", "y")), strict=True))

@@ -272,7 +272,7 @@ def test_a_warmup_longer_than_a_cycle_is_told(data):
     (told,) = notes(data, Recipe.of(None, settings=options | {"kl_cycles": 5}))
     assert "longer than each of the 5 cycles of training (2)" in told
     assert "ends at 1.00" in told
-    assert "--kl-warmup below 2" in told
+    assert "kl_warmup below 2" in told
 
 
 def test_a_warmup_longer_than_training_is_told(data):

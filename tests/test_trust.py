@@ -255,9 +255,9 @@ def test_verdicts(k, error, ess, drawn, trusted, says):
 def test_a_verdict_advises_what_was_not_done_and_tells_a_target_that_was_missed(proposal):
     filled = [torch.full((10,), value) for value in (0.01, 50.0, 0.9)]
     found = verdict(*filled, torch.full((10,), 1000), proposal, missed=0.001).sentence
-    assert f"--proposal {proposal}" not in found
+    assert f"proposal='{proposal}'" not in found
     assert f" or {proposal}," not in found
-    assert "take --proposal" in found
+    assert "take proposal=" in found
     assert found.endswith("(error and bias of 0.001 nats, as asked for, were not reached with 1000 samples)")
 
 
@@ -329,8 +329,8 @@ def test_refusals():
         log_likelihood(exact.pair, [exact.x], 5, proposal=refitted)
     for wrong, says in (
         ({"target_se": 0.0}, "target_se = 0 must be a finite number above 0"),
-        ({"target_se": 0.1, "max_samples": 5}, "from --samples 100 up to --max-samples 5"),
-        ({"target_se": 0.1, "samples": 1}, "give --samples of 2 or more"),
+        ({"target_se": 0.1, "max_samples": 5}, "from samples=100 up to max_samples=5"),
+        ({"target_se": 0.1, "samples": 1}, "give samples of 2 or more"),
     ):
         with pytest.raises(UsageError, match=says):
             log_likelihood(exact.pair, [exact.x], **{"samples": 100, **wrong})

@@ -85,9 +85,9 @@ def test_join_puts_spaces_where_a_reader_expects_them(words, line):
 
 
 def test_errors_name_the_cure():
-    with pytest.raises(UsageError, match=r"vocab-size 100 .* give 260 or more"):
+    with pytest.raises(UsageError, match=r"vocab_size=100 .* give 260 or more"):
         Vocabulary.train(TEXT, "subword", 100)
-    with pytest.raises(PyrovaeError, match="no word occurs --min-count 99 times"):
+    with pytest.raises(PyrovaeError, match="no word occurs min_count=99 times"):
         Vocabulary.train(TEXT, "word", 100, min_count=99)
     with pytest.raises(UsageError, match="3 tokens with <eos>, and length = 2"):
         pad([[5, 6]], 2)

@@ -16,7 +16,7 @@ from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.posteriors import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_p, stacked
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
 from pyrovae.runs.claim import is_run
@@ -155,4 +155,6 @@ def _require_free(folder: Path, overwrite: bool) -> None:
     if not (folder / "compare.json").is_file() and not all(is_run(each) for each in folder.iterdir()):
         raise UsageError(f"{folder} exists and holds no comparison: give a new folder")
     if not overwrite:
-        raise UsageError(f"there is a comparison in {folder} already: take another --out, or --overwrite")
+        raise UsageError(
+            f"there is a comparison in {folder} already: take another {option('out')}, or {option('overwrite', True)}"
+        )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyrovae.data.dataset import SPLITS, Split
 from pyrovae.data.options import DataConfig
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 
 Rows = dict[Split, tuple[Split, Tensor | slice]]
 
@@ -40,8 +40,8 @@ def cut(sizes: Mapping[Split, int], config: DataConfig, name: str) -> Rows:
     each = max(each, 1)
     if len(lacking) * each >= total:
         raise UsageError(
-            f"--held-out {config.held_out:g} takes {len(lacking)} x {each} of the {total} training data of '{name}': "
-            f"lower it"
+            f"{option('held_out', config.held_out)} takes {len(lacking)} x {each} of the {total} training data "
+            f"of '{name}': lower it"
         )
     rows: Rows = {split: (split, slice(None)) for split in SPLITS if split in sizes}
     generator = torch.Generator().manual_seed(config.data_seed)

@@ -11,7 +11,7 @@ from torch import Tensor
 from pyrovae.data.field import Field
 from pyrovae.data.stored import Column, Stored
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
+from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option
 from pyrovae.runtime.seeding import seeded
 
 Split = Literal["train", "valid", "test"]
@@ -32,7 +32,7 @@ class Fields(dict[str, Field]):
     def __missing__(self, name: str) -> Field:
         raise UsageError(
             f"the model needs the field '{name}', and data '{self.data}' has only {', '.join(self)}: "
-            f"take other data with --data"
+            f"take other data with {option('data')}"
         )
 
 
@@ -109,7 +109,7 @@ class Dataset:
             if limit is None:
                 raise PyrovaeError(
                     f"the {split} split of data '{self.name}' is read from disk, and its {self.size(split):,} data are "
-                    f"not held in memory at once: give --limit, how many of them to take"
+                    f"not held in memory at once: give {option('limit')}, how many of them to take"
                 )
             columns = {name: column[:limit] for name, column in columns.items()}
         with seeded(self.seed + SPLITS.index(split)):

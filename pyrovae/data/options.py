@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, field_validator
 
 from pyrovae.config import Config
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 
 
 class Source(NamedTuple):
@@ -70,8 +70,8 @@ class DataConfig(Config):
         """Raises UsageError where data that are held in memory are to be streamed."""
         if self.stream:
             raise UsageError(
-                f"--stream: data '{data}' are held in memory, and only a folder of images or a .npy file can be "
-                f"streamed: leave the option out, or give one of these"
+                f"{option('stream', True)}: data '{data}' are held in memory, and only a folder of images or a .npy "
+                f"file can be streamed: leave the option out, or give one of these"
             )
 
     @property

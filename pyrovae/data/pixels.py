@@ -15,7 +15,7 @@ from pyrovae.data.dataset import SPLITS, Split, Transform
 from pyrovae.data.field import Field, Kind
 from pyrovae.data.stored import Column, Stored, summarize, total_of
 from pyrovae.data.transforms import Binarize, Scale
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 
 BySplit = dict[Split, Column]
 Mode = Literal["auto", "dynamic", "static", "threshold", "none"]
@@ -67,13 +67,14 @@ class Numbers:
             return self
         if first.dim() != 4 or self.kind == "binary":
             what = "binary images, which cannot be resized" if first.dim() == 4 else "vectors, not images"
-            raise UsageError(f"--image-size {size}: data '{data}' holds {what}: leave the option out")
+            raise UsageError(f"{option('image_size', size)}: data '{data}' holds {what}: leave the option out")
         column: BySplit = {}
         for split, part in self.column.items():
             if isinstance(part, Stored):
                 raise UsageError(
-                    f"--image-size {size}: data '{data}' are streamed at {first.shape[2]}x{first.shape[3]}: save them "
-                    f"at that size, give a folder of images, or hold them in memory, --no-stream"
+                    f"{option('image_size', size)}: data '{data}' are streamed at {first.shape[2]}x{first.shape[3]}: "
+                    f"save them at that size, give a folder of images, or hold them in memory, "
+                    f"{option('stream', False)}"
                 )
             column[split] = _resize(part, size)
         return dataclasses.replace(self, column=column)
@@ -86,7 +87,8 @@ class Numbers:
             low = min(summarize(part).low for part in self.column.values())
             high = max(summarize(part).high for part in self.column.values())
             raise UsageError(
-                f"--binarize {mode}: {self.name} of data '{data}' lies in [{low:g}, {high:g}]: scale it to [0, 1] first"
+                f"{option('binarize', mode)}: {self.name} of data '{data}' lies in [{low:g}, {high:g}]: scale it to "
+                f"[0, 1] first"
             )
         if mode == "dynamic":
             return dataclasses.replace(self, kind="binary"), mode
@@ -96,8 +98,8 @@ class Numbers:
             if isinstance(part, Stored):
                 if mode == "static":
                     raise UsageError(
-                        f"--binarize static: data '{data}' are streamed, and bits that are drawn once must be held in "
-                        f"memory: take dynamic or threshold, or --no-stream"
+                        f"{option('binarize', mode)}: data '{data}' are streamed, and bits that are drawn once must be "
+                        f"held in memory: take dynamic or threshold, or {option('stream', False)}"
                     )
                 column[split] = part.map(partial(above_half, divisor=self.divisor), torch.uint8)
                 continue

@@ -16,7 +16,7 @@ from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Raw, Sentences
 from pyrovae.data.stored import Column, Stored, summarize
 from pyrovae.data.text import prepare_text
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 
 
 def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
@@ -36,7 +36,7 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
     notes: list[str] = []
     mode: Mode = ("dynamic" if raw.gray else "none") if config.binarize == "auto" else config.binarize
     if mode != "none" and "x" not in splits["train"]:
-        raise UsageError(f"--binarize {mode}: data '{name}' has no field x: leave the option out")
+        raise UsageError(f"{option('binarize', mode)}: data '{name}' has no field x: leave the option out")
     for field in list(splits["train"]):
         column = {split: splits[split][field] for split in SPLITS}
         if column["train"].dim() == 1:
@@ -59,7 +59,7 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
     if config.stream is None and any(isinstance(column, Stored) for column in splits["train"].values()):
         notes.append(
             "the training data are read from disk while training, as they would take more than half of the free "
-            "memory; --no-stream holds them in memory"
+            f"memory; {option('stream', False)} holds them in memory"
         )
     return Dataset(
         name=name,

@@ -18,7 +18,7 @@ class Raw:
             `Stored`, which stays on the disk.
         names: what the classes of `y` are called.
         divisor: what makes a stored whole-number pixel of `x` lie in [0, 1].
-        gray: whether `--binarize auto` means dynamic.
+        gray: whether `binarize` "auto" means dynamic.
     """
 
     columns: Mapping[Split, Mapping[str, Any]]

@@ -197,7 +197,7 @@ def sum_of(piece: Tensor) -> Tensor:
 
 
 def streams(config: DataConfig, nbytes: int) -> bool:
-    """Whether training data of so many bytes stay on the disk: as `--stream` says, else where memory is short."""
+    """Whether training data of so many bytes stay on the disk: as `stream` says, else where memory is short."""
     if config.stream is not None:
         return config.stream
     free = free_memory()

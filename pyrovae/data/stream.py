@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from pyrovae.data.dataset import Columns
 from pyrovae.data.stored import Column, Stored
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 
 AHEAD = 2
 """Batches that each worker reads ahead."""
@@ -78,7 +78,7 @@ class Stream:
                     raise
                 raise PyrovaeError(
                     f"a process that reads the training data has ended ({str(error).splitlines()[0]}): free some "
-                    f"memory, or read in one process, --workers 0"
+                    f"memory, or read in one process, {option('workers', 0)}"
                 ) from None
             if isinstance(batch, Exception):
                 raise batch

@@ -15,7 +15,7 @@ from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Sentences
 from pyrovae.data.transforms import Trim
 from pyrovae.data.vocabulary import UNK, Vocabulary, pad
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 
 BYTES_A_CHARACTER = 1024
 """Of a sentence while it is tokenized, at most; 400 of words and 820 of subwords of Chinese were measured."""
@@ -29,9 +29,9 @@ def prepare_text(data: Sentences, name: str, config: DataConfig) -> Dataset:
     its longest sentence, the shape of the field is the widest of them, and a batch is as wide as its own longest.
     """
     if config.binarize not in ("auto", "none"):
-        raise UsageError(f"--binarize {config.binarize}: data '{name}' is text: leave the option out")
+        raise UsageError(f"{option('binarize', config.binarize)}: data '{name}' is text: leave the option out")
     if config.image_size is not None:
-        raise UsageError(f"--image-size {config.image_size}: data '{name}' is text: leave the option out")
+        raise UsageError(f"{option('image_size', config.image_size)}: data '{name}' is text: leave the option out")
     lines = {split: [line for line in found if line.strip()] for split, found in data.splits.items()}
     blank = {split: len(data.splits[split]) - len(lines[split]) for split in lines}
     for split in lines:
@@ -51,15 +51,17 @@ def prepare_text(data: Sentences, name: str, config: DataConfig) -> Dataset:
     kept = [row for row in ids["train"] if len(row) < config.max_length]
     too_long = len(ids["train"]) - len(kept)
     if not kept:
-        raise UsageError(f"--max-length {config.max_length} is less than every training sentence of '{name}': raise it")
+        least = option("max_length", config.max_length)
+        raise UsageError(f"{least} is less than every training sentence of '{name}': raise it")
     ids["train"] = kept
     notes, unknown = [], {}
     if too_long:
-        notes.append(f"training sentences of over {config.max_length} tokens, dropped: {too_long} (--max-length)")
+        limit = option("max_length")
+        notes.append(f"training sentences of over {config.max_length} tokens, dropped: {too_long} ({limit})")
     for split in SPLITS:
         unknown[split] = sum(all(token == UNK for token in row) for row in ids[split])
         if unknown[split] == len(ids[split]):
-            raise PyrovaeError(f"data '{name}': {split} holds no word of the vocabulary: lower --min-count")
+            raise PyrovaeError(f"data '{name}': {split} holds no word of the vocabulary: lower {option('min_count')}")
         if unknown[split]:
             notes.append(f"sentences of {split} that hold unknown words only: {unknown[split]}")
     for split in SPLITS:  # one line without an end is as wide as a book, and so is every row of its split

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 
 PAD, BOS, EOS, UNK = range(4)
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -66,7 +66,7 @@ class Vocabulary:
         counts.pop("<unk>", None)
         ranked = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
         if not ranked:
-            raise PyrovaeError(f"no word occurs --min-count {min_count} times in the training text: lower it")
+            raise PyrovaeError(f"no word occurs {option('min_count', min_count)} times in the training text: lower it")
         words = [*SPECIAL, *ranked[: size - len(SPECIAL)]]
         tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
         tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, split
@@ -137,7 +137,8 @@ def _bytes(sentences: Iterable[str], size: int, min_count: int) -> Tokenizer:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     least = len(SPECIAL) + len(alphabet)
     if size < least:
-        raise UsageError(f"--vocab-size {size} has no room for every byte, as subwords need: give {least} or more")
+        asked = option("vocab_size", size)
+        raise UsageError(f"{asked} has no room for every byte, as subwords need: give {least} or more")
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

@@ -9,7 +9,8 @@ from pyrovae.evaluation.gap import Gap, gap
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
 from pyrovae.evaluation.importance.over_ranks import log_likelihood_over_ranks
 from pyrovae.evaluation.latents.aggregate import Aggregate, aggregate
-from pyrovae.evaluation.latents.diagnosis import Figures, diagnosis
+from pyrovae.evaluation.latents.diagnosis import Findings, diagnosis
+from pyrovae.evaluation.latents.diagnosis import Findings as Figures  # its name before
 from pyrovae.evaluation.latents.information import Information, mutual_information
 from pyrovae.evaluation.latents.rates import Diagnostics, diagnose, posterior_moments
 from pyrovae.evaluation.latents.swap import Swap, swap_loss
@@ -24,6 +25,7 @@ __all__ = [
     "Aggregate",
     "Diagnostics",
     "Figures",
+    "Findings",
     "Gap",
     "Information",
     "LogLikelihood",

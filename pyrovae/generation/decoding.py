@@ -5,7 +5,7 @@ from typing import Any
 
 from pyro.poutine.messenger import Messenger
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.likelihoods import Autoregressive
 
 
@@ -14,7 +14,8 @@ def require_temperature(temperature: float | None, text: bool) -> None:
     if temperature is None:
         return
     if not text:
-        raise UsageError("--temperature is of the words of sentences, and these data are no text: leave it out")
+        what = option("temperature")
+        raise UsageError(f"{what} is of the words of sentences, and these data are no text: leave it out")
     if not 0 <= temperature < math.inf:
         raise UsageError(f"temperature = {temperature:g}: give a finite number of at least 0")
 

@@ -11,9 +11,9 @@ To add one, add a file `name.py` with one class, or one function that gives a mo
 `forward` takes (*L, outputs * shape[0], *shape[1:]) to batch shape L and event shape `field.shape`; `mask`, of the
 event's shape, says which dims are scored. `bias` is where the decoder's output starts: what gives the training mean, or
 None where that is not known or `at_mean` is false. Parameters after these two are its options,
-`--likelihood name:width=2`; bounds and help are `Annotated[float, pydantic.Field(gt=0, description="...")]`. What does
+`likelihood="name:width=2"`; bounds and help are `Annotated[float, pydantic.Field(gt=0, description="...")]`. What does
 not fit the data is refused by UsageError. The first line of the file's docstring is its help. Packages add theirs by
-the entry point group `pyrovae.likelihoods`, and `--likelihood my_file.py:MyLikelihood` takes one's own. A file without
+the entry point group `pyrovae.likelihoods`, and `likelihood="my_file.py:MyLikelihood"` takes one's own. A file without
 a class or function of its name is a helper.
 """
 

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from pyrovae.data.field import Field
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 
 
 class Bernoulli(nn.Module):
     """p(x | h) = prod_d sigmoid(h_d)^x_d (1 - sigmoid(h_d))^(1 - x_d), (*L, *shape) -> batch shape L.
 
     On values between 0 and 1 the same formula is a cross-entropy, no log-probability: the constructor of a pair lets
-    it through only where the user asked for `--likelihood bce`.
+    it through only where the user asked for `likelihood="bce"`.
 
     Args:
         field: what is generated.
@@ -52,6 +52,6 @@ def refuse(field: Field) -> NoReturn:
     values = "grayscale (values between 0 and 1)" if field.kind == "unit" else "real numbers"
     raise UsageError(
         f"a Bernoulli scores binary data, and these are {values}: "
-        f"binarize them (--binarize dynamic|static|threshold) or take --likelihood normal; "
-        f"--likelihood bce is the cross-entropy of grayscale, which is no likelihood"
+        f"binarize them ({option('binarize')} dynamic|static|threshold) or take {option('likelihood', 'normal')}; "
+        f"{option('likelihood', 'bce')} is the cross-entropy of grayscale, which is no likelihood"
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae.config import Config, Named
 from pyrovae.data.field import Field
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.likelihoods.normal import Scale, Sigma
 from pyrovae.registry.parts import part, settled
 
@@ -53,13 +53,14 @@ def likelihood(field: Field, config: LikelihoodConfig) -> Likelihood:
     if field.kind not in ("binary", "unit", "real"):
         raise UsageError(
             f"this pair generates images or vectors, and the data are {field.kind}: "
-            f"take other data, or --model textvae for text"
+            f"take other data, or {option('model', 'textvae')} for text"
         )
     spec, at_mean = config.likelihood, config.output_bias == "mean"
     found = part("likelihoods", spec)
     if not at_mean and not found.takes("at_mean"):
-        raise UsageError(f"likelihood {spec} takes no at_mean, so it has no --output-bias zero: leave that out")
-    flags = {option: getattr(config, flag) for option, flag in FLAGS.get(spec.partition(":")[0], {}).items()}
+        lacking = option("output_bias", "zero")
+        raise UsageError(f"likelihood {spec} takes no at_mean, so it has no {lacking}: leave that out")
+    flags = {name: getattr(config, flag) for name, flag in FLAGS.get(spec.partition(":")[0], {}).items()}
     made: Likelihood = found({"field": field, "at_mean": at_mean}, flags)
     if lacks := [name for name in ("outputs", "bias") if not hasattr(made, name)]:
         raise UsageError(

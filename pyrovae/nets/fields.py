@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from pyrovae.config import Config
 from pyrovae.data.field import Field
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.nets.conv import ConvDecoder, ConvEncoder
 from pyrovae.nets.mlp import linear, mlp
 
@@ -117,7 +117,8 @@ def start_at(last: nn.Module, bias: Tensor | None) -> None:
 def _image(field: Field) -> tuple[int, int, int]:
     if not field.is_image:
         raise UsageError(
-            f"--net conv reads images (channels, height, width), and this field has shape {field.shape}: take --net mlp"
+            f"{option('net', 'conv')} reads images (channels, height, width), and this field has shape {field.shape}: "
+            f"take {option('net', 'mlp')}"
         )
     c, h, w = field.shape
     return c, h, w

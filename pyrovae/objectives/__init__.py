@@ -14,13 +14,13 @@ To add an objective, add a file `name.py` with one class of that name (in any ca
 
 `build` raises PyrovaeError for a pair that the objective would train wrongly, before any step: `require_trainable` and
 `refuse_enumerated` (elbo.py), `require_weights` (weights.py) and `require_repeatable` (pathwise.py) look at its sites.
-Parameters of `build` after `config` are the objective's own options, with types and defaults: `--objective
-name:tau=0.5`. What it `takes` is written there, too, or as a flag: `--objective renyi:alpha=0.5` is `--objective renyi
---alpha 0.5`.
+Parameters of `build` after `config` are the objective's own options, with types and defaults:
+`objective="name:tau=0.5"`. What it `takes` is written there, too, or by itself: `objective="renyi:alpha=0.5"` is
+`objective="renyi", alpha=0.5`.
 
 `forward` gives sums over the batch, in nats; `kl_weight` and `fraction` are tensors, and nothing in it depends on
 values, so that it is lowered. State is that of the pair. The first line of the file's docstring is its help.
 
 Files without a class of their own name are what objectives are made of, and no objectives. Packages add theirs by the
-entry point group `pyrovae.objectives`, which names the class; your own is `--objective my_file.py:MyObjective`.
+entry point group `pyrovae.objectives`, which names the class; your own is `objective="my_file.py:MyObjective"`.
 """

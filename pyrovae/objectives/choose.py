@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.options import OF_OBJECTIVES, TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import apart
@@ -33,16 +33,14 @@ def objective(pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> nn.Mo
 def refuse(found: Bound, config: TrainConfig) -> None:
     """Raises UsageError for the first option that does not go with the objective, or with another option."""
     if config.particles < found.least:
-        raise UsageError(f"--objective {found.name} is a bound of K samples: give --particles {found.least} or more")
-    for option, sentence in OF_OBJECTIVES.items():
-        neutral = TrainConfig.model_fields[option].default
+        what, least = option("objective", found.name), option("particles", found.least)
+        raise UsageError(f"{what} is a bound of K samples: give {least} or more")
+    for name, sentence in OF_OBJECTIVES.items():
+        neutral = TrainConfig.model_fields[name].default
         # A default of the variant is no demand, and nothing here.
-        if option in found.takes or option not in config.model_fields_set or getattr(config, option) == neutral:
+        if name in found.takes or name not in config.model_fields_set or getattr(config, name) == neutral:
             continue
-        flag = f"--{option.replace('_', '-')}"
         raise UsageError(
-            sentence.format(
-                objective=found.name, flag=flag, neutral=f"{neutral:g}" if isinstance(neutral, int | float) else neutral
-            )
+            sentence(name, found.name, f"{neutral:g}" if isinstance(neutral, int | float) else str(neutral))
         )
     found.refuse(config)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from pyrovae.errors import option
 from pyrovae.objectives.elbo import Terms
 from pyrovae.objectives.pathwise import pathwise, require_repeatable
 from pyrovae.objectives.weights import require_weights, weigh
@@ -37,8 +38,8 @@ class DReG(nn.Module):
     @classmethod
     def build(cls, pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> "DReG":
         """See `pyrovae.objectives`."""
-        require_weights(pair, batch, "--objective dreg")
-        require_repeatable(pair, batch, "--objective dreg")
+        require_weights(pair, batch, option("objective", "dreg"))
+        require_repeatable(pair, batch, option("objective", "dreg"))
         return cls(pair, config.particles)
 
     def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:

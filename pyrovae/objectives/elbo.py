@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.objectives.enumeration import Expectation
 from pyrovae.objectives.terms import closed_form, rate, rate_by_dim, require_closed_form
 from pyrovae.options import TrainConfig
@@ -153,16 +153,17 @@ def negative_elbo(
 def refuse_contradictions(config: TrainConfig) -> None:
     """Raises UsageError for the first option of the KL term that contradicts another, or has no effect without it."""
     if config.free_bits and config.free_nats:
-        raise UsageError("--free-bits counts each dimension and --free-nats all of them together: set one of them to 0")
+        bits, nats = option("free_bits"), option("free_nats")
+        raise UsageError(f"{bits} counts each dimension and {nats} all of them together: set one of them to 0")
     if config.kl_cycles > 1 and not config.kl_warmup:
         raise UsageError(
-            f"--kl-cycles {config.kl_cycles} repeats the KL warm-up, and there is none: give --kl-warmup, the epochs "
-            f"of each cycle in which the KL weight grows"
+            f"{option('kl_cycles', config.kl_cycles)} repeats the KL warm-up, and there is none: "
+            f"give {option('kl_warmup')}, the epochs of each cycle in which the KL weight grows"
         )
     if config.kl_start and not config.kl_warmup:
         raise UsageError(
-            f"--kl-start {config.kl_start:g} is where the KL warm-up starts, and there is none: give --kl-warmup, the "
-            f"epochs in which the KL weight grows"
+            f"{option('kl_start', config.kl_start)} is where the KL warm-up starts, and there is none: "
+            f"give {option('kl_warmup')}, the epochs in which the KL weight grows"
         )
 
 
@@ -171,7 +172,7 @@ def refuse_enumerated(found: Structure, what: str) -> None:
     if found.enumerated:
         raise PyrovaeError(
             f"{what} draws every latent with reparametrization, and sites {found.enumerated} are summed out: take "
-            f"--objective elbo"
+            f"{option('objective', 'elbo')}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The importance-weighted bound of --particles samples."""
+"""The importance-weighted bound of `particles` samples."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from pyrovae.errors import option
 from pyrovae.objectives.elbo import Terms
 from pyrovae.objectives.weights import require_weights, weigh
 from pyrovae.options import TrainConfig
@@ -36,7 +37,7 @@ class IWAE(nn.Module):
     @classmethod
     def build(cls, pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> "IWAE":
         """See `pyrovae.objectives`."""
-        require_weights(pair, batch, "--objective iwae")
+        require_weights(pair, batch, option("objective", "iwae"))
         return cls(pair, config.particles)
 
     def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:

@@ -7,7 +7,7 @@ from pyro import poutine
 from torch import Tensor
 from torch.func import functional_call
 
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 from pyrovae.lowering import slots
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
@@ -72,5 +72,5 @@ def require_repeatable(pair: Pair, batch: Sequence[Tensor], what: str) -> None:
     if noisy:
         raise PyrovaeError(
             f"{what} scores a draw by a second run of the guide, and noise of the guide's own (dropout) makes that "
-            f"another q of sites {noisy}: take it out, or take --objective elbo"
+            f"another q of sites {noisy}: take it out, or take {option('objective', 'elbo')}"
         )

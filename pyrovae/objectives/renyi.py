@@ -1,4 +1,4 @@
-"""The variational Renyi bound of order --alpha."""
+"""The variational Renyi bound of order `alpha`."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.objectives.elbo import Terms
 from pyrovae.objectives.weights import require_weights, weigh
 from pyrovae.options import TrainConfig
@@ -42,7 +42,8 @@ class Renyi(nn.Module):
     def __init__(self, pair: Pair, particles: int, alpha: float) -> None:
         super().__init__()
         if abs(alpha - 1) < NEAR:
-            raise UsageError(f"alpha = {alpha:g}, but the Renyi bound of order 1 is the ELBO: take --objective elbo")
+            what = option("objective", "elbo")
+            raise UsageError(f"alpha = {alpha:g}, but the Renyi bound of order 1 is the ELBO: take {what}")
         self.pair = pair
         self.particles = particles
         self.alpha = alpha
@@ -52,13 +53,14 @@ class Renyi(nn.Module):
         """See `pyrovae.objectives`."""
         if config.alpha is None:
             raise UsageError(
-                "--objective renyi has an order: give --alpha, such as 0.5 (0 is iwae, towards 1 the ELBO)"
+                f"{option('objective', 'renyi')} has an order: give {option('alpha')}, such as 0.5 (0 is iwae, "
+                f"towards 1 the ELBO)"
             )
 
     @classmethod
     def build(cls, pair: Pair, batch: Sequence[Tensor], config: TrainConfig) -> "Renyi":
         """See `pyrovae.objectives`."""
-        require_weights(pair, batch, "--objective renyi")
+        require_weights(pair, batch, option("objective", "renyi"))
         assert config.alpha is not None  # `refuse` has looked
         return cls(pair, config.particles, config.alpha)
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.objectives.elbo import (
     KL_TERM,
     Free,
@@ -52,8 +52,8 @@ class STL(nn.Module):
         """See `pyrovae.objectives`."""
         if config.kl == "analytic":
             raise UsageError(
-                "--objective stl leaves out the score of log q(z), and a closed-form KL has none: set --kl to sampled, "
-                "or take --objective elbo"
+                f"{option('objective', 'stl')} leaves out the score of log q(z), and a closed-form KL has none: "
+                f"set {option('kl')} to sampled, or take {option('objective', 'elbo')}"
             )
         refuse_contradictions(config)
 
@@ -62,9 +62,10 @@ class STL(nn.Module):
         """See `pyrovae.objectives`."""
         found = require_trainable(pair, batch, config.free_bits, config.free_nats)
         if not found.latent:
-            raise PyrovaeError("the pair has no latent site, so no score to leave out: take --objective elbo")
-        refuse_enumerated(found, "--objective stl")
-        require_repeatable(pair, batch, "--objective stl")
+            what = option("objective", "elbo")
+            raise PyrovaeError(f"the pair has no latent site, so no score to leave out: take {what}")
+        refuse_enumerated(found, option("objective", "stl"))
+        require_repeatable(pair, batch, option("objective", "stl"))
         return cls(pair, config.particles if config.particles > 1 else None, config.free_bits, config.free_nats)
 
     def forward(self, *batch: Tensor, kl_weight: Tensor | float = 1.0, fraction: Tensor | float = 1.0) -> Terms:

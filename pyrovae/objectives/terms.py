@@ -7,7 +7,7 @@ from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.objectives.divergence import base, called, divergence
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
@@ -72,6 +72,7 @@ def require_closed_form(pair: Pair, batch: Sequence[Tensor]) -> None:
             late = sorted(set(written[: written.index(name)]) - set(drawn[: drawn.index(name)]))
             why = f"its prior may depend on {late}, which the guide draws after it"
         reasons.append(f"site '{name}' ({why})")
+    sampled = option("kl", "sampled")
     if not reasons:
-        raise UsageError("the pair has no latent site, so no KL term: take --kl sampled")
-    raise UsageError(f"the pair has no closed-form KL for {' and '.join(reasons)}: take --kl sampled")
+        raise UsageError(f"the pair has no latent site, so no KL term: take {sampled}")
+    raise UsageError(f"the pair has no closed-form KL for {' and '.join(reasons)}: take {sampled}")

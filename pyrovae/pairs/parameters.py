@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.pairs.pair import Pair
 
 
@@ -19,12 +19,14 @@ def apart(pair: Pair) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     for name, parameters in (("model", model), ("guide", guide)):
         if not parameters:
             raise UsageError(
-                f"--aggressive moves the guide ahead of the model, and the {name} has nothing to train: leave it out"
+                f"{option('aggressive')} moves the guide ahead of the model, and the {name} has nothing to train: "
+                f"leave it out"
             )
     own = {id(parameter) for parameter in model}
     if shared := [name for name, parameter in pair.guide.named_parameters() if id(parameter) in own]:
         raise UsageError(
-            f"--aggressive moves the guide alone, and it shares {', '.join(shared[:3])} with the model: leave it out"
+            f"{option('aggressive')} moves the guide alone, and it shares {', '.join(shared[:3])} with the model: "
+            f"leave it out"
         )
     return model, guide
 

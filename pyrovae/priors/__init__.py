@@ -8,9 +8,9 @@ To add one, add a file `name.py` with one class, or one function that gives a mo
 
 The distribution scores values of any left shape and expands; constants are buffers that are not saved. Parameters
 `posterior`, of the guide, what `of` describes -> q(z | .), and `of`, the field of the data or the dimensions of the
-latent below z, are given where it has them. The others are its options, `--prior name:steps=4`; bounds and help are
+latent below z, are given where it has them. The others are its options, `prior="name:steps=4"`; bounds and help are
 `Annotated[int, pydantic.Field(ge=1, description="...")]`. The first line of the file's docstring is its help. Packages
-add theirs by the entry point group `pyrovae.priors`, and `--prior my_file.py:MyPrior` takes one's own. A file without a
+add theirs by the entry point group `pyrovae.priors`, and `prior="my_file.py:MyPrior"` takes one's own. A file without a
 class or function of its name is a helper.
 
 `PriorConfig` and `prior` offer them to the variants. A conditional prior p(z | y) is a guide family on the features of

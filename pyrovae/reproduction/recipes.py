@@ -9,7 +9,7 @@ level (the short budget), and
     score.samples = 5000                # see Score
     published.nll = 85.54               # see pyrovae.reproduction.figures
     full = { epochs = 3280 }            # options that the published budget changes; none: there is one budget
-    quick = { particles = 2 }           # options that --quick changes on top of its own
+    quick = { particles = 2 }           # options that `quick` changes on top of its own
 
 `pyrovae fit --config published/name.toml` runs the options, too.
 """
@@ -27,7 +27,7 @@ from pydantic import Field as Option
 
 from pyrovae import registry
 from pyrovae.config import Config, parse
-from pyrovae.errors import UsageError, did_you_mean
+from pyrovae.errors import UsageError, did_you_mean, option
 
 Budget = Literal["short", "full", "quick"]
 
@@ -69,8 +69,8 @@ class Experiment(Config):
     quick: dict[str, Any] = Option(default_factory=dict)
 
 
-class Recipe:
-    """A row that can be run.
+class Row:
+    """A row of a table, which can be run: a recipe.
 
     Attributes:
         name: of its file.
@@ -92,7 +92,8 @@ class Recipe:
         found = self.settings | {"seed": seed} | dict.fromkeys(self.experiment.per_seed, seed)
         if budget == "full":
             if self.experiment.full is None:
-                raise UsageError(f"{self.name} has one budget: leave out --full")
+                full = option("full", True, python="budget='full'")
+                raise UsageError(f"{self.name} has one budget: leave out {full}")
             return found | self.experiment.full
         if budget == "quick":
             return found | quick(found) | self.experiment.quick
@@ -108,7 +109,7 @@ class Recipe:
 
 
 def quick(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What --quick changes: one epoch over few of the model's embedded data, so that it needs no file."""
+    """What the budget `quick` changes: one epoch over few of the model's embedded data, so that it needs no file."""
     static = settings.get("data") == "static-mnist"
     return {
         "data": registry.variant(settings["model"]).data,
@@ -128,7 +129,7 @@ def names() -> list[str]:
     return [name for table in tables().values() for name in table.rows]
 
 
-def find(name: str) -> list[Recipe]:
+def find(name: str) -> list[Row]:
     """The recipe of a name, or all rows of a table; raises UsageError for neither."""
     if name in tables():
         return [_read(row) for row in tables()[name].rows]
@@ -151,6 +152,6 @@ def tables() -> dict[str, Table]:
 
 
 @functools.cache
-def _read(name: str) -> Recipe:
+def _read(name: str) -> Row:
     settings = tomllib.loads(FOLDER.joinpath(f"{name}.toml").read_text(encoding="utf-8"))
-    return Recipe(name, settings, parse(Experiment, settings.pop("experiment"), f"recipe {name}"))
+    return Row(name, settings, parse(Experiment, settings.pop("experiment"), f"recipe {name}"))

@@ -10,13 +10,13 @@ from typing import Any
 
 from pyrovae import data as data_package
 from pyrovae import registry
-from pyrovae.errors import UsageError
-from pyrovae.reproduction.recipes import Budget, Recipe, Score
+from pyrovae.errors import UsageError, option
+from pyrovae.reproduction.recipes import Budget, Row, Score
 from pyrovae.reproduction.scoring import scores
 from pyrovae.runs import directory
 from pyrovae.runs.environment import environment
 from pyrovae.runs.loading import load
-from pyrovae.runs.recipe import Recipe as FitRecipe
+from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage import atomic
@@ -25,7 +25,7 @@ from pyrovae.training.resuming import FREE
 
 
 def reproduce(
-    recipe: Recipe,
+    recipe: Row,
     out: Path,
     show: Progress,
     budget: Budget = "short",
@@ -64,7 +64,7 @@ def reproduce(
 
 
 def _one(
-    recipe: Recipe,
+    recipe: Row,
     out: Path,
     show: Progress,
     budget: Budget,
@@ -78,13 +78,14 @@ def _one(
     source = source if budget == "quick" else _data(data or source, settings.get("data_root"), recipe.name)
     folder = out / recipe.name / f"{budget}-seed-{seed}"
     file = folder.with_name(f"{folder.name}.json")
-    wanted = FitRecipe.of(registry.variant(model), guide, source, options)
+    wanted = Recipe.of(registry.variant(model), guide, source, options)
 
     where = {key: value for key, value in settings.items() if value is not None}
     there = (folder / directory.RUN).is_file()
     if there and not _same(folder, wanted):
         if not overwrite:
-            raise UsageError(f"{folder} holds a run of other options: give --overwrite, or another --out")
+            anew = option("overwrite", True)
+            raise UsageError(f"{folder} holds a run of other options: give {anew}, or another {option('out')}")
         there = False
     if there:
         run = _gone_on(folder, where, show)
@@ -111,18 +112,18 @@ def _data(name: str, root: Any, recipe: str) -> str:
         return str(Path(root) / name)
     where = "" if root is None else f" in {root}"
     raise UsageError(
-        f"{recipe} reads the folder {name}, and there is none{where}: give --data PATH, or --data-root, the "
-        f"folder that holds it"
+        f"{recipe} reads the folder {name}, and there is none{where}: give {option('data', 'PATH')}, or "
+        f"{option('data_root')}, the folder that holds it"
     )
 
 
-def _same(folder: Path, wanted: FitRecipe) -> bool:
+def _same(folder: Path, wanted: Recipe) -> bool:
     """Whether the run in a directory is that of the wanted options, but for those that may change."""
     there = directory.content(folder)["recipe"]
     if wanted.model is None or there["model"] != wanted.model:
         return False
     # Parsed, so that an option that is newer than the run has its default.
-    there = FitRecipe.from_json(there, registry.variant(wanted.model)).to_json()
+    there = Recipe.from_json(there, registry.variant(wanted.model)).to_json()
     return comparable(there) == comparable(wanted.to_json())
 
 
@@ -154,7 +155,7 @@ def _binarization(run: Run) -> str | None:
     return "static" if x.kind == "binary" and drawn in (None, "none") else drawn
 
 
-def _figures(recipe: Recipe, budget: Budget, seed: int, run: Run, score: Score, show: Progress) -> dict[str, Any]:
+def _figures(recipe: Row, budget: Budget, seed: int, run: Run, score: Score, show: Progress) -> dict[str, Any]:
     started = time.perf_counter()
     found, outcome = scores(run, score, seed, show), run.outcome
     return {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae.reproduction.figures import FIGURES, spread
-from pyrovae.reproduction.recipes import FOLDER, Recipe, Table
+from pyrovae.reproduction.recipes import FOLDER, Row, Table
 
 OBTAINED = FOLDER.joinpath("obtained")
 """A file a recipe, NAME.json: the figures of docs/results.md."""
@@ -41,7 +41,7 @@ def all_values(table: Table, results: Sequence[Mapping[str, Any]]) -> dict[str, 
     return {figure: values(results, figure) for figure in table.columns}
 
 
-def line(recipe: Recipe, table: Table, results: Sequence[Mapping[str, Any]]) -> list[str]:
+def line(recipe: Row, table: Table, results: Sequence[Mapping[str, Any]]) -> list[str]:
     """A row: its name, the first figure published, and the figures obtained."""
     first = table.columns[0]
     published = recipe.experiment.published.get(first)

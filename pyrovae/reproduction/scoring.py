@@ -23,7 +23,7 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
     the mean of their NLL + ELBO, which varies little from datum to datum, is then added to -ELBO of the whole split,
     and `nll_error` is the standard error of that, from the choice of the data. Active units and mutual information are
     over the scored data. `nll_ais` and `nll_same` are over `score.ais_limit` data, by annealed importance sampling and
-    by importance sampling. Where `--likelihood bce` scores grayscale, there is no likelihood, and no NLL.
+    by importance sampling. Where `likelihood="bce"` scores grayscale, there is no likelihood, and no NLL.
     """
     batch = run.split("test")
     draws = [evaluation.elbo(run.pair, batch, seed=seed + i, show=show) for i in range(score.elbo_draws)]

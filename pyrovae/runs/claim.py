@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pyrovae.errors import PyrovaeError, UsageError, system
+from pyrovae.errors import PyrovaeError, UsageError, option, system
 from pyrovae.runs.directory import LOCK, METRICS, RUN
 from pyrovae.storage import atomic
 
@@ -29,7 +29,10 @@ def require_free(path: Path, overwrite: bool) -> None:
     if not is_run(path):
         raise UsageError(f"{path} is a folder with other things in it: give a new folder for the run")
     if not overwrite:
-        raise UsageError(f"there is a run in {path} already: take another --out, --overwrite, or --resume {path}")
+        raise UsageError(
+            f"there is a run in {path} already: take another {option('out')}, {option('overwrite', True)}, or "
+            f"{option('resume', path)}"
+        )
 
 
 @contextlib.contextmanager
@@ -47,7 +50,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise PyrovaeError(f"another fit runs in {folder}: wait for its end, or take another --out") from None
+        raise PyrovaeError(f"another fit runs in {folder}: wait for its end, or take another {option('out')}") from None
     except OSError as error:
         atomic.remove_empty(made)
         raise PyrovaeError(f"{folder / LOCK}: {system(error)}: no fit can hold {folder}") from None

@@ -11,7 +11,7 @@ from pyrovae.data import DataConfig
 from pyrovae.data.catalogue import load as load_data
 from pyrovae.data.catalogue import sources
 from pyrovae.data.dataset import Dataset
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 from pyrovae.runs.recipe import Recipe
 
 
@@ -66,7 +66,8 @@ def found_at(data: str, root: Path | None) -> str:
         return data
     if root is None or not (root / Path(data).name).exists():
         raise PyrovaeError(
-            f"the data of this run are not at {data}: give the folder that holds {Path(data).name} now, --data-root DIR"
+            f"the data of this run are not at {data}: give the folder that holds {Path(data).name} now, "
+            f"{option('data_root', 'DIR')}"
         )
     return str(root / Path(data).name)
 

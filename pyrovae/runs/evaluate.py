@@ -89,7 +89,7 @@ def evaluate(
     elbo = evaluation.elbo(run.pair, batch, seed=seed, show=show)
     sites = evaluation.diagnose(run.pair, batch, seed=seed, show=show)
     latents = evaluation.usage(run.pair, batch, sum(sites.rate.values()), seed, show)
-    figures = evaluation.Figures.of(sites, latents, len(batch[0]))
+    figures = evaluation.Findings.of(sites, latents, len(batch[0]))
     labels = run.labels(split)
     of_these = None if labels is None else labels[rows]
     accuracy = evaluation.accuracy(run.pair, batch, of_these, run.fields, seed, show)

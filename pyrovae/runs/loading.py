@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pyrovae import registry
 from pyrovae.data import Field
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs import directory, tensors, texts
 from pyrovae.runs.checkpoint import Checkpoint
@@ -132,9 +132,7 @@ def _opened(path: Path, content: dict[str, Any], pair: Pair | None, trust: bool)
     name = values["model"]
     own = registry.own_code(name, values["guide"], values["options"]) if pair is None else []
     if own and not trust:
-        raise UsageError(
-            f"{path} was made with your own code, {own[0]}: it is only run with --trust (Python: trust=True)"
-        )
+        raise UsageError(f"{path} was made with your own code, {own[0]}: it is only run with {option('trust', True)}")
     fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
     variant = None if name is None or (pair is not None and ":" in name) else registry.variant(name)
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.dataset import Split
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
@@ -32,7 +32,8 @@ def require_comparable(run: Subject, baseline: Subject, split: Split, limit: int
         )
     if _words(run) != _words(baseline):
         raise PyrovaeError(
-            f"{who} was trained on other words: compare runs on the same text with the same --vocab and --vocab-size"
+            f"{who} was trained on other words: compare runs on the same text with the same {option('vocab')} and "
+            f"{option('vocab_size')}"
         )
     scored, other = _scored(run, split, limit), _scored(baseline, split, limit)
     if set(scored) != set(other):
@@ -44,18 +45,18 @@ def require_comparable(run: Subject, baseline: Subject, split: Split, limit: int
         if values.shape != against.shape or not torch.equal(values.cpu(), against.cpu()):
             raise PyrovaeError(
                 f"the {name} of the {split} split is not the same in {who}, though the files are: "
-                f"fit both with the same --data-seed, --binarize and --image-size"
+                f"fit both with the same {option('data_seed')}, {option('binarize')} and {option('image_size')}"
             )
         if discrete != theirs_discrete:
             raise PyrovaeError(
                 f"one of this run and {who} scores {name} by probabilities, the other by densities, which have no "
-                f"common measure: fit both with the same --likelihood"
+                f"common measure: fit both with the same {option('likelihood')}"
             )
     mine, their = _given_parts(run, split, limit), _given_parts(baseline, split, limit)
     if set(mine) != set(their) or any(not torch.equal(mine[name], their[name]) for name in mine):
         raise PyrovaeError(
-            f"this run and {who} do not score the same part of each image: fit both with the same --condition and "
-            f"--quadrants"
+            f"this run and {who} do not score the same part of each image: fit both with the same "
+            f"{option('condition')} and {option('quadrants')}"
         )
 
 
@@ -106,7 +107,7 @@ def verdict(mean: float, error: float | None, name: str, only_z: bool, used: boo
         used: whether this run uses its latents.
     """
     size = f"{abs(mean):.3f}" + ("" if error is None else f" +- {error:.3f}") + " nats a datum"
-    more = "; its figure is a lower bound, which more --samples may raise" if only_z else ""
+    more = f"; its figure is a lower bound, which more {option('samples')} may raise" if only_z else ""
     if error is None or not abs(mean) > ERRORS * error:
         why = "one datum has no standard error" if error is None else "less than two standard errors"
         helps = "so z is not seen to help" if only_z else "so neither is seen to be better"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyrovae import evaluation, plots
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.generation import draws as generate
 from pyrovae.generation.given import require_allowed
 from pyrovae.pairs.parameters import device_of
@@ -55,7 +55,8 @@ def require_image(run: Subject) -> None:
     """Raises UsageError where x is no picture."""
     if not is_image(run):
         raise UsageError(
-            "these data are no images, so there is no picture of them: write their values to a .npz, --out FILE.npz"
+            f"these data are no images, so there is no picture of them: write their values to a .npz, "
+            f"{option('out', 'FILE.npz', python='numpy.savez')}"
         )
 
 

@@ -117,7 +117,7 @@ class FieldFile(Strict):
     labelled: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
-class Progress(Strict):
+class PositionFile(Strict):
     """`pyrovae.runs.checkpoint.Position`."""
 
     epoch: Count
@@ -134,7 +134,7 @@ class Progress(Strict):
     inner: Count = 0
 
     @model_validator(mode="after")
-    def _agree(self) -> Progress:
+    def _agree(self) -> PositionFile:
         if self.best_epoch > self.epoch:
             raise ValueError(f"the best epoch {self.best_epoch} is after epoch {self.epoch}")
         if self.epoch > self.of:
@@ -155,7 +155,7 @@ class RunFile(Strict):
     inputs: Annotated[list[Name], Field(max_length=100)]
     fields: dict[Name, FieldFile]
     data: dict[str, Any]
-    progress: Progress | None
+    progress: PositionFile | None
     environment: dict[Name, str | int | float | bool | None]
     code: dict[Any, Code] = {}
     results: dict[str, Any]

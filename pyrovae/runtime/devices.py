@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 
 
 def find(name: str) -> torch.device:
@@ -24,10 +24,11 @@ def find(name: str) -> torch.device:
         raise UsageError(f"there is no device '{name}': take auto, cpu, cuda, cuda:1 or mps") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
-            f"device {name}: this machine has {torch.cuda.device_count()} CUDA devices: take --device cpu or auto"
+            f"device {name}: this machine has {torch.cuda.device_count()} CUDA devices: "
+            f"take {option('device', 'cpu')} or auto"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device mps: this machine has no Metal device: take --device cpu or auto")
+        raise UsageError("device mps: this machine has no Metal device: take {option('device', 'cpu')} or auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"device {name} is not supported: take auto, cpu, cuda, cuda:1 or mps")
     return device

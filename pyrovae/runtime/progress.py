@@ -28,7 +28,7 @@ def progress(enabled: bool | None = None) -> "Progress":
 
 
 def notes_only() -> "Progress":
-    """Makes the Progress of `--quiet`: what a person should know of a result is written, and nothing else."""
+    """Makes the Progress of a quiet fit: what a person should know of a result is written, and nothing else."""
     return _Notes(progress(None))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 
 
 class World(NamedTuple):
@@ -44,7 +44,7 @@ def summed(tensor: Tensor) -> None:
     except RuntimeError as error:
         raise PyrovaeError(
             f"another process of this fit has ended ({str(error).strip().splitlines()[0]}): its last checkpoint is "
-            f"whole, and --resume goes on from it, with any number of processes"
+            f"whole, and {option('resume')} goes on from it, with any number of processes"
         ) from error
 
 

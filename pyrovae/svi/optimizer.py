@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.svi.fused import FusedAdam, Name, dense
 from pyrovae.svi.rmsprop import RMSProp
 
@@ -70,7 +70,8 @@ class Optimizer:
         apart: Collection[nn.Parameter] = (),
     ) -> None:
         if momentum and name != "rmsprop":
-            raise UsageError(f"--momentum is of --optimizer rmsprop, not of {name}: leave it out")
+            rmsprop = option("optimizer", "rmsprop")
+            raise UsageError(f"{option('momentum')} is of {rmsprop}, not of {name}: leave it out")
         self.parameters = list(parameters)
         self.clip = clip
         device = self.parameters[0].device
@@ -136,7 +137,7 @@ class Optimizer:
         if odd := sorted(set(own) ^ set(state)):
             raise PyrovaeError(
                 f"a state of the optimizer with {len(state)} tensors does not fit this one with {len(own)} (the first "
-                f"that differs is '{odd[0]}'): take the same model, guide and --optimizer"
+                f"that differs is '{odd[0]}'): take the same model, guide and {option('optimizer')}"
             )
         for name, tensor in own.items():
             theirs = state[name]

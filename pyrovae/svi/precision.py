@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.runtime.turns import Shared
 
 Precision = Literal["32", "tf32", "bf16"]
@@ -86,13 +86,13 @@ class tf32(Shared):  # noqa: N801  a context, named as one reads it
 def require_precision(precision: Precision, device: torch.device) -> None:
     """Raises UsageError for what the device does not have."""
     if precision == "tf32" and device.type != "cuda":
-        raise UsageError(f"--precision tf32 is of CUDA devices, and this is {device}: take 32 or bf16")
+        raise UsageError(f"{option('precision', 'tf32')} is of CUDA devices, and this is {device}: take 32 or bf16")
 
 
 def note(precision: Precision, device: torch.device) -> str | None:
     """What a person should know of the precision on this machine."""
     if precision == "bf16" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
-        return "this CPU has no bfloat16 instructions: --precision bf16 is slower here than 32"
+        return f"this CPU has no bfloat16 instructions: {option('precision', 'bf16')} is slower here than 32"
     return None
 
 

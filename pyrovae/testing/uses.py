@@ -10,6 +10,7 @@ from pyro import optim
 from torch import Tensor, nn
 
 from pyrovae import evaluation
+from pyrovae.errors import option
 from pyrovae.lowering.engine import FEW
 from pyrovae.objectives.elbo import ELBO
 from pyrovae.pairs.pair import Pair
@@ -110,7 +111,8 @@ def _lowering(case: Case) -> None:
     (elbo, gradients), (their_elbo, their_gradients) = found
     gaps = [apart(a, b) for a, b in zip((elbo, *gradients), (their_elbo, *their_gradients), strict=True)]
     if max(gaps) > 10 * TOLERANCE:
-        raise LawError(f"the graph of a step is {max(gaps):.1e} off eager Pyro: train with --no-compile, and report it")
+        eager = option("compile", False)
+        raise LawError(f"the graph of a step is {max(gaps):.1e} off eager Pyro: train with {eager}, and report it")
 
 
 @law("save and load", cure="state lives in parameters and registered buffers only", needs=per_datum)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyrovae.data.dataset import Dataset
+from pyrovae.errors import option
 from pyrovae.options import TrainConfig
 from pyrovae.runs.outcome import Outcome
 from pyrovae.runs.recipe import Recipe
@@ -35,19 +36,20 @@ def concerns(
     all_steps = steps + outcome.inner_steps
     if skipped := outcome.skipped_steps:
         found.append(
-            f"{skipped} of {all_steps} steps were skipped, because loss or gradients were not finite: lower --lr, or "
-            f"--clip the gradients"
+            f"{skipped} of {all_steps} steps were skipped, because loss or gradients were not finite: "
+            f"lower {option('lr')}, or {option('clip')} the gradients"
         )
     held_out = [epoch["valid_elbo"] for epoch in metrics]
     if len(held_out) >= FIRST and not held_out[-1] >= held_out[0]:
         found.append(
             f"training diverged: the held-out ELBO ended at {held_out[-1]:.2f}, below the {held_out[0]:.2f} of the "
-            f"first epoch (the weights are those of epoch {outcome.best_epoch}): lower --lr, or --clip the gradients"
+            f"first epoch (the weights are those of epoch {outcome.best_epoch}): "
+            f"lower {option('lr')}, or {option('clip')} the gradients"
         )
     if latent and outcome.test is not None and outcome.test.rate < UNUSED:
         found.append(
             f"the latent has collapsed: the rate is {outcome.test.rate:.3f} nats, so z tells the model nothing of "
-            f"the data; try --kl-warmup, --free-bits or a weaker decoder, and `pyrovae evaluate`"
+            f"the data; try {option('kl_warmup')}, {option('free_bits')} or a weaker decoder, and `pyrovae evaluate`"
         )
     weight = metrics[-1]["kl_weight"] if metrics else math.nan
     per_epoch = max(1, steps // max(1, len(metrics)))
@@ -55,7 +57,7 @@ def concerns(
     if warm_up and outcome.stopped != "interrupted" and config.kl_cycles == 1 and weight < beta * (1 - 1 / warm_up):
         found.append(
             f"the KL warm-up never ended: the last KL weight was {weight:.2f} and not {beta:g}, so this is a beta-VAE; "
-            f"set --kl-warmup below {len(metrics)} epochs"
+            f"set {option('kl_warmup')} below {len(metrics)} epochs"
         )
     return found
 
@@ -69,7 +71,8 @@ def notes(data: Dataset, recipe: Recipe) -> list[str]:
         where = f"training ({total})" if cycles == 1 else f"each of the {cycles} cycles of training ({length:g})"
         found.append(
             f"the KL warm-up of {config.kl_warmup:g} epochs is longer than {where}: the KL weight ends at "
-            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; set --kl-warmup below {length:g}"
+            f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; "
+            f"set {option('kl_warmup')} below {length:g}"
         )
     if getattr(recipe.options, "likelihood", None) == "bce":
         found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")

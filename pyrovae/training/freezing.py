@@ -20,7 +20,7 @@ from pyrovae import registry
 from pyrovae.data import DataConfig
 from pyrovae.data.catalogue import load as load_data
 from pyrovae.data.dataset import Dataset
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import draw, sites
@@ -145,4 +145,4 @@ def checksum(module: nn.Module) -> str:
 
 
 def _named(source: Run) -> str:
-    return "the run of freeze_model" if source.path is None else f"--freeze-model {source.path}"
+    return "the run of freeze_model" if source.path is None else option("freeze_model", source.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pyrovae.data.dataset import Dataset
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.evaluation.accuracy import accuracy
 from pyrovae.evaluation.elbo import data_at_once, elbo
 from pyrovae.evaluation.latents.information import mutual_information
@@ -54,7 +54,7 @@ class HeldOut:
         return {"valid_accuracy": float(counts[0] / counts[1])} if counts[1] else {}
 
     def information(self) -> dict[str, float]:
-        """`mutual_information` of data and latents, by which --aggressive is told to end."""
+        """`mutual_information` of data and latents, by which `aggressive` is told to end."""
         found = mutual_information(self.pair, self.batch, self.seed)
         assert found is not None  # a pair without latents has nothing of the guide to train
         return {"mutual_information": found.nats}
@@ -62,6 +62,6 @@ class HeldOut:
     def require_information(self) -> None:
         """Raises UsageError where there is no such information: for several processes, or without a weight a datum."""
         if self.ranks > 1:
-            raise UsageError("--aggressive is for one process: leave it out, or leave torchrun out")
+            raise UsageError(f"{option('aggressive')} is for one process: leave it out, or leave torchrun out")
         with scoring(self.pair, self.seed):
-            require_per_datum(self.pair, [tensor[:2] for tensor in self.batch], "--aggressive")
+            require_per_datum(self.pair, [tensor[:2] for tensor in self.batch], option("aggressive"))

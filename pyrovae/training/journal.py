@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import PyrovaeError, system
+from pyrovae.errors import PyrovaeError, option, system
 from pyrovae.runs import directory, pictures, tensors
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.claim import is_run
@@ -113,7 +113,7 @@ class Journal:
             kept = (
                 "nothing of this fit is kept"
                 if self.step is None
-                else f"the checkpoint of step {self.step} is whole, and --resume {self.folder} goes on from it"
+                else f"the checkpoint of step {self.step} is whole, and {option('resume', self.folder)} goes on from it"
             )
             raise PyrovaeError(f"{system(error)}; {kept}") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pyrovae import registry
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.data import data_of
@@ -45,16 +45,14 @@ def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: 
     found = opened(path, pair, trust)
     # Whoever loads a run to score it has no use for its objective; here its code would be run.
     if not trust and (own := registry.own_code(None, None, {"objective": found.recipe.training.objective})):
-        raise UsageError(
-            f"{path} was made with your own code, {own[0]}: it is only run with --trust (Python: trust=True)"
-        )
+        raise UsageError(f"{path} was made with your own code, {own[0]}: it is only run with {option('trust', True)}")
     recipe = _changed(found.recipe, path, settings)
     start = Checkpoint.read(path, found.content) if "checkpoint" in found.content["files"] else None
 
     dataset = data_of(recipe, found.description, data)
     before, total = epochs(dataset, found.recipe.training), epochs(dataset, recipe.training)
     if total < before:
-        raise UsageError(f"--epochs {total} is less than the {before} of {path}: give {before} or more")
+        raise UsageError(f"{option('epochs', total)} is less than the {before} of {path}: give {before} or more")
     _require_more(path, found, total)
     source = None
     if recipe.frozen is not None:
@@ -77,9 +75,9 @@ def _changed(recipe: Recipe, path: Path, settings: Mapping[str, Any]) -> Recipe:
     }
     for key in settings:
         if not any(key in type(group).model_fields for group in groups.values()):
-            raise UsageError(f"--resume {path}: there is no option '{key}'")
+            raise UsageError(f"{option('resume', path)}: there is no option '{key}'")
     for name, group in groups.items():
-        groups[name] = require_repeated(f"--resume {path}", settings, group, FREE)
+        groups[name] = require_repeated(option("resume", path), settings, group, FREE)
     return dataclasses.replace(recipe, **groups)
 
 
@@ -89,11 +87,11 @@ def _require_more(path: Path, found: Opened, total: int) -> None:
     if found.content["status"] != "done":
         return
     if progress is None:
-        raise UsageError(f"{path} holds no checkpoint to go on from: fit again, with another --out")
+        raise UsageError(f"{path} holds no checkpoint to go on from: fit again, with another {option('out')}")
     if results.get("stopped") in ("patience", "diverged"):
         raise UsageError(f"the fit of {path} has ended ({results['stopped']}): more epochs would change nothing")
     if total <= progress["epoch"]:
-        raise UsageError(f"all {progress['epoch']} epochs of {path} are trained: give more, --epochs N")
+        raise UsageError(f"all {progress['epoch']} epochs of {path} are trained: give more, {option('epochs')} N")
 
 
 def _differences(start: Checkpoint, found: Opened, recipe: Recipe) -> list[str]:

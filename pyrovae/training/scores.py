@@ -34,7 +34,7 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> FinalScores:
             config.score_samples,
             show=shown,
             lengths=lengths,
-            compile=False if config.compile is False else None,  # --compile is about the steps
+            compile=False if config.compile is False else None,  # `compile` is about the steps
         )
         likelihood = run.scored.summary()
     except PyrovaeError as error:  # a global latent: what was trained stands, without this score

@@ -106,7 +106,7 @@ def test_ones_own_file_is_run_only_with_trust(x, tmp_path, monkeypatch):
     assert list(content["code"]) == ["mine.py:Laplace"]
     assert same(pyrovae.load("run", data=x, trust=True), fitted)
     file.write_text("open('marker', 'w').close()\n" + LAPLACE)
-    with pytest.raises(UsageError, match=r"made with your own code, mine.py:Laplace: it is only run with --trust"):
+    with pytest.raises(UsageError, match=r"made with your own code, mine.py:Laplace: it is only run with trust=True"):
         pyrovae.load("run", data=x)
     pyrovae.load("run", data=x, pair=fitted.pair)
     assert "changed since the run was made" in run("inspect", "run").stdout
@@ -177,5 +177,5 @@ def test_what_is_no_likelihood_is_told(x, tmp_path):
     (tmp_path / "mine.py").write_text("class Bare:\n    def __init__(self, field): ...\n")
     with pytest.raises(PyrovaeError, match="gives a Bare without 'outputs'"):
         pyrovae.fit("vae", x, likelihood=f"{tmp_path}/mine.py:Bare", **QUICK)
-    with pytest.raises(UsageError, match="takes no at_mean, so it has no --output-bias zero"):
+    with pytest.raises(UsageError, match="takes no at_mean, so it has no output_bias='zero'"):
         pyrovae.fit("vae", x, likelihood=f"{tmp_path}/mine.py:Bare", output_bias="zero", **QUICK)

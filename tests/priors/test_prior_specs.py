@@ -88,7 +88,7 @@ def test_ones_own_file_is_run_only_with_trust(x, tmp_path):
     assert same(pyrovae.load(tmp_path / "run", data=x, trust=True), fitted)
     file.write_text(f"open({str(tmp_path / 'marker')!r}, 'w').close()\n" + WIDE)
     for use in (lambda: pyrovae.load(tmp_path / "run"), lambda: pyrovae.fit(resume=tmp_path / "run", show=False)):
-        with pytest.raises(UsageError, match="it is only run with --trust"):
+        with pytest.raises(UsageError, match="it is only run with trust=True"):
             use()
     assert not (tmp_path / "marker").exists()
     with pytest.raises(UsageError, match=r"name the class or function in it, .*mine\.py:MyPrior"):

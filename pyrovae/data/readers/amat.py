@@ -13,7 +13,7 @@ from pyrovae.data.raw import Raw
 from pyrovae.data.readers.bytes import plain_or_gz, read_bytes
 from pyrovae.data.readers.fetch import fetched
 from pyrovae.data.readers.npy import read_npz
-from pyrovae.errors import PyrovaeError, UsageError, brief
+from pyrovae.errors import PyrovaeError, UsageError, brief, option
 
 PACKED = "binarized_mnist_packed.npz"
 URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -33,7 +33,7 @@ def static_mnist(config: DataConfig) -> Raw:
     if not config.download:
         raise UsageError(
             f"data 'static-mnist' needs {PACKED} or binarized_mnist_{{train,valid,test}}.amat in {places[0]}: "
-            f"give --download, or the folder that has binarized_mnist/ with --data-root"
+            f"give {option('download', True)}, or the folder that has binarized_mnist/ with {option('data_root')}"
         )
     from torchvision.datasets.utils import download_url
 

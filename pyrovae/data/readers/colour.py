@@ -10,7 +10,7 @@ from PIL import Image
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
 from pyrovae.data.readers.fetch import fetched
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 
 
 def cifar10(config: DataConfig) -> Raw:
@@ -57,8 +57,8 @@ def _open(name: str, dataset: Callable[..., Any], config: DataConfig, **options:
     except (OSError, RuntimeError):
         if not config.download:
             raise UsageError(
-                f"data '{name}' is not in {root}, or damaged: give --download, or the folder that has it with "
-                f"--data-root"
+                f"data '{name}' is not in {root}, or damaged: give {option('download', True)}, or the folder that has "
+                f"it with {option('data_root')}"
             ) from None
     with fetched(f"data '{name}'", root) as temporary:
         dataset(temporary, download=True, **options)

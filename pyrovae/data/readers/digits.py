@@ -9,7 +9,7 @@ TEST_SEED = 0
 
 
 def load(config: DataConfig) -> Raw:
-    """360 test images, the same for every --data-seed, in the proportions of the classes; the rest is train."""
+    """360 test images, the same for every `data_seed`, in the proportions of the classes; the rest is train."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

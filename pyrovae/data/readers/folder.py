@@ -18,7 +18,7 @@ from pyrovae.data.raw import Raw
 from pyrovae.data.readers.bytes import require_file
 from pyrovae.data.readers.npy import SPLIT_OF
 from pyrovae.data.stored import Stored, streams
-from pyrovae.errors import PyrovaeError, brief
+from pyrovae.errors import PyrovaeError, brief, option
 
 GRAY = frozenset({"1", "L", "LA"})
 """Modes of an image without colour."""
@@ -38,7 +38,7 @@ class Header(NamedTuple):
 
 
 def read_images(folder: Path, config: DataConfig) -> Raw:
-    """Images of one size (after --image-size): gray if all are gray, else RGB; y where there are class folders."""
+    """Images of one size (after `image_size`): gray if all are gray, else RGB; y where there are class folders."""
     found = {split: _list(child) for split, child in _splits(folder).items()}
     if len({classes is None for _, classes in found.values()}) > 1:
         raise PyrovaeError(f"{folder} has class folders in some splits only: use them in all, or in none")
@@ -148,7 +148,7 @@ def _require_one_size(sizes: Mapping[Path, tuple[int, ...]]) -> None:
     first, (h0, w0) = next(iter(sizes.items()))
     for path, (h, w) in sizes.items():
         if (h, w) != (h0, w0):
-            raise PyrovaeError(f"{path} is {h}x{w} and {first} is {h0}x{w0}: give --image-size")
+            raise PyrovaeError(f"{path} is {h}x{w} and {first} is {h0}x{w0}: give {option('image_size')}")
 
 
 def _decoded(path: Path, mode: str, size: int | None) -> np.ndarray:

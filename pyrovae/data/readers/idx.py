@@ -10,7 +10,7 @@ from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
 from pyrovae.data.readers.bytes import plain_or_gz, read_bytes
 from pyrovae.data.readers.fetch import fetched
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
@@ -70,7 +70,7 @@ def _find(config: DataConfig, name: str, folder: str, file: str, options: dict[s
     if not config.download:
         raise UsageError(
             f"data '{name}' needs {file}.gz in {places[0]}: "
-            f"give --download, or the folder that has {folder}/ with --data-root"
+            f"give {option('download', True)}, or the folder that has {folder}/ with {option('data_root')}"
         )
     download(folder, config.root, options)
     if found := plain_or_gz(places[0], file):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, interpolate
 
-from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
+from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option
 from pyrovae.estimators import Start
 from pyrovae.evaluation.annealing.bridge import Bridge, temperatures
 from pyrovae.evaluation.annealing.hmc import Point, evaluate, leap, move
@@ -254,5 +254,6 @@ def require_annealable(
     with seeded(0, device_of(pair)):
         found = require_per_datum(pair, [tensor[:2] for tensor in batch], what)
     if not found.latent:
-        raise PyrovaeError("the pair has no latents, and its log-likelihood is exact: take --method is")
+        exact = option("method", "is", python="log_likelihood")
+        raise PyrovaeError(f"the pair has no latents, and its log-likelihood is exact: take {exact}")
     return found

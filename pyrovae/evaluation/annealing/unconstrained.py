@@ -10,7 +10,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Transform, biject_to, constraints
 
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 from pyrovae.pairs.traces import Site, sites
 
 
@@ -29,16 +29,17 @@ def slots_of(trace: poutine.Trace) -> dict[str, Slot]:
         PyrovaeError: where a site is discrete, or has a support that torch cannot map to real numbers.
     """
     found, stop = dict[str, Slot](), 0
+    instead = option("method", "is", python="log_likelihood")
     for name, site in sites(trace, observed=False).items():
         if not site["value"].is_floating_point() or support(site["fn"]).is_discrete:
-            raise PyrovaeError(f"site '{name}' is discrete: HMC needs gradients; take --method is")
+            raise PyrovaeError(f"site '{name}' is discrete: HMC needs gradients; take {instead}")
         try:
             # With its left dims, which bounds that are tensors have, too.
             shape = transform(site["fn"]).inverse_shape(site["value"].shape)[len(site["fn"].batch_shape) :]
         except NotImplementedError:
             raise PyrovaeError(
                 f"site '{name}' has the support {support(site['fn'])}, which torch maps to no real numbers, and HMC "
-                f"needs them; take --method is"
+                f"needs them; take {instead}"
             ) from None
         start, stop = stop, stop + math.prod(shape)
         found[name] = Slot(start, stop, torch.Size(shape))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.estimators import IMPORTANCE, Proposal
 from pyrovae.evaluation.importance.growth import grown, reached
 from pyrovae.evaluation.importance.proposals import require_proposal, wide
@@ -192,6 +192,6 @@ def require_counts(samples: int, chunk: int | None, target_se: float | None, max
         raise UsageError(f"target_se = {target_se:g} must be a finite number above 0: it is a standard error in nats")
     if samples < 2 or max_samples < samples:
         raise UsageError(
-            f"K grows from --samples {samples} up to --max-samples {max_samples}: give --samples of 2 or more, and "
-            f"--max-samples of at least as many"
+            f"K grows from {option('samples', samples)} up to {option('max_samples', max_samples)}: "
+            f"give {option('samples')} of 2 or more, and {option('max_samples')} of at least as many"
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, TransformedDistribution, constraints
 from torch.distributions.transforms import AffineTransform
 
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.estimators import PROPOSALS
 from pyrovae.pairs.traces import Program, Site
 
@@ -40,7 +40,7 @@ class Widened(Messenger):
         except NotImplementedError:
             raise PyrovaeError(
                 f"site '{msg['name']}' is drawn from a {type(msg['fn']).__name__}, which is not on the whole real line "
-                f"or does not know its mean, so it cannot be widened: take --proposal refit, or guide"
+                f"or does not know its mean, so it cannot be widened: take {option('proposal', 'refit')}, or guide"
             ) from None
 
 

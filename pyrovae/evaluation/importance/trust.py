@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyrovae.errors import option
 from pyrovae.evaluation.importance.pareto import threshold
 
 SHARE = 0.05
@@ -36,12 +37,16 @@ class Verdict(NamedTuple):
     bias: float | None
 
 
-OTHERS = {
-    "guide": "take --proposal widened or refit, more samples, or --method ais",
-    "widened": "take --proposal refit, another --wider, more samples, or --method ais",
-    "refit": "take --proposal widened, more samples, or --method ais",
-}
-"""What may do better than a proposal."""
+def _others(proposal: str) -> str:
+    """What may do better than a proposal."""
+    widened, refit = option("proposal", "widened"), option("proposal", "refit")
+    more = f"more samples, or {option('method', 'ais', python='ais')}"
+    others = {
+        "guide": f"take {widened} or refit, {more}",
+        "widened": f"take {refit}, another {option('wider')}, {more}",
+        "refit": f"take {widened}, {more}",
+    }
+    return others[proposal]
 
 
 def verdict(
@@ -81,10 +86,11 @@ def verdict(
     if few > SHARE * n:
         sentence = (
             f"is a lower bound and not a value: a few weights decide for {few} of {n} data (Pareto k above {limit} and "
-            f"few effective samples), so the standard error says too little; {OTHERS[proposal]}"
+            f"few effective samples), so the standard error says too little; {_others(proposal)}"
         )
     elif bias > BIAS:
-        sentence = f"lies about {bias:.2g} nats too low, by the spread of the weights: take more samples (--target-se)"
+        more = f"take more samples ({option('target_se')})"
+        sentence = f"lies about {bias:.2g} nats too low, by the spread of the weights: {more}"
     else:
         trusted, tails = True, f"the Pareto k of all {n} data is at most {limits.max():.2f}"
         if above.any():

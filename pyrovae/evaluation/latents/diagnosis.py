@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pyrovae.errors import option
 from pyrovae.evaluation.latents.aggregate import worst
 from pyrovae.evaluation.latents.rates import Diagnostics
 from pyrovae.evaluation.latents.usage import Usage
@@ -29,7 +30,7 @@ FEW = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Figures:
+class Findings:
     """What a diagnosis is made from, in nats a datum, over all latent sites.
 
     Attributes:
@@ -64,7 +65,7 @@ class Figures:
     data: float = math.inf
 
     @classmethod
-    def of(cls, found: Diagnostics, usage: Usage, data: int) -> "Figures":
+    def of(cls, found: Diagnostics, usage: Usage, data: int) -> "Findings":
         """From what `diagnose` and `usage` have found for the same data."""
         if usage.information is None:
             return cls(units=0, data=data)
@@ -99,7 +100,7 @@ class Figures:
         return self.units > 0 and not self.unread and self.rate >= NOTHING
 
 
-def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> list[str]:
+def diagnosis(figures: Findings, options: Mapping[str, Any] | None = None) -> list[str]:
     """One to three sentences: whether z is used, whether q(z) is near the prior, what the estimates cannot tell.
 
     Args:
@@ -145,7 +146,7 @@ def diagnosis(figures: Figures, options: Mapping[str, Any] | None = None) -> lis
     return said
 
 
-def _used(figures: Figures, costs: str, options: Mapping[str, Any] | None) -> str:
+def _used(figures: Findings, costs: str, options: Mapping[str, Any] | None) -> str:
     text = f"z is used: {figures.active} of {figures.units} units are active, the rate is {_nats(figures.rate)}{costs}"
     if figures.marginal_kl is not None and max(figures.marginal_kl[1], figures.gap) < FAR:
         text += f", the aggregate posterior is within {_nats(figures.marginal_kl[1])} of the prior"
@@ -161,7 +162,7 @@ def _used(figures: Figures, costs: str, options: Mapping[str, Any] | None) -> st
     return f"{text}; {others} nothing, which is no fault where z{wide} is wider than needed."
 
 
-def _far(figures: Figures, advice: str, options: Mapping[str, Any] | None) -> str | None:
+def _far(figures: Findings, advice: str, options: Mapping[str, Any] | None) -> str | None:
     low, high = figures.marginal_kl or (0.0, 0.0)
     least = max(low, figures.gap)
     if least < FAR:
@@ -177,7 +178,7 @@ def _far(figures: Figures, advice: str, options: Mapping[str, Any] | None) -> st
 def _more_weight(options: Mapping[str, Any] | None) -> str:
     if options is None or "beta" not in options or not _trains_elbo(options):
         return ""
-    return f" (--beta {max(1.0, 2 * options['beta']) if options['beta'] != 1 else 2:g})"
+    return f" ({option('beta', max(1.0, 2 * options['beta']) if options['beta'] != 1 else 2)})"
 
 
 def _trains_elbo(options: Mapping[str, Any]) -> bool:
@@ -190,25 +191,25 @@ def _use(options: Mapping[str, Any] | None) -> str:
         return "free bits, a KL weight that grows from 0 over the first epochs, or a weaker decoder"
     found = []
     if not _trains_elbo(options):
-        found.append("--objective elbo")
+        found.append(option("objective", "elbo"))
     if options.get("beta", 1.0) > 1:
-        found.append(f"--beta 1 (it was {options['beta']:g})")
+        found.append(f"{option('beta', 1)} (it was {options['beta']:g})")
     if "free_bits" in options:
-        found.append(f"--free-bits {max(0.1, 2 * options['free_bits']):g}")
+        found.append(option("free_bits", max(0.1, 2 * options["free_bits"])))
     warmup = max(10.0, 2 * options.get("kl_warmup", 0.0))
     if "kl_warmup" in options and warmup <= (options.get("epochs") or math.inf):
-        found.append(f"--kl-warmup {warmup:g}")
+        found.append(option("kl_warmup", warmup))
     if "word_dropout" in options:
-        found.append(f"--word-dropout {min(0.9, max(0.3, 2 * options['word_dropout'])):g}")
+        found.append(option("word_dropout", min(0.9, max(0.3, 2 * options["word_dropout"]))))
     size = "channels" if options.get("net") == "conv" else "hidden" if "hidden" in options else "widths"
     if size in options:
-        found.append(f"a weaker decoder (--{size})")
+        found.append(f"a weaker decoder ({option(size)})")
     return ", ".join(found) or "free bits or a weaker decoder"
 
 
 def _flag(options: Mapping[str, Any] | None, name: str) -> str:
-    """` (--latent-dim)` where there is such an option."""
-    return f" (--{name.replace('_', '-')})" if options and name in options else ""
+    """` (latent_dim)` where there is such an option."""
+    return f" ({option(name)})" if options and name in options else ""
 
 
 def _nats(value: float) -> str:
