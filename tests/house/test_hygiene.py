@@ -26,7 +26,7 @@ from pyrovae.data import DataConfig
 from pyrovae.data.catalogue import SOURCES, load
 from pyrovae.errors import PyrovaeError, UsageError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 DOWNLOADED = [name for name in SOURCES if name not in ("digits", "pydoc")]
 

@@ -12,7 +12,7 @@ import torch
 
 from pyrovae.runs import directory, tensors
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 FIT = ("fit", "--model", "cvae", "--epochs", "3", "--limit-train", "150", "--batch-size", "32", "--held-out", "31")
 QUICK = ("--hidden", "8", "--latent-dim", "2", "--score-samples", "3", "--score-limit", "21", "--device", "cpu")
