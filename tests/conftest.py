@@ -1,14 +1,40 @@
 """Small data of every kind, every variant on them, and pairs whose numbers are known in closed form."""
 
 import dataclasses
+import functools
+import importlib.metadata
 import math
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 # As the command line does, before torch is loaded: threads that spin starve on a machine that is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _remembered(entry_points: Callable[..., Any]) -> Callable[..., Any]:
+    """What it found holds as long as sys.path and the folders on it are as they were.
+
+    Of itself it reads a file of every installed package (6 ms with 90 of them), and a pair that is built asks for seven
+    names: half of the time of the laws, which build 20 pairs each.
+    """
+    known: dict[Any, Any] = {}
+
+    @functools.wraps(entry_points)
+    def found(**group: str) -> Any:
+        path = tuple((each, os.stat(each or ".").st_mtime_ns) for each in sys.path if os.path.exists(each or "."))
+        key = path, tuple(group.items())
+        if key not in known:
+            known[key] = entry_points(**group)
+        return known[key]
+
+    return found
+
+
+importlib.metadata.entry_points = _remembered(importlib.metadata.entry_points)  # before pyrovae takes it
 
 import pyro
 import pyro.distributions as dist
@@ -22,6 +48,28 @@ from pyrovae.data.transforms import Quadrants
 from pyrovae.registry.specs import by_site
 
 torch.set_num_threads(1)  # the networks are tiny: threads only cost
+
+MOST_PROCESSES = 4  # each holds torch, data and what it compiles: about 2 GB
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite takes a process a core; where files or tests are named, none but this one.
+
+    `-n 2` sets another number and `-n 0` none. Halves of the list go to the processes in order, so that what a file
+    makes once for its tests is made once, and who is done first takes from the other.
+    """
+    option = config.option
+    whole = [Path(argument).resolve() for argument in config.args] == [Path(__file__).parent]
+    chosen = option.keyword or getattr(option, "lf", False) or getattr(option, "stepwise", False)
+    by_hand = option.usepdb or option.trace or option.capture == "no" or option.collectonly or option.setupshow
+    if not whole or chosen or by_hand or hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return
+    if option.numprocesses is None and option.dist == "no" and not option.tx:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if cores > 1:
+            option.numprocesses, option.dist = min(cores, MOST_PROCESSES), "worksteal"
+
 
 N = 13
 
