@@ -16,6 +16,8 @@ from PIL import Image
 import pyrovae
 from pyrovae.cli import cli
 
+pytestmark = pytest.mark.drawn
+
 LIKELIHOOD = {
     *("log_likelihood", "standard_error", "standard_error_data", "smoothed", "bias", "samples", "samples_mean"),
     *("num_data", "ess", "pareto_k", "pareto_k_above", "doubtful", "trusted", "verdict", "worst", "proposal"),

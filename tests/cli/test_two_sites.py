@@ -16,6 +16,8 @@ from torch.nn.functional import softplus
 from pyrovae import Pair
 from pyrovae.nets import cat
 
+pytestmark = pytest.mark.drawn
+
 
 class Model(nn.Module):
     def __init__(self):

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from pyrovae.cli import cli
 
+pytestmark = pytest.mark.drawn
+
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
