@@ -56,21 +56,22 @@ MOST_PROCESSES = 4  # each holds torch, data and what it compiles: about 2 GB
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """The whole suite takes a process a core; where files or tests are named, none but this one.
+    """The whole suite takes a process a core; where files or tests are named, this one alone. `-n 2` and `-n 0` hold.
 
-    `-n 2` sets another number and `-n 0` none. Halves of the list go to the processes in order, so that what a file
-    makes once for its tests is made once, and who is done first takes from the other.
+    Each process begins with its part of the list, in order, and who is done takes from the rest of another: what a file
+    makes for its tests is made once, or twice where it is parted.
     """
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return
     option = config.option
     whole = [Path(argument).resolve() for argument in config.args] == [Path(__file__).parent]
-    chosen = option.keyword or getattr(option, "lf", False) or getattr(option, "stepwise", False)
-    by_hand = option.usepdb or option.trace or option.capture == "no" or option.collectonly or option.setupshow
-    if not whole or chosen or by_hand or hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
-        return
-    if option.numprocesses is None and option.dist == "no" and not option.tx:
+    some = option.keyword or option.collectonly or getattr(option, "lf", False) or getattr(option, "stepwise", False)
+    watched = option.usepdb or option.trace or option.capture == "no"
+    if whole and not some and not watched and option.numprocesses is None and option.dist == "no" and not option.tx:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if cores > 1:
-            option.numprocesses, option.dist = min(cores, MOST_PROCESSES), "worksteal"
+        option.numprocesses = min(cores, MOST_PROCESSES) if cores > 1 else None
+    if option.numprocesses and option.dist == "no":
+        option.dist = "worksteal"
 
 
 N = 13
