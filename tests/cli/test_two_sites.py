@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from commands import done, run, the_error
 
+pytestmark = pytest.mark.drawn
+
 TWO = '''
 """z1 -> z2 -> x, with a guide family for each."""
 import pyro, pyro.distributions as dist
@@ -15,8 +17,6 @@ from torch.nn.functional import softplus
 
 from pyrovae import Pair
 from pyrovae.nets import cat
-
-pytestmark = pytest.mark.drawn
 
 
 class Model(nn.Module):
