@@ -1,19 +1,47 @@
 """Small data of every kind, every variant on them, and pairs whose numbers are known in closed form."""
 
 import dataclasses
+import functools
+import importlib.metadata
 import math
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 # As the command line does, before torch is loaded: threads that spin starve on a machine that is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+
+def _remembered(entry_points: Callable[..., Any]) -> Callable[..., Any]:
+    """What it found holds as long as sys.path and the folders on it are as they were.
+
+    Of itself it reads a file of every installed package (6 ms with 90 of them), and a pair that is built asks for seven
+    names: half of the time of the laws, which build 20 pairs each.
+    """
+    known: dict[Any, Any] = {}
+
+    @functools.wraps(entry_points)
+    def found(**group: str) -> Any:
+        path = tuple((each, os.stat(each or ".").st_mtime_ns) for each in sys.path if os.path.exists(each or "."))
+        key = path, tuple(group.items())
+        if key not in known:
+            known[key] = entry_points(**group)
+        return known[key]
+
+    return found
+
+
+importlib.metadata.entry_points = _remembered(importlib.metadata.entry_points)  # before pyrovae takes it
+
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 
 from pyrovae import Pair, registry
@@ -22,6 +50,29 @@ from pyrovae.data.transforms import Quadrants
 from pyrovae.registry.specs import by_site
 
 torch.set_num_threads(1)  # the networks are tiny: threads only cost
+
+MOST_PROCESSES = 4  # each holds torch, data and what it compiles: about 2 GB
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite takes a process a core; where files or tests are named, this one alone. `-n 2` and `-n 0` hold.
+
+    Each process begins with its part of the list, in order, and who is done takes from the rest of another: what a file
+    makes for its tests is made once, or twice where it is parted.
+    """
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return
+    option = config.option
+    whole = [Path(argument).resolve() for argument in config.args] == [Path(__file__).parent]
+    some = option.keyword or option.collectonly or getattr(option, "lf", False) or getattr(option, "stepwise", False)
+    watched = option.usepdb or option.trace or option.capture == "no"
+    if whole and not some and not watched and option.numprocesses is None and option.dist == "no" and not option.tx:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        option.numprocesses = min(cores, MOST_PROCESSES) if cores > 1 else None
+    if option.numprocesses and option.dist == "no":
+        option.dist = "worksteal"
+
 
 N = 13
 
@@ -180,6 +231,21 @@ def _ctrl_c() -> Iterator[None]:
 def _seed() -> None:
     """Each test draws the same numbers, alone or among others."""
     torch.manual_seed(0)
+
+
+_DRAW = Figure.savefig
+
+
+def _pixel(figure: Figure, file: Any, *given: Any, format: str = "png", **options: Any) -> None:
+    Image.new("L", (1, 1)).save(file, format)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A picture of a fit is a black pixel but in tests that are marked `drawn`: to draw the four of a small fit takes
+    0.9 s, and the fit 0.06. What goes into them is computed everywhere. Set here, as fixtures of a file fit, too.
+    """
+    Figure.savefig = _DRAW if item.get_closest_marker("drawn") else _pixel
 
 
 def short(spec: str) -> str:

@@ -5,7 +5,7 @@ python -m tests.fuzzing --seconds 600 --target npz --keep found
 
 A target (`data.py`, `settings.py`, `runs.py`) makes a case of random numbers, and `judge.py` says whether it goes as it
 must: no exception but ours, no warning, no more memory or time than is allowed, nothing unpickled. What ever went wrong
-stands in `tests/crashes/`, and `tests/test_fuzzing.py` tries it again.
+stands in `tests/crashes/`, and `tests/fuzzing/test_fuzzing.py` tries it again.
 """
 
 from .case import Case, Target

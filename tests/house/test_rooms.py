@@ -1,6 +1,7 @@
 """The order of the rooms: which may import which, also in functions and where only types are checked."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -217,3 +218,33 @@ def test_a_file_says_what_it_is_and_is_no_longer_than_300_lines(path):
     assert doc, f"{path} has no first sentence"
     assert doc.partition("\n")[0].endswith((".", ":", "?")), f"{path}: the first line is no sentence"
     assert text.count("\n") <= 300
+
+
+HELPERS = {"house", "fuzzing", "crashes"}
+"""Folders of `tests/` that are no room: this one, and the cases of damaged files."""
+
+
+def test_tests_lie_in_the_folder_of_the_room_that_they_test():
+    tests = ROOT / "tests"
+    folders = {path.name for path in tests.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))}
+    assert not folders - set(LEVEL) - {"benchmarks"} - HELPERS
+    assert not [path.name for path in tests.glob("test_*.py")]
+    assert not [name for name in folders - {"crashes"} if not list((tests / name).glob("test_*.py"))]
+
+
+TEXTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    ".ci/run",
+    ".ci/oldest",
+    *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md"))),
+)
+"""What names files of tests."""
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_file_of_tests_that_a_text_names_is_there(name):
+    named = set(re.findall(r"\btests/[\w/]+\.py", (ROOT / name).read_text(encoding="utf-8")))
+    assert not [path for path in sorted(named) if not (ROOT / path).is_file()]
+    assert named or name not in ("CONTRIBUTING.md", ".ci/oldest", "docs/reliability.md")

@@ -8,8 +8,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from test_resume import QUICK, VAE, require_same, stopped
-from test_training import trained, vae
+from fits import QUICK, VAE, require_same, stopped, trained, vae
 from torch import nn
 
 import pyrovae

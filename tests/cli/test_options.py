@@ -311,7 +311,7 @@ def test_a_full_disk_behind_stdout_is_one_line() -> None:
 
 
 def test_the_package_has_one_name() -> None:
-    done = python("import cli", cwd=Path(__file__).parent.parent)
+    done = python("import cli", cwd=Path(__file__).parents[2])
     assert "imported as pyrovae.cli, not as cli" in done.stderr
 
 

@@ -11,6 +11,8 @@ from pyrovae import plots
 from pyrovae.errors import UsageError
 from pyrovae.plots.figure import BLUE, GREEN, ORANGE
 
+pytestmark = pytest.mark.drawn
+
 NAN = math.nan
 
 

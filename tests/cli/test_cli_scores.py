@@ -7,6 +7,8 @@ import pytest
 from commands import done, fit_all, run, the_error, write_data
 from PIL import Image
 
+pytestmark = pytest.mark.drawn
+
 RUNS = ("image", "label", "text", "words")
 SHORT = ("--steps", 4, "--chains", 2, "--leapfrog", 2)
 

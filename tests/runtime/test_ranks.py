@@ -15,7 +15,7 @@ from pyrovae import evaluation
 from pyrovae.runtime.ranks import from_first, world
 from pyrovae.svi.pieces import Sums
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

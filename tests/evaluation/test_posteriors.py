@@ -9,6 +9,8 @@ from torch import nn
 
 from pyrovae import Pair, UsageError, evaluation, plots
 
+pytestmark = pytest.mark.drawn
+
 
 def normal(tensors, axes):
     """log N(z; mean, covariance) at the points of the grid, (n, n)."""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import done
 
 from pyrovae.runs import directory, tensors
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 FIT = ("fit", "--model", "cvae", "--epochs", "3", "--limit-train", "150", "--batch-size", "32", "--held-out", "31")
 QUICK = ("--hidden", "8", "--latent-dim", "2", "--score-samples", "3", "--score-limit", "21", "--device", "cpu")
@@ -45,7 +46,7 @@ def torchrun(folder, count, *arguments, dies_at=None, code=0):
     if dies_at:
         environment["DIES_AT"] = str(dies_at)
     launch = ("-m", "torch.distributed.run", "--nproc-per-node", str(count), "--master-port", str(port))
-    done = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, *launch, str(script), *map(str, arguments)],
         cwd=folder,
         env=environment,
@@ -53,8 +54,8 @@ def torchrun(folder, count, *arguments, dies_at=None, code=0):
         text=True,
         timeout=300,
     )
-    assert (done.returncode == 0) == (code == 0), done.stderr[-3000:]
-    return done
+    assert (ended.returncode == 0) == (code == 0), ended.stderr[-3000:]
+    return ended
 
 
 def weights(run):
@@ -81,7 +82,7 @@ def test_a_dead_process_ends_the_fit_which_goes_on_with_any_number(tmp_path):
 
     torchrun(tmp_path, 2, "fit", "--resume", run)
     assert same(run, whole)
-    alone = torchrun(tmp_path, 1, "fit", "--resume", one)
+    alone = done("fit", "--resume", one)  # this process
     assert "with 1 processes and not 2" in alone.stderr
     assert not same(one, whole)
     assert directory.present(one)["status"] == "done"

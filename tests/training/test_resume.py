@@ -13,6 +13,7 @@ import pytest
 import torch
 from commands import done, run, the_error
 from damage import edited
+from fits import QUICK, VAE, Killed, require_same, stopped
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
@@ -22,46 +23,11 @@ from pyrovae.runs.claim import locked
 from pyrovae.storage import atomic
 from pyrovae.training.journal import Every
 
-QUICK = {"epochs": 4, "batch_size": 16, "score_samples": 2, "device": "cpu", "show": False}
-VAE = QUICK | {"latent_dim": 2, "hidden": (6,)}
-LEFT = ("train_seconds", "score_seconds", "lowering_seconds")
-
 
 @pytest.fixture
 def x():
     """48 training data: three steps an epoch."""
     return torch.bernoulli(torch.full((60, 1, 4, 4), 0.4), generator=torch.Generator().manual_seed(0))
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-def stopped(monkeypatch, at, *arguments, **options):
-    """Fits, and stops without a word before step `at`."""
-    call, count = pyrovae.svi.Step.__call__, iter(range(1, 10**6))
-
-    def until(self, *given):
-        if next(count) == at:
-            raise Killed
-        return call(self, *given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("pyrovae.svi.Step.__call__", until)
-        with pytest.raises(Killed):
-            pyrovae.fit(*arguments, **options)
-
-
-def require_same(run, other):
-    """The same weights, metrics, held-out choice and scores."""
-    ours, theirs = tensors.weights(run.pair), tensors.weights(other.pair)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    timeless = [[{k: v for k, v in each.items() if k not in LEFT} for each in r.metrics] for r in (run, other)]
-    assert timeless[0] == timeless[1]
-    assert {k: v for k, v in run.results.items() if k not in LEFT} == {
-        k: v for k, v in other.results.items() if k not in LEFT
-    }
 
 
 CASES = {
@@ -194,7 +160,7 @@ def test_kills(tmp_path):
     """Real processes, killed at random times."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.kills", "--count", "20"],
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=550,

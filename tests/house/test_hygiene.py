@@ -26,7 +26,7 @@ from pyrovae.data import DataConfig
 from pyrovae.data.catalogue import SOURCES, load
 from pyrovae.errors import PyrovaeError, UsageError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 DOWNLOADED = [name for name in SOURCES if name not in ("digits", "pydoc")]
 
@@ -123,7 +123,8 @@ for words in (
     "fit --help",
     f"fit --model vae {tiny} --latent-dim 2 --hidden 4 --guide iaf:steps=1:hidden=4 --out runs/vae",
     f"fit --model my_model.py:MyVAE {tiny} --out runs/own",
-    "fit --model textvae --epochs 1 --hidden 8 --embedding 4 --score-samples 2 --score-limit 50 --out runs/text",
+    "fit --model textvae --epochs 1 --hidden 8 --embedding 4 --limit-train 100 --score-samples 2 --score-limit 50"
+    " --out runs/text",
     "fit --model vae --epochs 1 --hidden 8 --latent-dim 2 --score-samples 2 --out runs/digits",
     "loglik runs/vae --samples 3 --json --out runs/scores.npz",
     "loglik runs/own --samples 3 --trust",

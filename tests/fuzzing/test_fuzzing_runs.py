@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from random import Random
 
-import fuzzing
 import pytest
 from commands import listing, run, the_error
+
+import fuzzing
 from fuzzing.__main__ import run as tried
 from fuzzing.case import Case, Target
 from fuzzing.judge import outcome

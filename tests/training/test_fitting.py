@@ -121,7 +121,7 @@ def test_an_option_of_ones_own_with_the_name_of_a_training_option_is_refused(own
 
 
 def test_the_factory_of_the_readme_takes_other_features(tmp_path):
-    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     code = re.search(r"^```python\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
     (tmp_path / "my_model.py").write_text(code[1], encoding="utf-8")
     run = pyrovae.fit(f"{tmp_path / 'my_model.py'}:MyVAE", data=torch.randn(40, 6), features=6, **TINY)

@@ -21,7 +21,7 @@ from pyrovae.reproduction.scoring import of_all
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NAMES = recipes.names()
 
 

@@ -7,18 +7,18 @@ import zipfile
 from pathlib import Path
 from random import Random
 
-import fuzzing
 import numpy as np
 import pytest
+
+import fuzzing
 from fuzzing.case import MARKER, Case, Pickled, Target, kept
 from fuzzing.damage import damaged
 from fuzzing.judge import FREE, Fault, outcome
-
 from pyrovae import PyrovaeError
 from pyrovae.data import DataConfig, limits
 from pyrovae.data.catalogue import load
 
-CRASHES = sorted(path.parent for path in (Path(__file__).parent / "crashes").glob("*/case.json"))
+CRASHES = sorted(path.parent for path in (Path(__file__).parents[1] / "crashes").glob("*/case.json"))
 DATA = [name for name in fuzzing.TARGETS if name != "run"]
 
 

@@ -8,6 +8,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from conftest import case, linear
+from fits import trained, vae
 from torch import nn
 
 import pyrovae
@@ -19,10 +20,8 @@ from pyrovae.options import TrainConfig
 from pyrovae.runs import tensors
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
-from pyrovae.runtime.seeding import seeded
 from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate
 from pyrovae.training.advice import notes
-from pyrovae.training.loop import train
 from pyrovae.training.order import batch_size, epochs, shuffled
 
 CPU = torch.device("cpu")
@@ -40,19 +39,6 @@ def x():
 def data(x):
     """48 training data, 6 held out, 6 of test."""
     return load(x, DataConfig())
-
-
-def trained(pair, data, on_epoch=lambda metrics: None, **options):
-    with seeded(0):
-        return train(pair, data, TrainConfig(**options), CPU, progress(False), on_epoch)
-
-
-def vae(data, seed=0):
-    variant = pyrovae.registry.variant("vae")
-    with seeded(seed):
-        return variant.build(
-            variant.config(latent_dim=2, hidden=(6,)), data.fields, pyrovae.registry.families.family("diagonal")
-        )
 
 
 def same(a, b):
