@@ -13,6 +13,7 @@ from pyrovae.cli._options import Commas
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.cli._runs import count
 from pyrovae.errors import UsageError
+from pyrovae.estimators import GAPS
 
 if TYPE_CHECKING:
     from pyrovae.comparison import Comparison
@@ -44,7 +45,7 @@ Examples:
     click.option(
         "--ais-steps",
         type=count(0),
-        help="Temperatures of annealed importance sampling for --gaps; 0 leaves it out.  [default: 500]",
+        help=f"Temperatures of annealed importance sampling for --gaps; 0 leaves it out.  [default: {GAPS.ais_steps}]",
     ),
     click.option("--seeds", type=Commas(click.IntRange(min=0, max=2**31 - 1)), help="Seeds of the fits.  [default: 0]"),
 )

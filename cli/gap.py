@@ -8,6 +8,7 @@ import click
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, seed_option, split_option
+from pyrovae.estimators import GAPS
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -30,15 +31,15 @@ Examples:
 )
 @split_option
 @click.option("--limit", type=count(), default=100, show_default=True, help="So many data, evenly spaced.")
-@click.option("--samples", type=count(), default=5000, show_default=True, help="K of importance sampling.")
+@click.option("--samples", type=count(), default=GAPS.samples, show_default=True, help="K of importance sampling.")
 @click.option(
     "--ais-steps",
     type=count(0),
-    default=500,
+    default=GAPS.ais_steps,
     show_default=True,
     help="Temperatures of annealed importance sampling; 0 leaves it out.",
 )
-@click.option("--chains", type=count(), default=16, show_default=True, help="Of annealing, a datum.")
+@click.option("--chains", type=count(), default=GAPS.chains, show_default=True, help="Of annealing, a datum.")
 @seed_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
 @max_memory_option

@@ -50,8 +50,21 @@ class Chains(Config):
     start: Start = Field("prior", description="Where chains begin.")
 
 
+class Gaps(Config):
+    """Of the inference gap, taken apart: `pyrovae.evaluation.gap`."""
+
+    samples: int = Field(5000, ge=1, le=MOST, description="K of importance sampling.")
+    ais_steps: int = Field(
+        500, ge=0, le=MOST, description="Temperatures of annealed importance sampling; 0 leaves it out."
+    )
+    chains: int = Field(16, ge=1, le=MOST, description="Of annealing, a datum.")
+
+
 IMPORTANCE = Importance()
 """The defaults of importance sampling."""
 
 CHAINS = Chains()
 """The defaults of the chains."""
+
+GAPS = Gaps()
+"""The defaults of the gap."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyrovae import evaluation
 from pyrovae.errors import PyrovaeError
+from pyrovae.estimators import GAPS
 from pyrovae.evaluation import AIS, Diagnostics, Gap, LogLikelihood, PerDatum
 from pyrovae.evaluation.chunks import evenly
 from pyrovae.runs.run import Run
@@ -27,9 +28,9 @@ class Gaps:
     """
 
     data: int
-    samples: int = 5000
-    ais_steps: int = 500
-    chains: int = 16
+    samples: int = GAPS.samples
+    ais_steps: int = GAPS.ais_steps
+    chains: int = GAPS.chains
 
 
 class Scored:

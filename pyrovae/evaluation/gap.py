@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from pyrovae.errors import UsageError
+from pyrovae.estimators import GAPS
 from pyrovae.evaluation.annealing.ais import AIS, ais
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
 from pyrovae.evaluation.refitting.refit import TOLERANCE, Refitted, refit
@@ -107,9 +108,9 @@ class Gap:
 def gap(
     pair: Pair,
     batch: Sequence[Tensor],
-    samples: int = 5000,
-    ais_steps: int = 500,
-    chains: int = 16,
+    samples: int = GAPS.samples,
+    ais_steps: int = GAPS.ais_steps,
+    chains: int = GAPS.chains,
     seed: int = 0,
     show: Progress | None = None,
     lengths: Tensor | None = None,

@@ -16,6 +16,7 @@ from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import UsageError
+from pyrovae.estimators import GAPS
 from pyrovae.evaluation import Gap, LogLikelihood
 from pyrovae.evaluation.chunks import evenly as spaced
 from pyrovae.generation import draws
@@ -145,9 +146,9 @@ class Run:
         self,
         split: Split = "test",
         limit: int = 100,
-        samples: int = 5000,
-        ais_steps: int = 500,
-        chains: int = 16,
+        samples: int = GAPS.samples,
+        ais_steps: int = GAPS.ais_steps,
+        chains: int = GAPS.chains,
         seed: int = 0,
         show: Progress | None = None,
     ) -> Gap:
