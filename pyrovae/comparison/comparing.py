@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,32 +71,10 @@ def compare(
         UsageError: for names, options or values that do not fit, before anything is fitted.
     """
     guides, seeds, folder = list(guides), list(seeds), None if out is None else Path(out)
-    if not guides or not seeds:
-        raise UsageError("compare needs at least one guide and one seed")
-    for what, given in (("guide", guides), ("seed", [str(seed) for seed in seeds])):
-        twice = {item for item in given if given.count(item) > 1}
-        if twice:
-            raise UsageError(f"{what} {', '.join(sorted(twice))} is named twice: name each once")
-    baseline = guides[0] if baseline is None else baseline
-    if baseline not in guides:
-        raise UsageError(f"baseline {baseline} is none of the guides {', '.join(guides)}: name one of them")
     gaps = Gaps(gaps) if isinstance(gaps, int) else gaps
-    if gaps is not None and gaps.data < 1:
-        raise UsageError(f"gaps = {gaps.data}: give the number of test data, at least 1")
+    baseline = _baseline(guides, seeds, baseline, gaps)
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
-    name = model if source is None else source.recipe.model
-    if name is None:
-        raise UsageError("compare needs a model: a name, your own my_model.py:MyVAE, or freeze_model=RUN")
-    variant = registry.variant(name)
-    if variant.guide is None:
-        raise UsageError(f"{name} brings a guide of its own: give it a parameter `family` to compare guides")
-    for guide in guides:
-        for seed in seeds:
-            given_here = {**settings, "seed": seed}
-            if source is None:
-                Recipe.of(variant, guide, settings=given_here)
-            else:
-                freezing.recipe_of(source, model, guide, data, given_here)
+    name = _require_fits(model, guides, seeds, data, source, settings)
     if folder is not None:
         _require_free(folder, overwrite)
     rehearse(model, guides, data, source, {**settings, "seed": seeds[0]})
@@ -124,7 +102,58 @@ def compare(
     runs = [run_row(guide, seed, row) for (guide, seed), row in found.items()]
     arrays = {column.name: stacked(column.name, found, guides, seeds) for column in COLUMNS}
     values = {name: array for name, array in arrays.items() if array is not None}
-    setting = {
+    table = guide_rows(guides, baseline, runs, values)
+    named = {"guides": np.array(guides), "seeds": np.array(seeds), "rows": scored.rows.numpy()}
+    if scored.gap_rows is not None:
+        named["gap_rows"] = scored.gap_rows.numpy()
+    compared = Comparison(name, baseline, runs, table, _setting(run, seeds, gaps), values | named)
+    if folder is not None:
+        atomic.write_json(folder / "compare.json", compared.to_json())
+        atomic.write_arrays(folder / "compare.npz", compared.values)
+        plots.comparison(compared.table, folder / "compare.png", baseline)
+        drawn.draw(guides, folder / "posteriors.png", source is not None)
+    return compared
+
+
+def _baseline(guides: list[str], seeds: list[int], baseline: str | None, gaps: Gaps | None) -> str:
+    """The guide to which the others are compared; raises UsageError for what makes no comparison."""
+    if not guides or not seeds:
+        raise UsageError("compare needs at least one guide and one seed")
+    for what, names in (("guide", guides), ("seed", [str(seed) for seed in seeds])):
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise UsageError(f"{what} {', '.join(sorted(twice))} is named twice: name each once")
+    baseline = guides[0] if baseline is None else baseline
+    if baseline not in guides:
+        raise UsageError(f"baseline {baseline} is none of the guides {', '.join(guides)}: name one of them")
+    if gaps is not None and gaps.data < 1:
+        raise UsageError(f"gaps = {gaps.data}: give the number of test data, at least 1")
+    return baseline
+
+
+def _require_fits(
+    model: str | None, guides: list[str], seeds: list[int], data: Any, source: Run | None, settings: Mapping[str, Any]
+) -> str:
+    """The name of the model; raises UsageError where a guide or an option does not fit it."""
+    name = model if source is None else source.recipe.model
+    if name is None:
+        raise UsageError("compare needs a model: a name, your own my_model.py:MyVAE, or freeze_model=RUN")
+    variant = registry.variant(name)
+    if variant.guide is None:
+        raise UsageError(f"{name} brings a guide of its own: give it a parameter `family` to compare guides")
+    for guide in guides:
+        for seed in seeds:
+            options = {**settings, "seed": seed}
+            if source is None:
+                Recipe.of(variant, guide, settings=options)
+            else:
+                freezing.recipe_of(source, model, guide, data, options)
+    return name
+
+
+def _setting(run: Run, seeds: list[int], gaps: Gaps | None) -> dict[str, Any]:
+    """What all runs have in common, by the last of them."""
+    return {
         "data": run.description,
         "data_name": run.recipe.data,
         **run.recipe.training.model_dump(exclude={"seed"}),
@@ -134,17 +163,6 @@ def compare(
         "gaps": None if gaps is None else dataclasses.asdict(gaps),
         "frozen": None if run.recipe.frozen is None else dict(run.recipe.frozen),
     }
-    names = {"guides": np.array(guides), "seeds": np.array(seeds), "rows": scored.rows.numpy()}
-    if scored.gap_rows is not None:
-        names["gap_rows"] = scored.gap_rows.numpy()
-    table = guide_rows(guides, baseline, runs, values)
-    compared = Comparison(name, baseline, runs, table, setting, values | names)
-    if folder is not None:
-        atomic.write_json(folder / "compare.json", compared.to_json())
-        atomic.write_arrays(folder / "compare.npz", compared.values)
-        plots.comparison(compared.table, folder / "compare.png", baseline)
-        drawn.draw(guides, folder / "posteriors.png", source is not None)
-    return compared
 
 
 def _require_free(folder: Path, overwrite: bool) -> None:

@@ -47,15 +47,8 @@ def image_grid(
             raise UsageError(f"there are {len(titles)} {what} titles for {count} {what}s of images")
 
     cells, gap = _enlarge(images.detach().float().cpu(), 1200, 1400)
+    canvas = _canvas(cells, gap)
     height, width = cells.shape[-2:]
-    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    pixels = (cells.nan_to_num(BLANK).clamp(0, 1) * 255).round().byte()
-    pixels = pixels.expand(rows, columns, 3, height, width).permute(0, 1, 3, 4, 2)  # (rows, columns, H, W, 3)
-    for i in range(rows):
-        for j in range(columns):
-            y, x = i * (height + gap), j * (width + gap)
-            canvas[y : y + height, x : x + width] = pixels[i, j].numpy()
-
     across = _Titles(column_titles or (), width)
     down = _Titles(row_titles or (), 280, height)
     margin = 12
@@ -84,6 +77,19 @@ def image_grid(
     for i, text in enumerate(down.texts):
         write(text, left - 8, above + i * (height + gap) + height / 2, down.size, "right", "center")
     return save(figure, path)
+
+
+def _canvas(cells: Tensor, gap: int) -> np.ndarray:
+    """The cells on white, `gap` pixels apart: uint8 (height, width, 3)."""
+    rows, columns, _, height, width = cells.shape
+    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    pixels = (cells.nan_to_num(BLANK).clamp(0, 1) * 255).round().byte()
+    pixels = pixels.expand(rows, columns, 3, height, width).permute(0, 1, 3, 4, 2)  # (rows, columns, H, W, 3)
+    for i in range(rows):
+        for j in range(columns):
+            y, x = i * (height + gap), j * (width + gap)
+            canvas[y : y + height, x : x + width] = pixels[i, j].numpy()
+    return canvas
 
 
 def _enlarge(images: Tensor, most_wide: int, most_high: int) -> tuple[Tensor, int]:

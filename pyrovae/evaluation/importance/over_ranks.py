@@ -85,11 +85,17 @@ def log_likelihood_over_ranks(
         seed=(seed + APART * rank) % MOST,
         lengths=None if lengths is None else lengths[scored.to(lengths.device)],
     )
+    seconds = time.perf_counter() - started
+    return _gathered(found, len(mine), n, seconds, device)
+
+
+def _gathered(found: LogLikelihood, mine: int, n: int, seconds: float, device: torch.device) -> LogLikelihood:
+    """The whole of what each process has found: of `mine` data in this one, of n in all."""
+    size = world().size
     columns = [getattr(found, name) for name in Estimates._fields]
     here = torch.zeros(-(-n // size), len(columns) + 1, dtype=precise(device), device=device)
-    here[: len(mine)] = torch.stack([*columns, found.drawn], 1)[: len(mine)].to(here)
+    here[:mine] = torch.stack([*columns, found.drawn], 1)[:mine].to(here)
     reached = {None: -1.0, False: 0.0, True: 1.0}[found.target_reached]
-    seconds = time.perf_counter() - started
     about = here.new_tensor([PROPOSALS.index(found.proposal), reached, seconds, found.lowering_seconds])
     whole = [torch.empty_like(here) for _ in range(size)]
     every = [torch.empty_like(about) for _ in range(size)]
