@@ -25,8 +25,8 @@ def configs(model: str | None) -> Mapping[str, type[Config]]:
     """The options of a fit: those of the model that is named, of training and of the data."""
     if model is None:
         return {"Training": TrainConfig, "Data": DataConfig}
-    variant = registry.variant(model)
-    return {f"Options of {model}": variant.config, "Training": variant.training, "Data": DataConfig}
+    own, training = registry.variant_options(model)
+    return {f"Options of {model}": own, "Training": training, "Data": DataConfig}
 
 
 def next_free(model: str, data: str, root: Path = Path("runs")) -> Path:
