@@ -13,7 +13,6 @@ from pyrovae.config import Config, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError, brief
 from pyrovae.options import TrainConfig
-from pyrovae.runs import directory
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -135,6 +134,8 @@ def model_of(run: str, trust: bool) -> str | None:
     Raises:
         UsageError: where there is no run.
     """
+    from pyrovae.runs import directory  # not before it is needed: help would wait for it
+
     try:
         name = directory.content(Path(run))["recipe"]["model"]
     except FileNotFoundError:
