@@ -13,7 +13,6 @@ from pyrovae.config import Config, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError, brief
 from pyrovae.options import TrainConfig
-from pyrovae.runs import directory
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -25,8 +24,8 @@ def configs(model: str | None) -> Mapping[str, type[Config]]:
     """The options of a fit: those of the model that is named, of training and of the data."""
     if model is None:
         return {"Training": TrainConfig, "Data": DataConfig}
-    variant = registry.variant(model)
-    return {f"Options of {model}": variant.config, "Training": variant.training, "Data": DataConfig}
+    own, training = registry.variant_options(model)
+    return {f"Options of {model}": own, "Training": training, "Data": DataConfig}
 
 
 def next_free(model: str, data: str, root: Path = Path("runs")) -> Path:
@@ -135,6 +134,8 @@ def model_of(run: str, trust: bool) -> str | None:
     Raises:
         UsageError: where there is no run.
     """
+    from pyrovae.runs import directory  # not before it is needed: help would wait for it
+
     try:
         name: str | None = directory.content(Path(run))["recipe"]["model"]
     except FileNotFoundError:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from pyrovae.storage.jsonable import finite
 
@@ -20,6 +18,9 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
     """A table on stdout, as wide as it needs to be where stdout is no terminal."""
+    from rich.console import Console  # not before a table is printed: help has none, and would wait for it
+    from rich.table import Table
+
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     header = any(columns)
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, show_header=header)

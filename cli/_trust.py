@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from pyrovae.errors import PyrovaeError
-from pyrovae.runs.inspection import code_of
 
 SHOWN = "pyrovae.code_shown"
 
@@ -17,6 +16,8 @@ def show_code(run: Path | str) -> None:
     if str(run) in shown:
         return
     shown.add(str(run))
+    from pyrovae.runs.inspection import code_of  # not before it is needed: help would wait for it
+
     try:
         found = code_of(Path(run))
     except (FileNotFoundError, PyrovaeError):

@@ -30,7 +30,7 @@ class CheckCommand(ModelCommand):
 
 def configs(model: str | None) -> dict[str, type[Config]]:
     """The options of check: those of the model and of the data."""
-    own = {} if model is None else {f"Options of {model}": registry.variant(model).config}
+    own = {} if model is None else {f"Options of {model}": registry.variant_options(model)[0]}
     return {**own, "Data": DataConfig}
 
 

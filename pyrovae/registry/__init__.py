@@ -3,6 +3,7 @@
 A name is a file of `models/`, `guides/`, `objectives/`, `likelihoods/` or `priors/`, an entry point (groups
 `pyrovae.models`, `pyrovae.guides`, `pyrovae.objectives`, `pyrovae.likelihoods`, `pyrovae.priors`), or the user's own:
 `my_model.py:MyVAE`, `package.module:MyVAE`. Listing names imports nothing, and this imports no torch.
+The options of a model are read without it where they can be (excerpts.py).
 """
 
 from pyrovae.registry.bounds import Bound, bound, bound_config
@@ -11,7 +12,7 @@ from pyrovae.registry.names import describe
 from pyrovae.registry.own_code import code, found_in, own_code
 from pyrovae.registry.parts import Part, part, require_own_parts, settled
 from pyrovae.registry.specs import split_guides, split_spec
-from pyrovae.registry.variants import Variant, variant
+from pyrovae.registry.variants import Variant, variant, variant_options
 
 __all__ = [
     "Bound",
@@ -33,4 +34,5 @@ __all__ = [
     "split_guides",
     "split_spec",
     "variant",
+    "variant_options",
 ]

@@ -40,7 +40,13 @@ def found_in(name: str) -> Path | None:
     where = name.rpartition(":")[0]
     if where.endswith(".py"):
         return Path(where) if Path(where).is_file() else None
-    first, *rest = where.split(".")
+    return file_of(where)
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module by its dotted name, found without running the packages around it; None where there is
+    none."""
+    first, *rest = module.split(".")
     try:
         spec = importlib.machinery.PathFinder.find_spec(first)
         for i in range(len(rest)):

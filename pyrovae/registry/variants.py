@@ -2,7 +2,9 @@
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyrovae.config import Config, from_signature
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
+from pyrovae.registry.excerpts import NeedsImportError, options_of_model
 from pyrovae.registry.families import BySite, Family
 from pyrovae.registry.names import find
 
@@ -67,6 +70,20 @@ def variant(name: str) -> Variant:
             own=own,
         )
     return _from_callable(name, found, own)
+
+
+def variant_options(name: str) -> tuple[type[Config], type[TrainConfig]]:
+    """What may be set of a variant and of its training: classes to be listed, not made. Imports torch only where the
+    file of the variant cannot be read without.
+
+    Raises:
+        UsageError: where there is none of that name.
+    """
+    if "torch" not in sys.modules:
+        with suppress(NeedsImportError):
+            return options_of_model(name, GIVEN_TO_MODEL)
+    found = variant(name)
+    return found.config, found.training
 
 
 def _from_callable(name: str, make: Any, own: bool) -> Variant:
