@@ -47,13 +47,6 @@ def modules_in(folders: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def installed(group: str = GROUP) -> dict[str, "EntryPoint"]:
-    """Name -> entry point of what packages add: of a command a click command, or a module with `command`."""
-    from importlib.metadata import entry_points  # not before it is needed: it takes as long as click
-
-    return {point.name: point for point in entry_points(group=group)}
-
-
 def in_order(found: dict[str, About]) -> dict[str, About]:
     """By section, then by place, then by the alphabet."""
 

@@ -16,6 +16,7 @@ from click.shell_completion import CompletionItem
 
 from pyrovae.cli import _files
 from pyrovae.errors import PyrovaeError, dashed, did_you_mean, is_out_of_memory, system
+from pyrovae.runtime.installed import installed
 
 DEBUG = "pyrovae.debug"
 
@@ -50,7 +51,7 @@ class LazyGroup(click.Group):
 
     def about(self) -> dict[str, _files.About]:
         """What the help says of each command, in the order of the help."""
-        points = {name: _files.about_point(point) for name, point in _files.installed().items()}
+        points = {name: _files.about_point(point) for name, point in installed(_files.GROUP).items()}
         return _files.in_order(points | {name: _files.about(file) for name, file in self.files().items()})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -62,7 +63,7 @@ class LazyGroup(click.Group):
         if cmd_name in self.files():
             ours: click.Command = importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
             return ours
-        point = _files.installed().get(cmd_name)
+        point = installed(_files.GROUP).get(cmd_name)
         if point is None:
             return None
         found = point.load()

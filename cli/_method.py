@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from pyrovae.cli._files import installed, modules_in
+from pyrovae.cli._files import modules_in
 from pyrovae.cli._options import options_of
 from pyrovae.config import Config
+from pyrovae.runtime.installed import installed
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run

@@ -1,40 +1,15 @@
 """Small data of every kind, every variant on them, and pairs whose numbers are known in closed form."""
 
 import dataclasses
-import functools
-import importlib.metadata
 import math
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 # As the command line does, before torch is loaded: threads that spin starve on a machine that is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def _remembered(entry_points: Callable[..., Any]) -> Callable[..., Any]:
-    """What it found holds as long as sys.path and the folders on it are as they were.
-
-    Of itself it reads a file of every installed package (6 ms with 90 of them), and a pair that is built asks for seven
-    names: half of the time of the laws, which build 20 pairs each.
-    """
-    known: dict[Any, Any] = {}
-
-    @functools.wraps(entry_points)
-    def found(**group: str) -> Any:
-        path = tuple((each, os.stat(each or ".").st_mtime_ns) for each in sys.path if os.path.exists(each or "."))
-        key = path, tuple(group.items())
-        if key not in known:
-            known[key] = entry_points(**group)
-        return known[key]
-
-    return found
-
-
-importlib.metadata.entry_points = _remembered(importlib.metadata.entry_points)  # before pyrovae takes it
 
 import pyro
 import pyro.distributions as dist

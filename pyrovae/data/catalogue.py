@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrovae.data.options import DataConfig, Source
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
+from pyrovae.runtime.installed import installed
 
 if TYPE_CHECKING:
     from pyrovae.data.dataset import Dataset
@@ -45,8 +45,8 @@ SUFFIXES = (".npy", ".npz", ".amat", ".txt", ".txt.gz")
 def sources() -> dict[str, Source]:
     """SOURCES and what installed packages add under the entry point group `pyrovae.data`; ours win a name."""
     plugins = {
-        point.name: Source(point.value, f"from the package {point.dist.name if point.dist else point.module}", "plugin")
-        for point in entry_points(group="pyrovae.data")
+        name: Source(point.value, f"from the package {point.dist.name if point.dist else point.module}", "plugin")
+        for name, point in installed("pyrovae.data").items()
     }
     return plugins | SOURCES
 

@@ -8,7 +8,6 @@ needs more, or a file does more than define each name once, only the import tell
 
 import ast
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 import warnings
@@ -23,6 +22,7 @@ from pyrovae.config import C, Config, from_signature
 from pyrovae.options import TrainConfig
 from pyrovae.registry.names import files, parsed
 from pyrovae.registry.own_code import file_of, found_in
+from pyrovae.runtime.installed import installed
 
 HOUSE = "pyrovae"
 
@@ -77,7 +77,7 @@ def _place(name: str) -> tuple[str, Path | None, str]:
         return (f"pyrovae_user_{Path(where).stem}" if where.endswith(".py") else where), found_in(name), attribute
     if name in (known := files("models")):
         return f"{HOUSE}.models.{name}", known[name], ""
-    (point,) = importlib.metadata.entry_points(group=f"{HOUSE}.models", name=name)
+    point = installed(f"{HOUSE}.models")[name]
     return point.module, file_of(point.module), point.attr or ""
 
 

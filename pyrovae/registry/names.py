@@ -4,7 +4,6 @@ import ast
 import functools
 import importlib
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from pyrovae.errors import UsageError, brief, did_you_mean
+from pyrovae.runtime.installed import installed
 from pyrovae.runtime.turns import Whole
 
 Kind = Literal["models", "guides", "objectives", "likelihoods", "priors"]
@@ -34,8 +34,8 @@ EXAMPLES = {
 def describe(kind: Kind) -> dict[str, str]:
     """Names and one line on each, without importing them: the first line of each file's docstring."""
     found = {name: first_line(origin) for name, origin in files(kind).items()}
-    for point in importlib.metadata.entry_points(group=f"pyrovae.{kind}"):
-        found.setdefault(point.name, f"from {point.value}")
+    for name, point in installed(f"pyrovae.{kind}").items():
+        found.setdefault(name, f"from {point.value}")
     return found
 
 
@@ -95,8 +95,7 @@ def find(kind: Kind, name: str) -> Any:
         raise UsageError(f"there is no {kind[:-1]} '{brief(name)}'{did_you_mean(name, known)}")
     if name in files(kind):
         return importlib.import_module(f"pyrovae.{kind}.{name}")
-    (point,) = importlib.metadata.entry_points(group=f"pyrovae.{kind}", name=name)
-    return point.load()
+    return installed(f"pyrovae.{kind}")[name].load()
 
 
 def own(name: str) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import pyrovae.cli
-from pyrovae.cli import _files, cli
+from pyrovae.cli import _files, _group, cli
 
 HELLO = '''"""Say hello to somebody."""
 
@@ -139,7 +139,7 @@ def test_running_a_command_reads_no_other(monkeypatch: pytest.MonkeyPatch) -> No
         raise AssertionError
 
     monkeypatch.setattr(_files, "about", never)
-    monkeypatch.setattr(_files, "installed", never)
+    monkeypatch.setattr(_group, "installed", never)
     assert run("models", "--json").exit_code == 0
 
 

@@ -89,7 +89,7 @@ def test_entry_points_add_names(monkeypatch):
     plugin = type(sys)("tests_plugin_of_data")
     plugin.load = lambda config: torch.rand(config.vocab_size, 3)
     monkeypatch.setitem(sys.modules, "tests_plugin_of_data", plugin)
-    monkeypatch.setattr("pyrovae.data.catalogue.entry_points", lambda group: [point] if group == "pyrovae.data" else [])
+    monkeypatch.setattr("pyrovae.data.catalogue.installed", lambda group: {"mine": point})
     dataset = load("mine", DataConfig(vocab_size=30))
     assert dataset.description["counts"] == {"train": 24, "valid": 3, "test": 3}
     assert dataset.name == "mine"

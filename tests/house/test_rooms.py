@@ -179,6 +179,7 @@ WITHOUT_TORCH = (
     "storage.headers",
     "storage.reading",
     "storage.jsonable",
+    "runtime.installed",
     "registry",
     "registry.variants",
     "registry.own_code",

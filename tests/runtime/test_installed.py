@@ -1,0 +1,51 @@
+"""Entry points of installed packages are remembered, and found anew where packages come and go."""
+
+import importlib.metadata
+import os
+
+import pytest
+
+from pyrovae.runtime.installed import installed
+
+
+def package(folder, name, points):
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pyrovae.models]\n" + points)
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """How often the packages were looked through."""
+    found, look = [], importlib.metadata.entry_points
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **of: (found.append(of), look(**of))[1])
+    return found
+
+
+def test_a_package_is_found_when_it_is_installed_and_no_longer_when_it_is_gone(tmp_path, monkeypatch, looks):
+    before = installed("pyrovae.models")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed("pyrovae.models") == before
+    package(tmp_path, "one", "mine = one:Mine\n")
+    os.utime(tmp_path, ns=(1, 1))  # on a file system with coarse times, too
+    assert installed("pyrovae.models")["mine"].value == "one:Mine"
+    assert "mine" not in installed("pyrovae.guides")
+    count = len(looks)
+    assert "mine" in installed("pyrovae.models")
+    assert len(looks) == count
+    monkeypatch.undo()
+    assert "mine" not in installed("pyrovae.models")
+
+
+def test_of_two_packages_that_add_a_name_the_first_on_the_path_has_it(tmp_path, monkeypatch):
+    for name in ("second", "first"):
+        package(tmp_path / name, name, f"mine = {name}:Mine\n")
+        monkeypatch.syspath_prepend(tmp_path / name)
+    assert installed("pyrovae.models")["mine"].value == "first:Mine"
+
+
+def test_what_is_given_away_is_a_copy():
+    installed("pyrovae.models").clear()
+    installed("pyrovae.models")["other"] = None
+    assert "other" not in installed("pyrovae.models")
