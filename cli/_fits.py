@@ -137,7 +137,7 @@ def model_of(run: str, trust: bool) -> str | None:
     from pyrovae.runs import directory  # not before it is needed: help would wait for it
 
     try:
-        name = directory.content(Path(run))["recipe"]["model"]
+        name: str | None = directory.content(Path(run))["recipe"]["model"]
     except FileNotFoundError:
         raise UsageError(
             f"--freeze-model {run} is not a run directory: give the folder that `pyrovae fit` printed"
