@@ -256,17 +256,17 @@ def measured(cases: Sequence[str], blocks: int, repeats: int) -> dict[str, Any]:
     """What two processes found, with the fit of gloo and what it predicts; prints it."""
     with tempfile.TemporaryDirectory() as folder:
         multiprocessing.spawn(process, (cases, blocks, repeats, folder), 2)
-        found: dict[str, Any] = json.loads(Path(folder, "found.json").read_text())
+        figures: dict[str, Any] = json.loads(Path(folder, "found.json").read_text())
     sizes = [4 * count for count in ELEMENTS]
-    latency, bandwidth = fit(sizes, found["all_reduce"])
-    found |= {"latency": latency, "bandwidth": bandwidth}
+    latency, bandwidth = fit(sizes, figures["all_reduce"])
+    figures |= {"latency": latency, "bandwidth": bandwidth}
     lines = [
         (f"{size:,}", f"{seconds * 1e3:.3f}", f"{(latency + size / bandwidth) * 1e3:.3f}")
-        for size, seconds in zip(sizes, found["all_reduce"], strict=True)
+        for size, seconds in zip(sizes, figures["all_reduce"], strict=True)
     ]
     title = f"gloo, 2 processes: {latency * 1e3:.3f} ms + bytes / {bandwidth / 1e9:.2f} GB/s"
     printed(title, ("bytes", "ms", "fitted"), lines)
-    for case, rows in found["steps"].items():
+    for case, rows in figures["steps"].items():
         setting = SETTINGS[case]
         size = message(sum(parameter.numel() for parameter in build(setting, images(None)).parameters()))
         steps = [
@@ -274,10 +274,10 @@ def measured(cases: Sequence[str], blocks: int, repeats: int) -> dict[str, Any]:
             for row in rows
         ]
         median = {row["name"]: row["median"] for row in rows}
-        told = median["2 processes, no all-reduce"] + (latency + size / bandwidth) * 1e3
-        steps.append(("2 processes, predicted", f"{told:.2f}", "", ""))
+        predicted = median["2 processes, no all-reduce"] + (latency + size / bandwidth) * 1e3
+        steps.append(("2 processes, predicted", f"{predicted:.2f}", "", ""))
         printed(f"{case}: {setting}, {size:,} bytes, traced", ("", "ms", "quartiles", "fastest"), steps)
-    return found
+    return figures
 
 
 def modelled(pair: Size, cluster: Cluster) -> list[dict[str, Any]]:

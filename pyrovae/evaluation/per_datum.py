@@ -78,14 +78,14 @@ def elbo_per_datum(
             expected = Expectation(q, 2)
             terms = [(0, site, 1) for site in sites(q, observed=False).values()]
             terms += [(int(site["is_observed"]), site, -1) for site in sites(p).values()]
-            found = sums.new_zeros(2, len(rows))
+            part = sums.new_zeros(2, len(rows))
             for which, site, sign in terms:
                 # A site that no latent comes before has no particle dim: each particle has its value.
-                found[which] += sign * expected(site["log_prob"]).expand(K, len(rows)).sum(0).to(sums.dtype)
-            return found
+                part[which] += sign * expected(site["log_prob"]).expand(K, len(rows)).sum(0).to(sums.dtype)
+            return part
 
         cut = pieces(bytes_of(lambda: traces(pair, one, 1, enumerate=True)), n, draws, device, lengths)
-        for rows, _, found in Shrinking(device, show).over(cut, draws, work):
-            sums[:, rows] += found
+        for rows, _, part in Shrinking(device, show).over(cut, draws, work):
+            sums[:, rows] += part
     rate, distortion = (sums / draws).double().cpu()
     return PerDatum(-(rate + distortion), rate, distortion)

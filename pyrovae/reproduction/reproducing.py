@@ -96,12 +96,12 @@ def _one(
         raise KeyboardInterrupt
     score = recipe.score(budget)
     if file.is_file():
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if found["score"] == score.model_dump(mode="json"):
-            return found
-    found = _figures(recipe, budget, seed, run, score, show)
-    atomic.write_json(file, found)
-    return found
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if result["score"] == score.model_dump(mode="json"):
+            return result
+    result = _figures(recipe, budget, seed, run, score, show)
+    atomic.write_json(file, result)
+    return result
 
 
 def _data(name: str, root: Any, recipe: str) -> str:

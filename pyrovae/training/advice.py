@@ -31,22 +31,22 @@ def concerns(
         config: of training.
         latent: the latent sites.
     """
-    found, steps = [], results["steps"]
+    sentences, steps = [], results["steps"]
     all_steps = steps + results.get("inner_steps", 0)
     if skipped := results["skipped_steps"]:
-        found.append(
+        sentences.append(
             f"{skipped} of {all_steps} steps were skipped, because loss or gradients were not finite: "
             f"lower {option('lr')}, or {option('clip')} the gradients"
         )
     held_out = [epoch["valid_elbo"] for epoch in metrics]
     if len(held_out) >= FIRST and not held_out[-1] >= held_out[0]:
-        found.append(
+        sentences.append(
             f"training diverged: the held-out ELBO ended at {held_out[-1]:.2f}, below the {held_out[0]:.2f} of the "
             f"first epoch (the weights are those of epoch {results['best_epoch']}): "
             f"lower {option('lr')}, or {option('clip')} the gradients"
         )
     if latent and (rate := results.get("test_rate")) is not None and rate < UNUSED:
-        found.append(
+        sentences.append(
             f"the latent has collapsed: the rate is {rate:.3f} nats, so z tells the model nothing of the data; try "
             f"{option('kl_warmup')}, {option('free_bits')} or a weaker decoder, and `pyrovae evaluate`"
         )
@@ -54,27 +54,29 @@ def concerns(
     per_epoch = max(1, steps // max(1, len(metrics)))
     warm_up, beta = round(config.kl_warmup * per_epoch), config.beta
     if warm_up and results["stopped"] != "interrupted" and config.kl_cycles == 1 and weight < beta * (1 - 1 / warm_up):
-        found.append(
+        sentences.append(
             f"the KL warm-up never ended: the last KL weight was {weight:.2f} and not {beta:g}, so this is a beta-VAE; "
             f"set {option('kl_warmup')} below {len(metrics)} epochs"
         )
-    return found
+    return sentences
 
 
 def notes(data: Dataset, recipe: Recipe) -> list[str]:
     """What a person should know before training starts."""
-    config, total, found = recipe.training, epochs(data, recipe.training), [*data.description.get("notes", [])]
+    config, total, sentences = recipe.training, epochs(data, recipe.training), [*data.description.get("notes", [])]
     cycles, length = config.kl_cycles, total / config.kl_cycles
     if config.kl_warmup > length:
         end = config.beta * length / config.kl_warmup
         where = f"training ({total})" if cycles == 1 else f"each of the {cycles} cycles of training ({length:g})"
-        found.append(
+        sentences.append(
             f"the KL warm-up of {config.kl_warmup:g} epochs is longer than {where}: the KL weight ends at "
             f"{end:.2f}, so this trains a beta-VAE with beta below {config.beta:g}; "
             f"set {option('kl_warmup')} below {length:g}"
         )
     if getattr(recipe.options, "likelihood", None) == "bce":
-        found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")
+        sentences.append(
+            "bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither"
+        )
     if recipe.frozen and recipe.frozen["shared"]:
-        found.append(f"model and guide share {', '.join(recipe.frozen['shared'])}: frozen with the model, too")
-    return found
+        sentences.append(f"model and guide share {', '.join(recipe.frozen['shared'])}: frozen with the model, too")
+    return sentences

@@ -21,14 +21,14 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
     `scored_elbo` is the ELBO of the same data as the log-likelihood.
     """
     started, batch = time.perf_counter(), run.split("test")
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         f"test_{name}": value for name, value in evaluation.elbo(run.pair, batch, show=shown).items()
     }
     if (right := run.accuracy(show=shown)) is not None:
-        found |= {f"test_{name}": value for name, value in right.summary().items()}
+        results |= {f"test_{name}": value for name, value in right.summary().items()}
     part, lengths, _ = run.some("test", config.score_limit)
     if len(part[0]) < len(batch[0]):
-        found["scored_elbo"] = evaluation.elbo(run.pair, part, show=shown)["elbo"]
+        results["scored_elbo"] = evaluation.elbo(run.pair, part, show=shown)["elbo"]
     try:
         run.scored = evaluation.log_likelihood_over_ranks(
             run.pair,
@@ -44,8 +44,8 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> dict[str, Any]:
         summary = {"log_likelihood": None, "standard_error": None}
     for spent in ("seconds", "lowering_seconds"):  # `score_seconds` is all of it, and the steps have the other
         summary.pop(spent, None)
-    found |= summary
-    return found | {"score_seconds": time.perf_counter() - started}
+    results |= summary
+    return results | {"score_seconds": time.perf_counter() - started}
 
 
 def outcome(trained: Trained, pair: Pair) -> dict[str, Any]:

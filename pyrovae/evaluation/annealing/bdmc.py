@@ -128,14 +128,14 @@ def bdmc(
     """
     started, device = time.perf_counter(), device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
-    found = require_annealable(pair, batch, steps, chains, leapfrog, start, "bidirectional Monte Carlo")
-    if found.unnamed:
+    structure = require_annealable(pair, batch, steps, chains, leapfrog, start, "bidirectional Monte Carlo")
+    if structure.unnamed:
         raise PyrovaeError(
-            f"observed sites {found.unnamed} are none of the fields {list(pair.inputs)}, and data are simulated field "
-            f"by field: give each site the name of its field"
+            f"observed sites {structure.unnamed} are none of the fields {list(pair.inputs)}, and data are simulated "
+            f"field by field: give each site the name of its field"
         )
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device), show or progress(False) as shown:
-        data, latents = simulate(pair, batch, found, shown)
+        data, latents = simulate(pair, batch, structure, shown)
         run = Annealing(
             pair, data, steps, chains, leapfrog, start, 2, shown, lengths and lengths(data), compile, "BDMC"
         )

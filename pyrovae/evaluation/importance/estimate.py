@@ -76,23 +76,23 @@ class LogLikelihood:
         """The means, for print and JSON. `standard_error` is the Monte Carlo error of the mean over these data;
         `standard_error_data` is what other data of the same kind would move it (None for one datum); `bias` is how far
         the mean lies too low by the spread of the weights, to first order."""
-        n, found, k = len(self.log_likelihood), self.verdict(), self.pareto_k.median().item()
+        n, judged, k = len(self.log_likelihood), self.verdict(), self.pareto_k.median().item()
         spread = self.log_likelihood.std().item() / math.sqrt(n) if n > 1 else None
         return {
             "log_likelihood": self.log_likelihood.mean().item(),
             "standard_error": self.standard_error.square().sum().sqrt().item() / n,
             "standard_error_data": spread,
             "smoothed": self.smoothed.mean().item(),
-            "bias": found.bias,
+            "bias": judged.bias,
             "samples": self.samples,
             "samples_mean": self.drawn.double().mean().item(),
             "num_data": n,
             "ess": self.ess.mean().item(),
             "pareto_k": None if math.isnan(k) else k,
-            "pareto_k_above": found.above,
-            "doubtful": found.doubtful,
-            "trusted": found.trusted,
-            "verdict": found.sentence,
+            "pareto_k_above": judged.above,
+            "doubtful": judged.doubtful,
+            "trusted": judged.trusted,
+            "verdict": judged.sentence,
             "worst": self.worst(5).tolist(),
             "proposal": self.proposal,
             "target_se": self.target_se,
@@ -158,8 +158,8 @@ def log_likelihood(
     started, device = time.perf_counter(), device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
     with seeded(seed, device), unvalidated(), evaluating(pair):
-        found = require_per_datum(pair, [tensor[:2] for tensor in batch], "a log-likelihood")
-    if not found.latent:
+        structure = require_per_datum(pair, [tensor[:2] for tensor in batch], "a log-likelihood")
+    if not structure.latent:
         samples, target_se, kind = 1, None, "guide"  # nothing is drawn: one weight is exact
     if kind == "refit" and refitted is None:
         refitted = refit(pair, batch, seed=seed, show=show)
@@ -176,7 +176,7 @@ def log_likelihood(
             else:
                 collected = grown(sampler, samples, target_se, max_samples)
     estimates = collected.estimates()
-    if samples == 1 and found.latent:
+    if samples == 1 and structure.latent:
         estimates = estimates._replace(standard_error=estimates.ess * torch.nan)
     drawn = collected.drawn.cpu()
     met = None if target_se is None else reached(collected, target_se)

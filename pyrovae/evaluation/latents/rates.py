@@ -74,17 +74,17 @@ def diagnose(
 
     def work(rows: slice) -> dict[str, tuple[Tensor, Tensor | None]]:
         p, q = traces(pair, [tensor[rows].to(device) for tensor in batch], enumerate=True)
-        latent, prior, closed, found = sites(q, observed=False), sites(p), closed_form(p, q), {}
+        latent, prior, closed, rates = sites(q, observed=False), sites(p), closed_form(p, q), {}
         expected = Expectation(q, 1)
         for name, site in latent.items():
             whole = expected(rate(site, prior[name], name in closed)).to(precise(device)).sum()
             dims = rate_by_dim(site, prior[name], name in closed)
-            found[name] = whole, None if dims is None else expected(dims, 1).to(precise(device)).sum(0)
-        return found
+            rates[name] = whole, None if dims is None else expected(dims, 1).to(precise(device)).sum(0)
+        return rates
 
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
-        for _, found in memory.halved(n, size, work, device, show):
-            for name, (whole, dims) in found.items():
+        for _, rates in memory.halved(n, size, work, device, show):
+            for name, (whole, dims) in rates.items():
                 totals[name] = totals.get(name, 0) + whole
                 before = by_dim.get(name, 0)
                 by_dim[name] = None if dims is None or before is None else before + dims
@@ -114,7 +114,7 @@ def posterior_moments(
     the family knows its moments and the site depends on no other latent, the last is 0; else they are taken over
     `DRAWS` draws of the latents.
     """
-    device, found = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
+    device, by_site = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
 
     def work(rows: slice) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         part = [tensor[rows].to(device) for tensor in batch]
@@ -123,14 +123,14 @@ def posterior_moments(
         if len(latent) > 1 or None in known.values():
             latent = sites(draw(particles(pair.guide, DRAWS), part), observed=False)
             known = {name: _over_draws(site) for name, site in latent.items()}
-        return {name: tuple(moment.detach().cpu() for moment in these or ()) for name, these in known.items()}  # type: ignore[misc]
+        return {name: tuple(moment.detach().cpu() for moment in triple or ()) for name, triple in known.items()}  # type: ignore[misc]
 
     with torch.no_grad(), unvalidated(), evaluating(pair), seeded(seed, device):
         size = batch_size or data_at_once(pair, batch)
         for _, known in memory.halved(first_dim(batch), size, work, device, show):
-            for name, these in known.items():
-                found.setdefault(name, []).append(these)
-    return {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in found.items()}  # type: ignore[misc]
+            for name, triple in known.items():
+                by_site.setdefault(name, []).append(triple)
+    return {name: tuple(map(torch.cat, zip(*parts, strict=True))) for name, parts in by_site.items()}  # type: ignore[misc]
 
 
 def moments(site: Site) -> tuple[Tensor, Tensor, Tensor] | None:
