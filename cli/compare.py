@@ -81,12 +81,12 @@ def command(
         raise UsageError("compare takes --seeds 0,1,2, not --seed")
     variant = registry.variant(model or source.recipe.model)  # type: ignore[union-attr, arg-type]
     data = settings.pop("data", None)
-    shown = data or (variant.data if source is None else source.recipe.data) or "data"
+    data_name = data or (variant.data if source is None else source.recipe.data) or "data"
     specs = registry.split_guides(specs) if isinstance(specs, str) else specs
     specs = _list("guides", specs, str, '["diagonal", "iaf"]')
     numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
     against = settings.pop("baseline", None)
-    out = folder_of(settings, overwrite, f"compare-{variant.name}", shown)
+    out = folder_of(settings, overwrite, f"compare-{variant.name}", data_name)
     of_gaps = {key: settings.pop(key) for key in ("gaps", "ais_steps") if key in settings}
     if "ais_steps" in of_gaps and "gaps" not in of_gaps:
         raise UsageError("--ais-steps has no effect without --gaps N: give both or none")
@@ -95,7 +95,7 @@ def command(
     from pyrovae.comparison import Gaps, compare
     from pyrovae.runtime.progress import notes_only
 
-    found = compare(
+    compared = compare(
         model,
         specs,
         numbers,
@@ -109,8 +109,8 @@ def command(
         **settings,
     )
     if as_json:
-        return print_json({"out": str(out), **found.to_json()})
-    _print(found, shown)
+        return print_json({"out": str(out), **compared.to_json()})
+    _print(compared, data_name)
     return click.echo("  ".join(str(path) for path in sorted(out.iterdir()) if path.is_file()))
 
 

@@ -78,7 +78,7 @@ def compare(
     if folder is not None:
         _require_free(folder, overwrite)
     rehearse(model, guides, data, source, {**settings, "seed": seeds[0]})
-    found: dict[tuple[str, int], dict[str, Value]] = {}
+    rows: dict[tuple[str, int], dict[str, Value]] = {}
     errors: dict[tuple[str, int], Tensor] = {}
     drawn = Posteriors()
     annealed: AIS | None = None
@@ -93,14 +93,14 @@ def compare(
                 if seed == seeds[0] and folder is not None:
                     drawn.add(run)
                 scored = Scored(run, gaps, annealed, shown)
-                found[guide, seed] = {column.name: column.of(scored) for column in COLUMNS}
+                rows[guide, seed] = {column.name: column.of(scored) for column in COLUMNS}
                 if source is not None and scored.gap is not None:
                     errors[guide, seed] = scored.gap.standard_error
                     annealed = scored.gap.found.get("ais")  # type: ignore[assignment]
     if source is not None:
-        share_log_p(found, errors)
-    runs = [run_row(guide, seed, row) for (guide, seed), row in found.items()]
-    arrays = {column.name: stacked(column.name, found, guides, seeds) for column in COLUMNS}
+        share_log_p(rows, errors)
+    runs = [run_row(guide, seed, row) for (guide, seed), row in rows.items()]
+    arrays = {column.name: stacked(column.name, rows, guides, seeds) for column in COLUMNS}
     values = {name: array for name, array in arrays.items() if array is not None}
     table = guide_rows(guides, baseline, runs, values)
     named = {"guides": np.array(guides), "seeds": np.array(seeds), "rows": scored.rows.numpy()}

@@ -36,11 +36,11 @@ def cut(sizes: Mapping[Split, int], config: DataConfig, name: str) -> Rows:
         raise PyrovaeError(
             f"data '{name}' has {total} training data, and {' and '.join(lacking)} must be cut from them: give more"
         )
-    each = round(config.held_out * total) if config.held_out < 1 else int(config.held_out)
-    each = max(each, 1)
-    if len(lacking) * each >= total:
+    count = round(config.held_out * total) if config.held_out < 1 else int(config.held_out)
+    count = max(count, 1)
+    if len(lacking) * count >= total:
         raise UsageError(
-            f"{option('held_out', config.held_out)} takes {len(lacking)} x {each} of the {total} training data "
+            f"{option('held_out', config.held_out)} takes {len(lacking)} x {count} of the {total} training data "
             f"of '{name}': lower it"
         )
     rows: Rows = {split: (split, slice(None)) for split in SPLITS if split in sizes}
@@ -48,9 +48,9 @@ def cut(sizes: Mapping[Split, int], config: DataConfig, name: str) -> Rows:
     if lacking:
         order = torch.randperm(total, generator=generator)
         for i, split in enumerate(lacking):
-            rows[split] = ("train", order[i * each : (i + 1) * each].sort().values)
-        rows["train"] = ("train", order[len(lacking) * each :].sort().values)
-    left = total - len(lacking) * each
+            rows[split] = ("train", order[i * count : (i + 1) * count].sort().values)
+        rows["train"] = ("train", order[len(lacking) * count :].sort().values)
+    left = total - len(lacking) * count
     if config.limit_train is not None and config.limit_train < left:
         chosen = torch.randperm(left, generator=generator)[: config.limit_train].sort().values
         rows["train"] = ("train", torch.arange(total)[rows["train"][1]][chosen])

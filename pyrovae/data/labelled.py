@@ -34,18 +34,18 @@ def with_labels(dataset: Dataset, count: int | None, seed: int = 0, share: float
     if y.kind != "category" or y.size is None:
         raise UsageError(f"the labels are the field y, and that of data '{dataset.name}' is no class: take other data")
     truth = {split: _tensor(dataset.columns[split]["y"]) for split in SPLITS}
-    kept = chosen(truth["train"], y.size, count, seed, dataset.name)
+    labelled = chosen(truth["train"], y.size, count, seed, dataset.name)
     hidden = torch.full_like(truth["train"], -1)
-    hidden[kept] = truth["train"][kept]
+    hidden[labelled] = truth["train"][labelled]
     columns: dict[Split, Mapping[str, Column]] = {
         split: {**dataset.columns[split], "y": torch.full_like(truth[split], -1), TRUTH: truth[split]}
         for split in SPLITS
     }
     columns["train"] = {**columns["train"], "y": hidden}
-    n, labels = len(hidden), len(kept)
+    n, labels = len(hidden), len(labelled)
     if share is not None:
         extra = repeats(n, labels, share)
-        rows = torch.cat([torch.arange(n), kept[torch.arange(extra) % labels]])
+        rows = torch.cat([torch.arange(n), labelled[torch.arange(extra) % labels]])
         columns["train"] = {
             name: column.select(rows) if isinstance(column, Stored) else column[rows]
             for name, column in columns["train"].items()
@@ -55,7 +55,7 @@ def with_labels(dataset: Dataset, count: int | None, seed: int = 0, share: float
         dataset,
         fields={**dataset.fields, "y": dataclasses.replace(y, labelled=labels / n)},
         columns=columns,
-        description={**dataset.description, "labels": len(kept), "labelled_share": labels / n},
+        description={**dataset.description, "labels": len(labelled), "labelled_share": labels / n},
     )
 
 

@@ -24,10 +24,10 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
     if isinstance(data, Sentences):
         return prepare_text(data, name, config)
     raw = data if isinstance(data, Raw) else gather(data, name)
-    found = _check(raw, name)
-    rows = cut({split: len(next(iter(columns.values()))) for split, columns in found.items()}, config, name)
+    source = _check(raw, name)
+    rows = cut({split: len(next(iter(columns.values()))) for split, columns in source.items()}, config, name)
     splits: Splits = {
-        split: {field: _part(column, index, split) for field, column in found[origin].items()}
+        split: {field: _part(column, index, split) for field, column in source[origin].items()}
         for split, (origin, index) in rows.items()
     }
     fields: dict[str, Field] = {}
@@ -41,7 +41,7 @@ def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
         column = {split: splits[split][field] for split in SPLITS}
         if column["train"].dim() == 1:
             names = raw.names if field == "y" else None
-            whole: list[Any] = [part[field] for part in found.values()]
+            whole: list[Any] = [part[field] for part in source.values()]
             size = classes(whole, names, f"data '{name}': {field}")
             fields[field] = Field(shape=(), kind="category", size=size, names=names)
             continue
@@ -79,24 +79,24 @@ def _part(column: Column, rows: Tensor | slice, split: Split) -> Column:
 
 def _check(raw: Raw, name: str) -> Splits:
     """Tensors of one length in a split, of one shape and dtype over the splits; labels int64 of one dim."""
-    found: Splits = {}
+    checked: Splits = {}
     for split, columns in raw.columns.items():
-        found[split] = {}
+        checked[split] = {}
         for field, value in columns.items():
             if isinstance(value, Stored):  # its source checks and arranges what it reads
-                found[split][field] = value
+                checked[split][field] = value
                 continue
             what = f"data '{name}': {field} of {split}"
             tensor = numbers(value, what)
             vector = tensor.is_floating_point() and (field != "y" or is_vector(tensor))
             is_label = not vector and (field == "y" or (field != "x" and tensor.dim() == 1))
-            found[split][field] = labels(tensor, what) if is_label else arrange(tensor, what)
-        lengths = {field: len(column) for field, column in found[split].items()}
+            checked[split][field] = labels(tensor, what) if is_label else arrange(tensor, what)
+        lengths = {field: len(column) for field, column in checked[split].items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{field} has {length}" for field, length in lengths.items())
             raise PyrovaeError(f"data '{name}': in {split}, {listed}: give all fields the same number of data")
-    first_split, first = next(iter(found.items()))
-    for split, columns in found.items():
+    first_split, first = next(iter(checked.items()))
+    for split, columns in checked.items():
         if set(columns) != set(first):
             raise PyrovaeError(
                 f"data '{name}' has the fields {', '.join(first)} in {first_split}, {', '.join(columns)} in {split}: "
@@ -108,7 +108,7 @@ def _check(raw: Raw, name: str) -> Splits:
                 raise PyrovaeError(
                     f"data '{name}': {field} is {there} in {first_split} and {here} in {split}: make them alike"
                 )
-    return found
+    return checked
 
 
 def _form(column: Column) -> str:

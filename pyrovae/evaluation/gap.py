@@ -150,20 +150,20 @@ def gap(
         if count not in (None, n):
             raise UsageError(f"{what} for {count} data was given with {n} data: give the same data")
     refitted = refitted or refit(pair, batch, seed=seed, show=show)
-    found: dict[str, LogLikelihood | AIS] = {
+    estimates: dict[str, LogLikelihood | AIS] = {
         "is": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths),
         "refit": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths, proposal=refitted),
     }
     if annealed is not None:
-        found["ais"] = annealed
+        estimates["ais"] = annealed
     elif ais_steps:
-        found["ais"] = ais(pair, batch, ais_steps, chains, seed=seed, show=show, lengths=lengths)
-    method = surest({name: (each.log_likelihood, each.standard_error) for name, each in found.items()})
+        estimates["ais"] = ais(pair, batch, ais_steps, chains, seed=seed, show=show, lengths=lengths)
+    method = surest({name: (each.log_likelihood, each.standard_error) for name, each in estimates.items()})
     return Gap(
-        log_likelihood=found[method].log_likelihood.double(),
+        log_likelihood=estimates[method].log_likelihood.double(),
         method=method,
-        found=found,
-        standard_error=found[method].standard_error.double(),
+        found=estimates,
+        standard_error=estimates[method].standard_error.double(),
         best=refitted.elbo.cpu().double(),
         elbo=refitted.before.cpu().double(),
         gain=refitted.gain,

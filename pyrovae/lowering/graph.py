@@ -135,19 +135,19 @@ class Lowered:
         call = _Call(self.module, self.function)
 
         def body(*inputs: Tensor) -> list[Tensor]:
-            own, given = inputs[: len(self.places)], inputs[len(self.places) :]
+            own, arguments = inputs[: len(self.places)], inputs[len(self.places) :]
             fresh = [
                 tensor.detach().requires_grad_(owner[key].requires_grad)
                 for tensor, (owner, key) in zip(own, self.places, strict=True)
             ]
             named = {f"module.{name}": fresh[i] for name, i in self.index.items()}
             with unvalidated(), torch.set_grad_enabled(self.grad):
-                found = functional_call(call, named, self.given(iter(given)), tie_weights=False)
+                result = functional_call(call, named, self.given(iter(arguments)), tie_weights=False)
             for name, i in self.index.items():
                 if named[f"module.{name}"] is not fresh[i]:  # a buffer that was bound anew
                     own[i].copy_(named[f"module.{name}"])
-            self.rebuild = rebuilder(found)
-            return [tensor.detach() for tensor in flat((found,))]
+            self.rebuild = rebuilder(result)
+            return [tensor.detach() for tensor in flat((result,))]
 
         try:
             with _quiet():

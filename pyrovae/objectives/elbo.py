@@ -182,37 +182,37 @@ def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.
     Raises:
         PyrovaeError: where it would be wrong or its gradient biased, with the site and the cure.
     """
-    found = structure(pair, batch)
-    refuse_missing(found)
-    if found.unnamed or not found.generated:
+    roles = structure(pair, batch)
+    refuse_missing(roles)
+    if roles.unnamed or not roles.generated:
         raise PyrovaeError(
-            f"the model observes {found.unnamed or 'nothing'}, and its fields are {list(pair.inputs)}: "
+            f"the model observes {roles.unnamed or 'nothing'}, and its fields are {list(pair.inputs)}: "
             f"give an observed site the name of its field"
         )
-    if drawn := [name for name in found.score if name not in found.enumerated]:
+    if drawn := [name for name in roles.score if name not in roles.enumerated]:
         raise PyrovaeError(
             f"sites {drawn} are drawn without reparametrization, and this ELBO has no score-function gradient: "
             f"take a distribution with rsample, sum a discrete one out with infer={{'enumerate': 'parallel'}}, or "
             f"train with pyro.infer.SVI"
         )
-    if found.endless:
+    if roles.endless:
         raise PyrovaeError(
-            f"sites {found.endless} declare infer={{'enumerate': 'parallel'}} and have no finite list of values: only "
+            f"sites {roles.endless} declare infer={{'enumerate': 'parallel'}} and have no finite list of values: only "
             f"discrete scalars are summed out, leave it out of the others"
         )
-    if both := [name for name in found.enumerated if name in found.outside]:
+    if both := [name for name in roles.enumerated if name in roles.outside]:
         raise PyrovaeError(
             f"sites {both} are summed out for each datum, and stand outside plate 'data': move them into it"
         )
-    if found.guide_observes:
+    if roles.guide_observes:
         raise PyrovaeError(
-            f"the guide observes {found.guide_observes}: only the model observes; use pyro.factor for a training term"
+            f"the guide observes {roles.guide_observes}: only the model observes; use pyro.factor for a training term"
         )
-    if found.outside and free_bits:
+    if roles.outside and free_bits:
         raise PyrovaeError(
-            f"free bits are nats a datum, and sites {found.outside} stand outside plate 'data': set free_bits to 0"
+            f"free bits are nats a datum, and sites {roles.outside} stand outside plate 'data': set free_bits to 0"
         )
-    if free_nats and set(found.latent) <= set(found.outside):
+    if free_nats and set(roles.latent) <= set(roles.outside):
         raise PyrovaeError("free nats are of the latent sites in plate 'data', and there is none: set free_nats to 0")
-    refuse_shapes({name: shape for name, shape in found.shapes.items() if name not in found.outside}, first_dim(batch))
-    return found
+    refuse_shapes({name: shape for name, shape in roles.shapes.items() if name not in roles.outside}, first_dim(batch))
+    return roles

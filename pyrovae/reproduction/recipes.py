@@ -89,15 +89,15 @@ class Row:
         Raises:
             UsageError: where the recipe has no full budget of its own.
         """
-        found = self.settings | {"seed": seed} | dict.fromkeys(self.experiment.per_seed, seed)
+        options = self.settings | {"seed": seed} | dict.fromkeys(self.experiment.per_seed, seed)
         if budget == "full":
             if self.experiment.full is None:
                 full = option("full", True, python="budget='full'")
                 raise UsageError(f"{self.name} has one budget: leave out {full}")
-            return found | self.experiment.full
+            return options | self.experiment.full
         if budget == "quick":
-            return found | quick(found) | self.experiment.quick
-        return found
+            return options | quick(options) | self.experiment.quick
+        return options
 
     def score(self, budget: Budget) -> Score:
         """What is computed."""

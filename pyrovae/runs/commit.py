@@ -34,13 +34,13 @@ def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, byte
     new: dict[Path, bytes] = {}
     for role, data in contents.items():
         path, digest = PurePosixPath(PATHS[role]), hashlib.sha256(data).hexdigest()
-        taken = next((each for each in before.values() if each["path"] == str(path)), None)
-        if taken is not None and role not in PICTURES:
-            size = taken["bytes"] if role == "metrics" else None  # to which lines may be added
-            if hashlib.sha256(data[:size]).hexdigest() != taken["sha256"]:
-                path, taken = path.with_stem(f"{path.stem}-{digest[:8]}"), None
+        present = next((each for each in before.values() if each["path"] == str(path)), None)
+        if present is not None and role not in PICTURES:
+            size = present["bytes"] if role == "metrics" else None  # to which lines may be added
+            if hashlib.sha256(data[:size]).hexdigest() != present["sha256"]:
+                path, present = path.with_stem(f"{path.stem}-{digest[:8]}"), None
         named[role] = {"path": str(path), "bytes": len(data), "sha256": digest}
-        there = _holds(folder / path, data) if role == "metrics" else taken is not None and (folder / path).is_file()
+        there = _holds(folder / path, data) if role == "metrics" else present is not None and (folder / path).is_file()
         if not there and role not in PICTURES:
             new[folder / path] = data
     text = atomic.to_json(schema.sealed({"format": FORMAT, **content, "files": named})).encode()

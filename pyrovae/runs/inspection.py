@@ -98,7 +98,7 @@ def _changed(config: type[Config], values: Any) -> dict[str, Any]:
 
 def _file(folder: Path, role: str, entry: Any, damage: list[str], tensors: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One file that run.json names; tells what is wrong with it in `damage`, and what it holds in `tensors`."""
-    found: dict[str, Any] = {"role": role, "path": None, "bytes": None, "sha256": None, "verdict": "differs"}
+    about: dict[str, Any] = {"role": role, "path": None, "bytes": None, "sha256": None, "verdict": "differs"}
     try:
         entry = schema.Entry(**entry).model_dump()
         if role not in schema.PATHS:
@@ -107,25 +107,25 @@ def _file(folder: Path, role: str, entry: Any, damage: list[str], tensors: dict[
     except (ValueError, TypeError) as error:
         if not damage:
             damage.append(f"{folder / directory.RUN} is damaged ({error})")
-        return found | {"verdict": "not named rightly"}
-    found |= entry
+        return about | {"verdict": "not named rightly"}
+    about |= entry
     path = folder / entry["path"]
     try:
         head, size = directory.verify(folder, role, entry)
-        found |= {"bytes": size, "verdict": "ok" if entry["sha256"] else "unchecked"}
+        about |= {"bytes": size, "verdict": "ok" if entry["sha256"] else "unchecked"}
         if role in ("weights", "checkpoint"):
             tensors[entry["path"]] = _tensors(path, head, size)
         elif role == "metrics" and size == len(head):
-            found["lines"] = len(texts.metrics_of(head, str(path)))
+            about["lines"] = len(texts.metrics_of(head, str(path)))
         elif role == "vocabulary" and size == len(head):
-            found["words"] = texts.words_of(head, str(path))
+            about["words"] = texts.words_of(head, str(path))
     except FileNotFoundError:
         damage.append(f"there is no {path}, which {directory.RUN} names: the file was removed")
-        found["verdict"] = "missing"
+        about["verdict"] = "missing"
     except PyrovaeError as error:
         damage.append(str(error))
-        found["verdict"] = "differs"
-    return found
+        about["verdict"] = "differs"
+    return about
 
 
 def _tensors(path: Path, head: bytearray, size: int) -> dict[str, Any]:

@@ -86,24 +86,24 @@ def load(
     where, path = devices.find(device), Path(path)
 
     def files(content: dict[str, Any]) -> tuple[Opened, tensors.State, list[dict[str, Any]], Vocabulary | None]:
-        found = _opened(path, content, pair, trust)
-        vocabulary = _vocabulary(path, content, found.fields)
-        return found, weights_of(path, content), metrics_of(path, content), vocabulary
+        stored = _opened(path, content, pair, trust)
+        vocabulary = _vocabulary(path, content, stored.fields)
+        return stored, weights_of(path, content), metrics_of(path, content), vocabulary
 
-    found, weights, metrics, vocabulary = _of_run(path, files)
-    pair = found.build() if pair is None else pair
+    stored, weights, metrics, vocabulary = _of_run(path, files)
+    pair = stored.build() if pair is None else pair
     tensors.set_weights(pair, weights, f"the weights in {path}")
     pair.to(where).eval()
     run = Run(
         pair,
-        found.recipe,
-        found.fields,
-        found.description,
+        stored.recipe,
+        stored.fields,
+        stored.description,
         metrics,
-        found.content["results"],
+        stored.content["results"],
         vocabulary=vocabulary,
-        path=found.path,
-        status=found.content["status"],
+        path=stored.path,
+        status=stored.content["status"],
     )
     if data is not None:
         run.give(data)

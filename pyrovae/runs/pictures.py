@@ -155,16 +155,16 @@ def latents(run: Subject, path: Path, split: Split = "test", limit: int | None =
     from sklearn.decomposition import PCA
 
     limit = limit or MOST_POINTS
-    found = evaluation.posterior_moments(run.pair, run.split(split, limit))
-    if not found:
+    moments = evaluation.posterior_moments(run.pair, run.split(split, limit))
+    if not moments:
         raise UsageError("this pair has no latent site, so there is nothing to draw")
     with seeded(0, device_of(run.pair)):
         discrete = structure(run.pair, run.split(split, 2)).score
     # Of a datum, not one for all, and numbers where there are any.
-    name, (mean, _, _) = max(found.items(), key=lambda item: (len(item[1][0]), item[0] not in discrete))
+    name, (mean, _, _) = max(moments.items(), key=lambda item: (len(item[1][0]), item[0] not in discrete))
     points = mean.flatten(1).double()
     if points.shape[1] == 1:
-        points = torch.cat([points, found[name][1].flatten(1).double()], 1)
+        points = torch.cat([points, moments[name][1].flatten(1).double()], 1)
         axes = (f"mean of {name}", f"scale of {name}")
     elif points.shape[1] == 2:
         axes = (f"{name}₁", f"{name}₂")

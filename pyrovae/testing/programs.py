@@ -14,35 +14,37 @@ from pyrovae.testing.law import TOLERANCE, Case, LawError, apart, latents, law, 
 @law("structure", cure="every site stands in pyro.plate('data', len(x), dim=-1), and .to_event(n) covers one datum")
 def _structure(case: Case) -> None:
     """model and guide have the same latent sites, all in plate 'data', one log-probability a datum"""
-    found, wrong = case.found, []
-    if found.missing:
-        wrong.append(f"latent sites {found.missing} stand in only one of model and guide: give both the same sites")
-    for name, (model, guide) in found.misshapen.items():
+    structure, wrong = case.found, []
+    if structure.missing:
+        wrong.append(f"latent sites {structure.missing} stand in only one of model and guide: give both the same sites")
+    for name, (model, guide) in structure.misshapen.items():
         wrong.append(f"site '{name}' has event shape {model} in the model and {guide} in the guide: give both the same")
-    if found.outside:
-        wrong.append(f"sites {found.outside} stand outside of pyro.plate('data', len(x), dim=-1): move them into it")
-    for name, shape in found.shapes.items():
-        if name not in found.outside:
+    if structure.outside:
+        wrong.append(
+            f"sites {structure.outside} stand outside of pyro.plate('data', len(x), dim=-1): move them into it"
+        )
+    for name, shape in structure.shapes.items():
+        if name not in structure.outside:
             wrong.append(f"site '{name}' has log_prob of shape {shape}, must be ({case.B},): add .to_event(n)")
-    if found.unnamed:
-        wrong.append(f"observed sites {found.unnamed} are none of the fields: give each the name of its field")
-    if found.guide_observes:
-        wrong.append(f"the guide observes {found.guide_observes}: leave that to the model, or use pyro.factor")
-    if drawn := [name for name in found.score if name not in found.enumerated]:
+    if structure.unnamed:
+        wrong.append(f"observed sites {structure.unnamed} are none of the fields: give each the name of its field")
+    if structure.guide_observes:
+        wrong.append(f"the guide observes {structure.guide_observes}: leave that to the model, or use pyro.factor")
+    if drawn := [name for name in structure.score if name not in structure.enumerated]:
         wrong.append(
             f"sites {drawn} have no rsample, so no gradient: take another distribution, or sum a discrete one out with "
             f"infer={{'enumerate': 'parallel'}}"
         )
-    if not found.generated:
+    if not structure.generated:
         wrong.append("the model observes no field: give the site of the data obs=x and the name of its field")
     pair = case.pair()
-    for name in found.generated:
+    for name in structure.generated:
         field, tensor = case.fields.get(name), case.batch[pair.inputs.index(name)]
         with torch.no_grad(), unvalidated():
             event = tuple(sites(draw(pair.model, case.batch))[name]["fn"].event_shape)
         # Sentences are cut to the longest of their batch.
         wanted = tuple(tensor.shape[1:]) if field is None or field.kind == "tokens" else field.shape
-        if event != wanted and name not in found.shapes:
+        if event != wanted and name not in structure.shapes:
             wrong.append(f"site '{name}' has event shape {event}, its field {wanted}: give the site the field's shape")
     if wrong:
         raise LawError("; ".join(wrong))

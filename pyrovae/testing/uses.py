@@ -68,7 +68,7 @@ def _trace_elbo(case: Case) -> None:
     """our ELBO and its gradients equal those of pyro.infer.Trace_ELBO, or TraceEnum_ELBO where a site is summed out"""
     pair = case.pair().train()
     parameters = {name: parameter for name, parameter in pair.named_parameters() if parameter.requires_grad}
-    found = []
+    both = []
     start = copy.deepcopy(pair.state_dict())
     for ours in (True, False):
         pair.load_state_dict(start)  # running statistics
@@ -79,8 +79,8 @@ def _trace_elbo(case: Case) -> None:
             else _pyros(case).differentiable_loss(pair.model, pair.guide, *case.batch)  # type: ignore[no-untyped-call]
         )
         gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        found.append((value.detach(), gradients))
-    (loss, gradients), (their_loss, their_gradients) = found
+        both.append((value.detach(), gradients))
+    (loss, gradients), (their_loss, their_gradients) = both
     if apart(loss, their_loss) > TOLERANCE:
         raise LawError(
             f"our loss is {loss:.4f}, that of Pyro's ELBO {their_loss:.4f}: give every site one log_prob a datum"

@@ -42,18 +42,18 @@ def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: 
         PyrovaeError: where the directory is damaged, or the data are others.
     """
     path = Path(path)
-    found = opened(path, pair, trust)
+    stopped = opened(path, pair, trust)
     # Whoever loads a run to score it has no use for its objective; here its code would be run.
-    if not trust and (own := registry.own_code(None, None, {"objective": found.recipe.training.objective})):
+    if not trust and (own := registry.own_code(None, None, {"objective": stopped.recipe.training.objective})):
         raise UsageError(f"{path} was made with your own code, {own[0]}: it is only run with {option('trust', True)}")
-    recipe = _changed(found.recipe, path, settings)
-    start = Checkpoint.read(path, found.content) if "checkpoint" in found.content["files"] else None
+    recipe = _changed(stopped.recipe, path, settings)
+    start = Checkpoint.read(path, stopped.content) if "checkpoint" in stopped.content["files"] else None
 
-    dataset = data_of(recipe, found.description, data)
-    before, total = epochs(dataset, found.recipe.training), epochs(dataset, recipe.training)
+    dataset = data_of(recipe, stopped.description, data)
+    before, total = epochs(dataset, stopped.recipe.training), epochs(dataset, recipe.training)
     if total < before:
         raise UsageError(f"{option('epochs', total)} is less than the {before} of {path}: give {before} or more")
-    _require_more(path, found, total)
+    _require_more(path, stopped, total)
     source = None
     if recipe.frozen is not None:
         if recipe.frozen["run"] is None:
@@ -63,9 +63,9 @@ def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: 
             raise PyrovaeError(
                 f"{recipe.frozen['run']} is not the run whose model was frozen in {path}: it has changed"
             )
-    notes = [] if start is None else _differences(start, found, recipe)
+    notes = [] if start is None else _differences(start, stopped, recipe)
     folder = None if world().rank else path
-    return Plan(recipe, found.variant, dataset, folder, pair, source, start, tuple(notes))
+    return Plan(recipe, stopped.variant, dataset, folder, pair, source, start, tuple(notes))
 
 
 def _changed(recipe: Recipe, path: Path, settings: Mapping[str, Any]) -> Recipe:

@@ -405,7 +405,7 @@ def test_the_schema_knows_all_that_is_written(made):
     from pyrovae.data import Field
     from pyrovae.runs.checkpoint import Position
 
-    assert set(schema.Progress.model_fields) == set(Position.__dataclass_fields__)
+    assert set(schema.PositionFile.model_fields) == set(Position.__dataclass_fields__)
     assert set(schema.FieldFile.model_fields) == set(Field.__dataclass_fields__) - {"mean"}
     assert set(schema.RecipeFile.model_fields) == set(pyrovae.load(made / "text", device="cpu").recipe.to_json())
     assert set(store.DTYPES) == set(headers.SIZES)

@@ -80,23 +80,23 @@ def log_likelihood_over_ranks(
     started, n, device = time.perf_counter(), first_dim(batch), device_of(pair)
     mine = torch.arange(rank, n, size)
     scored = mine if len(mine) or n == 0 else torch.arange(1)  # a process without data raises as the others do
-    found = estimate(
+    own = estimate(
         [tensor[scored.to(tensor.device)] for tensor in batch],
         seed=(seed + APART * rank) % MOST,
         lengths=None if lengths is None else lengths[scored.to(lengths.device)],
     )
     seconds = time.perf_counter() - started
-    return _gathered(found, len(mine), n, seconds, device)
+    return _gathered(own, len(mine), n, seconds, device)
 
 
-def _gathered(found: LogLikelihood, mine: int, n: int, seconds: float, device: torch.device) -> LogLikelihood:
+def _gathered(own: LogLikelihood, mine: int, n: int, seconds: float, device: torch.device) -> LogLikelihood:
     """The whole of what each process has found: of `mine` data in this one, of n in all."""
     size = world().size
-    columns = [getattr(found, name) for name in Estimates._fields]
+    columns = [getattr(own, name) for name in Estimates._fields]
     here = torch.zeros(-(-n // size), len(columns) + 1, dtype=precise(device), device=device)
-    here[:mine] = torch.stack([*columns, found.drawn], 1)[:mine].to(here)
-    reached = {None: -1.0, False: 0.0, True: 1.0}[found.target_reached]
-    about = here.new_tensor([PROPOSALS.index(found.proposal), reached, seconds, found.lowering_seconds])
+    here[:mine] = torch.stack([*columns, own.drawn], 1)[:mine].to(here)
+    reached = {None: -1.0, False: 0.0, True: 1.0}[own.target_reached]
+    about = here.new_tensor([PROPOSALS.index(own.proposal), reached, seconds, own.lowering_seconds])
     whole = [torch.empty_like(here) for _ in range(size)]
     every = [torch.empty_like(about) for _ in range(size)]
     distributed.all_gather(whole, here)
@@ -115,7 +115,7 @@ def _gathered(found: LogLikelihood, mine: int, n: int, seconds: float, device: t
         drawn=drawn.long(),
         samples=int(drawn.max()),
         proposal=PROPOSALS[int(numbers[0, 0])],
-        target_se=found.target_se,
+        target_se=own.target_se,
         target_reached=None if met < 0 else bool(met),
         seconds=numbers[:, 2].max().item(),
         lowering_seconds=numbers[:, 3].max().item(),

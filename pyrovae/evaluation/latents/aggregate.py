@@ -135,7 +135,7 @@ def prior_moments(
         some = [tensor[chosen].to(device) for tensor in batch]
 
         def work(rows: slice) -> dict[str, Tensor]:
-            part, found = [tensor[rows] for tensor in some], {}
+            part, totals = [tensor[rows] for tensor in some], {}
             for name, site in sites(draw(particles(pair.model, K), part), observed=False).items():
                 mean, scale, _ = moments(site) or (site["value"], torch.zeros_like(site["value"]), None)
                 classes = [] if class_of(site) is None else [mean.shape[-1]]
@@ -146,17 +146,17 @@ def prior_moments(
                 normal[name] = (
                     normal.get(name, True) and isinstance(base(site["fn"]), Normal) and bool((both == one).all())
                 )
-                found[name] = torch.stack([(scale.square() + mean.square()).sum((0, 1)), mean.sum((0, 1))])
-            return found
+                totals[name] = torch.stack([(scale.square() + mean.square()).sum((0, 1)), mean.sum((0, 1))])
+            return totals
 
         for _, here in memory.halved(n, max(1, data_at_once(pair, some) // K), work, device, show):
             for name, each in here.items():
                 sums[name] = sums.get(name, 0) + each
-    found = {}
+    priors = {}
     for name, total in sums.items():
         square, mean = (total / (K * n)).cpu()
-        found[name] = PriorMoments(mean, (square - mean.square()).clamp_min(0).sqrt(), normal[name])
-    return found
+        priors[name] = PriorMoments(mean, (square - mean.square()).clamp_min(0).sqrt(), normal[name])
+    return priors
 
 
 def prior_depends_on_data(pair: Pair, batch: Sequence[Tensor], seed: int = 0) -> bool:

@@ -189,22 +189,22 @@ def _use(options: Mapping[str, Any] | None) -> str:
     """What makes a model use z."""
     if options is None:
         return "free bits, a KL weight that grows from 0 over the first epochs, or a weaker decoder"
-    found = []
+    advice = []
     if not _trains_elbo(options):
-        found.append(option("objective", "elbo"))
+        advice.append(option("objective", "elbo"))
     if options.get("beta", 1.0) > 1:
-        found.append(f"{option('beta', 1)} (it was {options['beta']:g})")
+        advice.append(f"{option('beta', 1)} (it was {options['beta']:g})")
     if "free_bits" in options:
-        found.append(option("free_bits", max(0.1, 2 * options["free_bits"])))
+        advice.append(option("free_bits", max(0.1, 2 * options["free_bits"])))
     warmup = max(10.0, 2 * options.get("kl_warmup", 0.0))
     if "kl_warmup" in options and warmup <= (options.get("epochs") or math.inf):
-        found.append(option("kl_warmup", warmup))
+        advice.append(option("kl_warmup", warmup))
     if "word_dropout" in options:
-        found.append(option("word_dropout", min(0.9, max(0.3, 2 * options["word_dropout"]))))
+        advice.append(option("word_dropout", min(0.9, max(0.3, 2 * options["word_dropout"]))))
     size = "channels" if options.get("net") == "conv" else "hidden" if "hidden" in options else "widths"
     if size in options:
-        found.append(f"a weaker decoder ({option(size)})")
-    return ", ".join(found) or "free bits or a weaker decoder"
+        advice.append(f"a weaker decoder ({option(size)})")
+    return ", ".join(advice) or "free bits or a weaker decoder"
 
 
 def _flag(options: Mapping[str, Any] | None, name: str) -> str:

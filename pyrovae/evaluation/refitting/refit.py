@@ -110,12 +110,12 @@ def refit(
     device = device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
     with seeded(seed, device), unvalidated(), evaluating(pair), frozen(pair), show or progress(False) as shown:
-        found = require_per_datum(pair, [tensor[:2] for tensor in batch], "a guide refitted for each datum")
-        if found.score or not found.latent:
+        structure = require_per_datum(pair, [tensor[:2] for tensor in batch], "a guide refitted for each datum")
+        if structure.score or not structure.latent:
             raise PyrovaeError(
-                f"a guide is refitted by gradients, and sites {found.score} are drawn without reparametrization: "
+                f"a guide is refitted by gradients, and sites {structure.score} are drawn without reparametrization: "
                 f"take the guide as it is"
-                if found.score
+                if structure.score
                 else "the pair has no latent site, so there is no guide to refit"
             )
         shown.start("refitting the guide", total=first_dim(batch))
@@ -124,7 +124,7 @@ def refit(
             return _refit(pair, tuple(tensor[part] for tensor in batch), steps, rounds, lr, seed, shown)
 
         at_once = _at_once(pair, batch, device)
-        parts = [found for _, found in memory.halved(first_dim(batch), at_once, work, device, shown)]
+        parts = [part for _, part in memory.halved(first_dim(batch), at_once, work, device, shown)]
     first = parts[0]
     together = [part.parameters for part in parts]
     n = torch.tensor([len(part.elbo) for part in parts], dtype=torch.float64)
@@ -159,7 +159,7 @@ def _refit(
         with torch.no_grad(), seeded(noise, device):
             return torch.cat([bound(parameters, DRAWS // PARTS).to(precise(device)) for _ in range(PARTS)])
 
-    kept = scored(best, seed + 1)
+    best_elbo = scored(best, seed + 1)
     gain, error, used = math.inf, 0.0, 0
     while used < rounds and gain > max(TOLERANCE, 2 * error):
         used += 1
@@ -176,10 +176,10 @@ def _refit(
                 parameter.grad = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
             optimizer.step()
         after = scored(now, seed + 1)
-        better = after.mean(0) > kept.mean(0)
-        difference = torch.where(better, after - kept, 0.0).mean(1)  # of each draw, over the data
+        better = after.mean(0) > best_elbo.mean(0)
+        difference = torch.where(better, after - best_elbo, 0.0).mean(1)  # of each draw, over the data
         gain, error = float(difference.mean()), float(difference.std() / math.sqrt(len(difference)))
-        kept = torch.where(better, after, kept)
+        best_elbo = torch.where(better, after, best_elbo)
         with torch.no_grad():
             for name, value in now.items():
                 take = better.reshape(-1, *[1] * (value.dim() - 1))
