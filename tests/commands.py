@@ -1,11 +1,13 @@
 """Commands through click's runner, tiny data of every kind as files, and a tiny run on each."""
 
+import importlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from click.testing import CliRunner, Result
 
 from pyrovae.cli import cli
@@ -124,6 +126,18 @@ def fit_all(names: Iterable[str] = FITS) -> None:
     """These of FITS, each into a folder of its name in the working directory, which holds the data."""
     for name in names:
         done("fit", *FITS[name], "--out", name, "--quiet")
+
+
+def refit_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands and verbs that refit the guide take three steps for it."""
+
+    refit = importlib.import_module("pyrovae.evaluation.refitting.refit").refit
+
+    def quick(*args: Any, **options: Any) -> Any:
+        return refit(*args, **options | {"steps": 3, "rounds": 1})
+
+    for name in ("importance.estimate", "gap"):
+        monkeypatch.setattr(importlib.import_module(f"pyrovae.evaluation.{name}"), "refit", quick)
 
 
 def listing(folder: Path) -> dict[str, int | None]:

@@ -1,11 +1,10 @@
 """A person's own pair with two latent sites goes through every command without a line of extra code."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
-from commands import done, run, the_error
+from commands import done, refit_quickly, run, the_error
 
 pytestmark = pytest.mark.drawn
 
@@ -85,13 +84,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    refit = sys.modules["pyrovae.evaluation.refitting.refit"].refit
-
-    def quick(*args, **options):
-        return refit(*args, **options | {"steps": 3, "rounds": 1})
-
-    for name in ("importance.estimate", "gap"):
-        monkeypatch.setattr(sys.modules[f"pyrovae.evaluation.{name}"], "refit", quick)
+    refit_quickly(monkeypatch)
 
 
 def printed(*args):

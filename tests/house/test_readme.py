@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import refit_quickly
 
 from pyrovae.cli import cli
 
@@ -63,6 +64,11 @@ def test_every_command_is_shown():
     assert shown == set(cli.files())
 
 
+@pytest.fixture(autouse=True)
+def quick_refits(monkeypatch):
+    refit_quickly(monkeypatch)
+
+
 # One test, since each command works on what those before it made.
 def test_commands_run(folder, monkeypatch):
     monkeypatch.chdir(folder)
@@ -82,7 +88,8 @@ def test_python_runs(folder, monkeypatch, capsys):
     assert "log_likelihood" in capsys.readouterr().out
     script = folder / "library.py"
     code = blocks("python")[1]
-    for much, few in (("epochs=20", "epochs=2"), ("epochs=5", "epochs=1"), ("samples=1000", "samples=100")):
+    few_epochs = "epochs=1, score_samples=5"
+    for much, few in (("epochs=20", few_epochs), ("epochs=5", few_epochs), ("samples=1000", "samples=100")):
         assert much in code
         code = code.replace(much, few)
     script.write_text(code, encoding="utf-8")
