@@ -3,10 +3,11 @@
 import ast
 import functools
 import pkgutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from pyrovae.runtime.installed import file_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -72,7 +73,7 @@ def about(file: Path) -> About:
 
 def about_point(point: "EntryPoint") -> About:
     """The same of the module that an entry point names; where it came from if its file is not found."""
-    file = _file_of(point.module)
+    file = file_of(point.module)
     found = None if file is None else about(file)
     return About(f"From {point.value}.") if found is None or not found.line else found
 
@@ -83,16 +84,3 @@ def _constant(tree: ast.Module, name: str) -> object:
             case ast.Assign(targets=[ast.Name(id=found)], value=ast.Constant(value=value)) if found == name:
                 return value
     return None
-
-
-def _file_of(module: str) -> Path | None:
-    """Of a module by its dotted name, as import would find it, but without importing the packages around it."""
-    path, spec, whole = None, None, ""
-    for part in module.split("."):
-        whole = f"{whole}.{part}" if whole else part
-        specs = (finder.find_spec(whole, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-        spec = next((found for found in specs if found is not None), None)
-        if spec is None:
-            return None
-        path = spec.submodule_search_locations
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin is not None else None

@@ -21,8 +21,8 @@ from typing import Any
 from pyrovae.config import C, Config, from_signature
 from pyrovae.options import TrainConfig
 from pyrovae.registry.names import files, parsed
-from pyrovae.registry.own_code import file_of, found_in
-from pyrovae.runtime.installed import installed
+from pyrovae.registry.own_code import found_in
+from pyrovae.runtime.installed import file_of, installed
 
 HOUSE = "pyrovae"
 

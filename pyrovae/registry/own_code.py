@@ -1,15 +1,12 @@
 """The user's own code behind a model, a guide, and what options name: which files, and their checksums."""
 
 import hashlib
-import importlib
-import importlib.machinery
-import importlib.metadata
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pyrovae.registry.families import GuideSpec
+from pyrovae.runtime.installed import file_of
 
 SPECS = ("likelihood", "prior", "objective")
 """Options of a model and of training that may name a user's own code."""
@@ -41,22 +38,6 @@ def found_in(name: str) -> Path | None:
     if where.endswith(".py"):
         return Path(where) if Path(where).is_file() else None
     return file_of(where)
-
-
-def file_of(module: str) -> Path | None:
-    """The file of a module by its dotted name, found without running the packages around it; None where there is
-    none."""
-    first, *rest = module.split(".")
-    try:
-        spec = importlib.machinery.PathFinder.find_spec(first)
-        for i in range(len(rest)):
-            if spec is None or spec.submodule_search_locations is None:
-                return None
-            places = list(spec.submodule_search_locations)
-            spec = importlib.machinery.PathFinder.find_spec(".".join([first, *rest[: i + 1]]), places)
-    except (ImportError, ValueError):
-        return None
-    return None if spec is None or spec.origin is None or not Path(spec.origin).is_file() else Path(spec.origin)
 
 
 def code(model: str | None, guide: str | None, options: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What installed packages add to pyrovae: their entry points."""
+"""What installed packages add to pyrovae: their entry points, and where their modules lie."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,3 +37,24 @@ def _found(group: str, times: tuple[tuple[str, int], ...]) -> dict[str, EntryPoi
     for point in entry_points(group=group):
         found.setdefault(point.name, point)
     return found
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module by its dotted name, as an import would find it, but without running the packages around it;
+    None where there is none."""
+    path, spec, whole = None, None, ""
+    for part in module.split("."):
+        whole = f"{whole}.{part}" if whole else part
+        try:
+            specs = (finder.find_spec(whole, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+            spec = next((found for found in specs if found is not None), None)
+        except (ImportError, ValueError):
+            return None
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+        if path is None and whole != module:
+            return None
+    if spec is None or not spec.has_location or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    return Path(spec.origin)

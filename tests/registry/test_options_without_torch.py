@@ -47,7 +47,7 @@ WITHOUT_TORCH = """
 import ast
 from pyrovae.registry.excerpts import Excerpts, NeedsImportError, options_of_model
 from pyrovae.registry.names import is_own_name
-from pyrovae.registry.own_code import file_of
+from pyrovae.runtime.installed import file_of
 
 def fields(config):
     return [[name, repr(info)] for name, info in config.model_fields.items()]

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from pyrovae.runtime.installed import installed
+from pyrovae.runtime.installed import file_of, installed
 
 
 def package(folder, name, points):
@@ -49,3 +49,15 @@ def test_what_is_given_away_is_a_copy():
     installed("pyrovae.models").clear()
     installed("pyrovae.models")["other"] = None
     assert "other" not in installed("pyrovae.models")
+
+
+def test_a_module_is_found_without_running_what_is_around_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "around" / "inner").mkdir(parents=True)
+    for file in ("around/__init__.py", "around/inner/__init__.py", "around/inner/mine.py"):
+        (tmp_path / file).write_text("raise SystemExit('it ran')\n")
+    assert file_of("around.inner.mine") == tmp_path / "around" / "inner" / "mine.py"
+    assert file_of("around.inner") == tmp_path / "around" / "inner" / "__init__.py"
+    assert [file_of(name) for name in ("around.other", "around.inner.mine.more", "sys", "", ".around", "no_such")] == [
+        None
+    ] * 6
