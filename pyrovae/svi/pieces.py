@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 from pyrovae.runtime.ranks import summed
 
 Batch = tuple[Tensor, ...]
@@ -90,8 +90,8 @@ def not_additive(objective: nn.Module) -> list[str]:
     empty where it is the same."""
     free = getattr(objective, "free", None)
     found = [
-        f"{option} clamps the mean rate of a piece instead of that of the batch"
-        for option, value in (("--free-bits", free and free.bits), ("--free-nats", free and free.nats))
+        f"{option(name)} clamps the mean rate of a piece instead of that of the batch"
+        for name, value in (("free_bits", free and free.bits), ("free_nats", free and free.nats))
         if value
     ]
     norms = {type(part).__name__ for part in objective.modules() if isinstance(part, _BatchNorm)}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pyrovae.data.dataset import Dataset
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 from pyrovae.lowering import Engine
 from pyrovae.objectives.choose import objective
 from pyrovae.options import TrainConfig
@@ -262,7 +262,7 @@ class _Fit:
         if never and stopped != "interrupted":
             raise PyrovaeError(
                 f"training never reached a finite held-out ELBO ({skipped} of {at.step + at.inner} steps were skipped, "
-                f"because loss or gradients were not finite): {self._culprit()}; look at the data, or lower --lr"
+                f"because loss or gradients were not finite): {self._culprit()}; look at the data, or lower {option('lr')}"
             )
         if not state.torn and at.step:
             save(state.checkpoint)

@@ -728,7 +728,7 @@ def test_runs_are_loaded_while_another_thread_commits(run):
 
     def commit_on():
         try:
-            while not stop.wait(0.05):
+            while not stop.wait(0.2):  # a load on a busy machine is to find one state that lasts
                 [each.add_(1) for each in weights.values()]
                 contents = {"weights": store.to_bytes(weights), "metrics": (run / "metrics.jsonl").read_bytes()}
                 commit(run, head, contents, ("checkpoint",))
@@ -738,12 +738,13 @@ def test_runs_are_loaded_while_another_thread_commits(run):
     thread = threading.Thread(target=commit_on)
     thread.start()
     try:
-        found = {str(next(iter(load(run).pair.parameters())).detach()) for _ in range(8)}
+        found = set()
+        while len(found) < 4 and not failed:
+            found.add(str(next(iter(load(run).pair.parameters())).detach()))
     finally:
         stop.set()
         thread.join()
     assert not failed
-    assert len(found) > 1
 
 
 # Bits

@@ -177,8 +177,8 @@ def test_a_plan_takes_microbatches_that_fit(capsys):
 def test_what_is_no_sum_over_data_is_named():
     pair = case("vae").pair()
     assert not_additive(ELBO(pair)) == []
-    assert "--free-bits" in not_additive(ELBO(pair, free_bits=0.1))[0]
-    assert "--free-nats" in not_additive(ELBO(pair, free_nats=0.1))[0]
+    assert "free_bits" in not_additive(ELBO(pair, free_bits=0.1))[0]
+    assert "free_nats" in not_additive(ELBO(pair, free_nats=0.1))[0]
     assert not_additive(ELBO(noiseless(norm=True)))[0].startswith("BatchNorm1d takes its moments")
 
 
