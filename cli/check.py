@@ -1,7 +1,5 @@
 """Check that a model and its guide obey the contract."""
 
-from typing import Any
-
 import click
 
 from pyrovae import registry
@@ -49,7 +47,7 @@ The name comes first, then the options.""",
 @click.option("--data", metavar="DATA", help="Data to try it on: a data set (`pyrovae data`), or a path.")
 @json_option
 @debug_option
-def command(model: str, guide: str | None, data: str | None, as_json: bool, **options: Any) -> None:
+def command(model: str, guide: str | None, data: str | None, as_json: bool, **options: object) -> None:
     """Try the laws on a pair: sites, shapes, gradients, particles, Pyro's own ELBO, saving. Exits with 1 if one fails.
 
     NAME is a model (`pyrovae models`) or your own my_model.py:MyVAE.

@@ -1,7 +1,6 @@
 """Importance sampling."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from pydantic import Field
@@ -11,6 +10,7 @@ from pyrovae.cli._method import Common
 from pyrovae.cli._output import likelihood_line
 from pyrovae.errors import UsageError
 from pyrovae.estimators import MOST, Importance
+from pyrovae.storage.jsonable import JsonMapping
 
 if TYPE_CHECKING:
     from pyrovae.evaluation import LogLikelihood
@@ -33,7 +33,7 @@ class Chunk(click.IntRange):
     def __init__(self) -> None:
         super().__init__(min=1, max=MOST)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         return None if value == "auto" else super().convert(value, param, ctx)
 
 
@@ -64,7 +64,7 @@ def estimate(run: "Run", options: Options, common: Common) -> "LogLikelihood":
     )
 
 
-def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rows(summary: JsonMapping) -> list[tuple[str, str]]:
     """The table of one estimate."""
     k, above = summary["pareto_k"], summary["pareto_k_above"]
     tail = (

@@ -38,7 +38,7 @@ def particles(program: Program, K: int | None) -> Program:
     if K is None:
         return program
 
-    def wrapped(*batch: Tensor) -> Any:
+    def wrapped(*batch: Tensor) -> object:
         with pyro.plate("particles", K, dim=-2):
             return program(*batch)
 

@@ -7,9 +7,10 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from pyrovae.config import Settings
 from pyrovae.registry.families import GuideSpec
+from pyrovae.storage.jsonable import Json
 
 SPECS = ("likelihood", "prior", "objective")
 """Options of a model and of training that may name a user's own code."""
@@ -21,7 +22,7 @@ def name_of(spec: str) -> str | None:
     return name if ":" in name else None
 
 
-def own_code(model: str | None, guide: str | None, options: Mapping[str, Any] | None = None) -> list[str]:
+def own_code(model: str | None, guide: str | None, options: Settings | None = None) -> list[str]:
     """Of a model, the spec of a guide and the options of the fit those that are a user's own code; imports nothing.
 
     Raises:
@@ -59,7 +60,7 @@ def file_of(module: str) -> Path | None:
     return None if spec is None or spec.origin is None or not Path(spec.origin).is_file() else Path(spec.origin)
 
 
-def code(model: str | None, guide: str | None, options: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+def code(model: str | None, guide: str | None, options: Settings | None = None) -> dict[str, Json]:
     """Size and SHA-256 of each file of the user's own code, by the name that model, guide or option gives it.
 
     Raises:

@@ -114,7 +114,7 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
 def _checked(build: Build) -> Build:
     """`build`, which then raises UsageError where a family is given for a site that the pair has not."""
 
-    def checked(config: Any, fields: Mapping[str, "Field"], family: Family | None) -> "Pair":
+    def checked(config: Config, fields: Mapping[str, "Field"], family: Family | None) -> "Pair":
         if not isinstance(family, BySite):
             return build(config, fields, family)
         family = family.for_one_pair()

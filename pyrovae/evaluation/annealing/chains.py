@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -222,7 +222,7 @@ class Annealing:
             return (point, torch.randn_like(point.u), size, self.bridge.first_share(b), b, *part)
 
 
-def bytes_of_gradient(pair: nn.Module, one_sample: Callable[[], Any]) -> int:
+def bytes_of_gradient(pair: nn.Module, one_sample: Callable[[], object]) -> int:
     """What `pieces` is told of a computation that takes gradients: its largest tensor, or the share of one of `LIVE`
     in all that is kept for the way back, which grows with the depth of a network."""
     sizes: list[int] = []
