@@ -85,7 +85,7 @@ def fits(out: str, replaces: str, *own: Callable[[Command], Command]) -> Callabl
         replaces: what --overwrite replaces.
         own: options of this command.
     """
-    options = [
+    options: list[Callable[[Command], Command]] = [
         click.option(
             "--model", "-m", metavar="NAME", help="A variant (`pyrovae models`), or your own my_model.py:MyVAE."
         ),

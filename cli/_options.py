@@ -53,7 +53,9 @@ class Commas(click.ParamType):
         self.item, self.length = item, length
         self.name = f"{item.name},..." if length is None else ",".join([item.name] * length)
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[object, ...]:
+    def convert(
+        self, value: str | Sequence[object] | None, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[object, ...]:
         """The tuple; a part that does not fit is a usage error."""
         parts = value.split(",") if isinstance(value, str) and value.strip() else list(value or ())
         if self.length is not None and len(parts) != self.length:

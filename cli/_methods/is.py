@@ -1,6 +1,6 @@
 """Importance sampling."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import Field
@@ -33,7 +33,7 @@ class Chunk(click.IntRange):
     def __init__(self) -> None:
         super().__init__(min=1, max=MOST)
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return None if value == "auto" else super().convert(value, param, ctx)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -42,7 +43,7 @@ def compare(
     baseline: str | None = None,
     gaps: Gaps | int | None = None,
     trust: bool = False,
-    **settings: object,
+    **settings: Any,
 ) -> Comparison:
     """Fits `model` with each guide and each seed, alike in everything else, and scores the same test data.
 

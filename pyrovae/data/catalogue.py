@@ -109,4 +109,5 @@ def _source(name: str) -> Callable[[DataConfig], Dataset | Found]:
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise PyrovaeError(f"data '{name}' ({sources()[name].target}) cannot be imported: {error}") from error
-    return found
+    read: Callable[[DataConfig], Dataset | Found] = found
+    return read

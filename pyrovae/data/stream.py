@@ -171,7 +171,7 @@ class _Order:
     def __len__(self) -> int:
         return len(self.pieces)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.pieces)
 
 

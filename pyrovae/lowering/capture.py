@@ -88,7 +88,7 @@ class Captured:
         leaves = flat(arguments)
         return [leaf.shape for leaf in leaves] == [leaf.shape for leaf in self.inputs]
 
-    def __call__(self, *arguments: Nested) -> object:
+    def __call__(self, *arguments: Nested) -> Any:
         """What the function gives."""
         torch._foreach_copy_(self.inputs, flat(arguments))
         self.replay()

@@ -89,18 +89,19 @@ class Lowered:
         on_cpu = leaves[0].device.type == "cpu"
         self.products = products.place(self.graph, self.flops(leaves)) if on_cpu else nullcontext()
 
-    def __call__(self, *arguments: Nested) -> object:
+    def __call__(self, *arguments: Nested) -> Nested:
         """What `function` gives; arguments of other shapes run `function` itself."""
         given = flat(arguments)
         if [(leaf.shape, leaf.dtype) for leaf in given] != self.form:
             return self._itself(*arguments)
         with torch.no_grad(), self.products:
-            return self.rebuild(iter(self.run(*self.tensors(), *given)))
+            out: Nested = self.rebuild(iter(self.run(*self.tensors(), *given)))
+        return out
 
-    def _itself(self, *arguments: Nested) -> object:
+    def _itself(self, *arguments: Nested) -> Nested:
         """`function`; a buffer that it binds anew is copied into the one that was there, which a graph may hold."""
         before = self.tensors()
-        out = self.function(*arguments)
+        out: Nested = self.function(*arguments)
         with torch.no_grad():
             for (owner, key), tensor in zip(self.places, before, strict=True):
                 if owner[key] is not tensor:

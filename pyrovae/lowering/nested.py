@@ -1,7 +1,7 @@
 """Nested tuples, lists and dicts of tensors: taken apart, and put together again."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -20,7 +20,7 @@ def flat(values: Iterable[Nested]) -> list[Tensor]:
     return found
 
 
-def rebuilder(example: Nested) -> Callable[[Iterator[Tensor]], Nested]:
+def rebuilder(example: Nested) -> Callable[[Iterator[Tensor]], Any]:
     """From the tensors that `flat` gives back to the nested tuples, lists and dicts of an example."""
     if isinstance(example, Tensor):
         return next
@@ -28,7 +28,7 @@ def rebuilder(example: Nested) -> Callable[[Iterator[Tensor]], Nested]:
     if isinstance(example, dict):
         keys = list(example)
         return lambda tensors: dict(zip(keys, [part(tensors) for part in parts], strict=True))
-    kind = type(example)  # and not the example, whose tensors would stay
+    kind: Any = type(example)  # and not the example, whose tensors would stay
     if hasattr(kind, "_fields"):
         return lambda tensors: kind(*[part(tensors) for part in parts])
     return lambda tensors: kind([part(tensors) for part in parts])

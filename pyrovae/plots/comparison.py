@@ -136,9 +136,7 @@ def _steps(axes: Axes, rows: Rows) -> None:
     axes.set_xlabel("milliseconds a training step")
 
 
-def _mark(
-    axes: Axes, figure: JsonMapping | None, y: float, look: dict[str, str], label: str | None, seeds: bool
-) -> None:
+def _mark(axes: Axes, figure: JsonMapping | None, y: float, look: dict[str, Any], label: str | None, seeds: bool) -> None:
     mean = number((figure or {}).get("mean"))
     axes.plot([mean], [y], ls="none", label=label, zorder=3, **{"ms": 3.6, "mew": 1.0} | look)
     interval = (figure or {}).get("interval")

@@ -51,7 +51,7 @@ class Step:
         self,
         objective: nn.Module,
         optimizer: Optimizer,
-        batch_of: Callable[[Rows], Batch] | None = None,
+        batch_of: Callable[[Any], Batch] | None = None,
         precision: Precision = "32",
         microbatch: int | None = None,
         show: Progress | None = None,

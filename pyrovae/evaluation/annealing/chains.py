@@ -16,6 +16,7 @@ from pyrovae.evaluation.annealing.bridge import Bridge, temperatures
 from pyrovae.evaluation.annealing.hmc import Point, evaluate, leap, move
 from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, even, pieces
 from pyrovae.lowering import Engine, lower
+from pyrovae.lowering.nested import Nested
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import Structure, require_per_datum
@@ -214,7 +215,7 @@ class Annealing:
             self.engines[shape] = engine
         return self.engines[shape]
 
-    def _example(self, seed: int, chains: int, part: Sequence[Tensor]) -> tuple[object, ...]:
+    def _example(self, seed: int, chains: int, part: Sequence[Tensor]) -> tuple[Nested, ...]:
         with seeded(seed, self.device):
             point = self._evaluate(self.bridge.drawn(chains, part), part)
             b = torch.rand((), dtype=point.u.dtype, device=self.device)

@@ -144,7 +144,7 @@ def called_in(guide: nn.Module) -> Iterator[list[Call]]:
     """The calls of submodules of a guide, in the order in which they end."""
     calls: list[Call] = []
 
-    def note(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], out: object) -> None:
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, object], out: Any) -> None:
         if module is not guide:
             alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
             calls.append(Call(module, args[0] if alone else None, out))
@@ -173,7 +173,7 @@ class OwnMemory(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Callable[..., object],
+        func: Callable[..., Any],
         types: Sequence[type],
         args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
