@@ -61,8 +61,7 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     given = {key: value for key, value in options.items() if value is not None}
     refuse_unknown(given, [*variant.config.model_fields, *DataConfig.model_fields], f"model {model}")
     recipe = Recipe.of(variant, guide, data or variant.data, given)
-    assert recipe.data is not None
-    dataset = variant.prepare(recipe.options, load(recipe.data, recipe.data_options))
+    dataset = variant.prepare(recipe.options, load(data or variant.data, recipe.data_options))
 
     def make() -> Pair:
         return recipe.build(variant, dataset.named_fields())

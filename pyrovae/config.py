@@ -5,12 +5,14 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_core import ErrorDetails
 
 from pyrovae.errors import UsageError, brief, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Config(BaseModel):
@@ -75,7 +77,7 @@ def refuse_unknown(values: Collection[str], known: Collection[str], what: str) -
             raise UsageError(f"{what} has no option '{brief(name)}'{did_you_mean(name, known)}")
 
 
-def _sentence(error: ErrorDetails, what: str) -> str:
+def _sentence(error: "ErrorDetails", what: str) -> str:
     name = ".".join(str(part) for part in error["loc"][:1]) or "options"
     reason = REASONS.get(error["type"], error["msg"].removeprefix("Value error, "))
     return f"{what}: {name} = {brief(repr(error['input']))}: {reason[:1].lower()}{reason[1:]}"

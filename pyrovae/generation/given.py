@@ -10,7 +10,7 @@ from torch import Tensor
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError
 
-GivenValue = float | Sequence[float] | np.ndarray | Tensor
+GivenValue = float | Sequence[float] | Sequence[Sequence[float]] | np.ndarray | Tensor
 """What a condition or a latent site is given: a number, a vector, or one of these for each datum."""
 
 

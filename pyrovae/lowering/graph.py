@@ -96,7 +96,7 @@ class Lowered:
             return self._itself(*arguments)
         with torch.no_grad(), self.products:
             out: Nested = self.rebuild(iter(self.run(*self.tensors(), *given)))
-        return out
+            return out
 
     def _itself(self, *arguments: Nested) -> Nested:
         """`function`; a buffer that it binds anew is copied into the one that was there, which a graph may hold."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GIVEN_TO_MODEL = ("fields", "family")
 
 Build = Callable[[Any, Mapping[str, "Field"], Family | None], "Pair"]
+"""From the options of a variant, each a Config of its own, the fields of the data and a guide family to a pair."""
 
 
 @dataclass(frozen=True)

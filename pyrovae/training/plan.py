@@ -53,7 +53,7 @@ def recipe_for(
         return recipe, registry.variant(recipe.model)  # type: ignore[arg-type]
     if model is None:
         raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
-    variant = None if isinstance(model, Pair) else registry.variant(model)  # type: ignore[arg-type]  # of a function
+    variant = None if isinstance(model, Pair) else registry.variant(model)  # type: ignore[arg-type]
     if data is None and variant is None:
         raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
     spec = variant.data if data is None and variant is not None else data
@@ -64,9 +64,7 @@ def dataset_for(data: DataSpec | None, recipe: Recipe, variant: registry.Variant
     """The data as the pair reads them."""
     if source is not None:
         return freezing.data_of(source, data, recipe.data_options)
-    spec = recipe.data if data is None else data
-    assert spec is not None
-    dataset = data_package.load(spec, recipe.data_options)
+    dataset = data_package.load(recipe.data if data is None else data, recipe.data_options)  # type: ignore[arg-type]
     return dataset if variant is None else variant.prepare(recipe.options, dataset)
 
 
