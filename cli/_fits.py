@@ -2,20 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pyrovae import registry
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._trust import show_code
-from pyrovae.config import Config, read_toml, refuse_unknown
+from pyrovae.config import Config, Options, Settings, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError, brief
 from pyrovae.options import TrainConfig
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
+
+Command = Callable[..., object]
+"""What click makes a command of; its parameters are the options."""
 
 TEXTS = ("model", "guide", "data", "out", "freeze_model", "baseline")
 
@@ -38,7 +41,7 @@ def next_free(model: str, data: str, root: Path = Path("runs")) -> Path:
     return path
 
 
-def folder_of(settings: dict[str, Any], overwrite: bool, model: str, data: str) -> Path:
+def folder_of(settings: Options, overwrite: bool, model: str, data: str) -> Path:
     """Takes `out` out of the settings: where the result goes, `next_free` where it was not said.
 
     Raises:
@@ -50,7 +53,7 @@ def folder_of(settings: dict[str, Any], overwrite: bool, model: str, data: str) 
     return Path(out or next_free(model, data))
 
 
-def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+def settings_of(config: Path | None, options: Mapping[str, object]) -> Options:
     """What was set: the command line over the TOML file."""
     given = {key: value for key, value in options.items() if value is not None}
     if config is None:
@@ -68,13 +71,13 @@ def settings_of(config: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     return from_file | given
 
 
-def refuse_foreign(settings: dict[str, Any], variant: registry.Variant) -> None:
+def refuse_foreign(settings: Settings, variant: registry.Variant) -> None:
     """Raises UsageError for a key of a TOML file that is no option of the model, of training or of the data."""
     known = [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields]
     refuse_unknown(settings, known, f"model {variant.name}")
 
 
-def fits(out: str, replaces: str, *own: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def fits(out: str, replaces: str, *own: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Adds the options of every command that fits, with those of its `own` behind --model.
 
     Args:
@@ -82,7 +85,7 @@ def fits(out: str, replaces: str, *own: Callable[[Any], Any]) -> Callable[[Any],
         replaces: what --overwrite replaces.
         own: options of this command.
     """
-    options = [
+    options: list[Callable[[Command], Command]] = [
         click.option(
             "--model", "-m", metavar="NAME", help="A variant (`pyrovae models`), or your own my_model.py:MyVAE."
         ),
@@ -106,7 +109,7 @@ def fits(out: str, replaces: str, *own: Callable[[Any], Any]) -> Callable[[Any],
         debug_option,
     ]
 
-    def add(command: Any) -> Any:
+    def add(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
         return command
@@ -114,7 +117,7 @@ def fits(out: str, replaces: str, *own: Callable[[Any], Any]) -> Callable[[Any],
     return add
 
 
-def frozen(settings: dict[str, Any], trust: bool) -> "Run | None":
+def frozen(settings: Options, trust: bool) -> "Run | None":
     """Takes `freeze_model` out of the settings, and loads that run; None where none is named."""
     path = settings.pop("freeze_model", None)
     if path is None:

@@ -9,10 +9,12 @@ import click
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pyrovae.runs.run import Run
 
 
-def parse_given(given: Sequence[str]) -> dict[str, Any]:
+def parse_given(given: Sequence[str]) -> dict[str, float | list[float]]:
     """`("y=3", "z=0.5,-1")` -> `{"y": 3.0, "z": [0.5, -1.0]}`; raises UsageError where one is no NAME=VALUE."""
     found: dict[str, Any] = {}
     for item in given:
@@ -29,7 +31,7 @@ def parse_given(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def show(run: "Run", value: Any, out: Path | None) -> None:
+def show(run: "Run", value: "Tensor | list[str] | list[list[str]]", out: Path | None) -> None:
     """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a .npz under the name x."""
     from pyrovae.storage.atomic import write_arrays
 

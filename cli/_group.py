@@ -102,7 +102,7 @@ class LazyGroup(click.Group):
         ctx.meta[DEBUG] = debug
         return ctx
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Runs the command."""
         with one_sentence(ctx.meta.get(DEBUG, False)):
             result = super().invoke(ctx)

@@ -32,11 +32,11 @@ SIMPLE: dict[Any, click.ParamType] = {
 class Words(click.Choice):
     """One of the values of a Literal, which need not be strings."""
 
-    def __init__(self, values: Sequence[Any]) -> None:
+    def __init__(self, values: Sequence[object]) -> None:
         self.values = {str(value): value for value in values}
         super().__init__(list(self.values))
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """The value whose text is `value`."""
         return self.values[super().convert(str(value), param, ctx)]
 
@@ -53,7 +53,9 @@ class Commas(click.ParamType):
         self.item, self.length = item, length
         self.name = f"{item.name},..." if length is None else ",".join([item.name] * length)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+    def convert(
+        self, value: str | Sequence[object] | None, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[object, ...]:
         """The tuple; a part that does not fit is a usage error."""
         parts = value.split(",") if isinstance(value, str) and value.strip() else list(value or ())
         if self.length is not None and len(parts) != self.length:
@@ -71,7 +73,7 @@ class Either(click.ParamType):
         self.choices = choices
         self.name = "|".join("|".join(c.values) if isinstance(c, Words) else c.name for c in choices)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """The value as the first type that fits."""
         for choice in self.choices:
             with suppress(click.BadParameter):
@@ -87,7 +89,7 @@ class Names(click.ParamType):
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text as it is."""
         return str(value)
 
@@ -147,7 +149,7 @@ def _option(name: str, info: FieldInfo, ranges: bool, given: click.ParamType | N
     )
 
 
-def _param_type(annotation: Any) -> click.ParamType | None:
+def _param_type(annotation: object) -> click.ParamType | None:
     """The click type that reads `annotation` from text; None where there is none."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -183,7 +185,7 @@ def _within(param_type: click.ParamType, info: FieldInfo) -> click.ParamType:
     return param_type
 
 
-def _of_value(default: Any) -> Any:
+def _of_value(default: object) -> object:
     """The annotation that a default value suggests where a function's parameter has none."""
     if isinstance(default, tuple | list) and default:
         return types.GenericAlias(tuple, (type(default[0]), ...))

@@ -3,20 +3,19 @@
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from pyrovae.storage.jsonable import finite
+from pyrovae.storage.jsonable import JsonMapping, finite
 
 
-def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+def print_json(value: JsonMapping | Sequence[object]) -> None:
     """One JSON value on stdout; numbers that are not finite become null."""
     click.echo(json.dumps(finite(value), allow_nan=False, default=str))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
     """A table on stdout, as wide as it needs to be where stdout is no terminal."""
     from rich.console import Console  # not before a table is printed: help has none, and would wait for it
     from rich.table import Table
@@ -31,7 +30,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -39,7 +38,7 @@ def _cell(value: Any) -> str:
     return str(value).replace("[", "\\[")
 
 
-def likelihood_line(scores: Mapping[str, Any]) -> str:
+def likelihood_line(scores: JsonMapping) -> str:
     """`-20.33 nats, standard error 0.004 (200 samples a datum, 360 data)`: that of the Monte Carlo estimate."""
     if scores["log_likelihood"] is None:
         return "-"
@@ -53,7 +52,7 @@ def likelihood_line(scores: Mapping[str, Any]) -> str:
     )
 
 
-def accuracy_line(scores: Mapping[str, Any], of: str = "") -> str:
+def accuracy_line(scores: JsonMapping, of: str = "") -> str:
     """`0.9312, standard error 0.0025 (10,000 data, whose labels q(y|x) did not see)`."""
     share, error, n = (scores[f"{of}{name}"] for name in ("accuracy", "accuracy_error", "accuracy_data"))
     return f"{share:.4f}, standard error {error:.2g} ({n:,} data, whose labels the guide did not see)"

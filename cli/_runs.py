@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pyrovae.runs.run import Run
 
 
-def on_run(command: Callable[..., Any]) -> Callable[..., Any]:
+def on_run(command: Callable[..., object]) -> Callable[..., object]:
     """Adds RUN, --device, --trust and --data-root; the command gets the loaded run as its first argument, and takes at
     most as much memory as `max_memory_option` says, where it has that."""
 
     @functools.wraps(command)
     def opened(
-        path: Path, device: str, trust: bool, data_root: Path | None, max_memory: str | None = None, **options: Any
-    ) -> Any:
+        path: Path, device: str, trust: bool, data_root: Path | None, max_memory: str | None = None, **options: object
+    ) -> object:
         from pyrovae.pairs.parameters import device_of
         from pyrovae.runtime import memory
 

@@ -1,7 +1,5 @@
 """Check that a model and its guide obey the contract."""
 
-from typing import Any
-
 import click
 
 from pyrovae import registry
@@ -49,7 +47,7 @@ The name comes first, then the options.""",
 @click.option("--data", metavar="DATA", help="Data to try it on: a data set (`pyrovae data`), or a path.")
 @json_option
 @debug_option
-def command(model: str, guide: str | None, data: str | None, as_json: bool, **options: Any) -> None:
+def command(model: str, guide: str | None, data: str | None, as_json: bool, **options: object) -> None:
     """Try the laws on a pair: sites, shapes, gradients, particles, Pyro's own ELBO, saving. Exits with 1 if one fails.
 
     NAME is a model (`pyrovae models`) or your own my_model.py:MyVAE.
@@ -63,7 +61,7 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     given = {key: value for key, value in options.items() if value is not None}
     refuse_unknown(given, [*variant.config.model_fields, *DataConfig.model_fields], f"model {model}")
     recipe = Recipe.of(variant, guide, data or variant.data, given)
-    dataset = variant.prepare(recipe.options, load(recipe.data, recipe.data_options))
+    dataset = variant.prepare(recipe.options, load(data or variant.data, recipe.data_options))
 
     def make() -> Pair:
         return recipe.build(variant, dataset.named_fields())

@@ -1,8 +1,7 @@
 """Train one model with several guides; print one table."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,9 +13,12 @@ from pyrovae.cli._output import print_json, print_table
 from pyrovae.cli._runs import count
 from pyrovae.errors import UsageError
 from pyrovae.estimators import GAPS
+from pyrovae.storage.jsonable import JsonMapping
 
 if TYPE_CHECKING:
     from pyrovae.comparison import Comparison
+
+T = TypeVar("T")
 
 SECTION = "Fit"
 PLACE = 2
@@ -64,7 +66,7 @@ def command(
     config: Path | None,
     quiet: bool,
     as_json: bool,
-    **options: Any,
+    **options: object,
 ) -> None:
     """Train one model with several guides and seeds, alike in all else; print a table, write compare.json, .npz and
     .png."""
@@ -148,14 +150,14 @@ def _table(found: "Comparison", of_gaps: bool, title: str) -> None:
     print_table(titles, rows, title)
 
 
-def _list(key: str, value: Any, item: type, example: str) -> list[Any]:
+def _list(key: str, value: object, item: type[T], example: str) -> list[T]:
     """A list that may come from a TOML file; raises UsageError where it is none."""
     if not isinstance(value, list | tuple) or not all(type(each) is item for each in value):
         raise UsageError(f"{key} = {value!r}: write {key} = {example} in the config file")
     return list(value)
 
 
-def cell(figure: Mapping[str, Any], spec: str, spread: bool) -> str:
+def cell(figure: JsonMapping, spec: str, spread: bool) -> str:
     """`-20.33`, and with the deviation over seeds `-20.33 +- 0.12`."""
     if figure["mean"] is None:
         return "-"
@@ -163,7 +165,7 @@ def cell(figure: Mapping[str, Any], spec: str, spread: bool) -> str:
     return f"{text} +- {deviation:{spec}}" if deviation is not None and spread else text
 
 
-def difference(figure: Mapping[str, Any] | None) -> str:
+def difference(figure: JsonMapping | None) -> str:
     """`+0.120 [+0.081, +0.153]`, with the deviation over seeds behind the mean."""
     if figure is None or figure["mean"] is None:
         return "-"

@@ -1,8 +1,8 @@
 """Score a run: ELBO, rate, distortion, active units, log-likelihood."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +10,7 @@ from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
 from pyrovae.cli._runs import count, limit_option, max_memory_option, on_run, open_run, seed_option, split_option
 from pyrovae.errors import UsageError
+from pyrovae.storage.jsonable import JsonMapping
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -94,7 +95,7 @@ def command(
     return click.echo(" ".join(scores["diagnosis"]))
 
 
-def latent_rows(latents: Mapping[str, Any], inputs: Sequence[str], scored: int) -> list[tuple[str, str]]:
+def latent_rows(latents: JsonMapping, inputs: Sequence[str], scored: int) -> list[tuple[str, str]]:
     """What the latents carry, as rows of the table."""
     found, swap = latents["information"], latents["swap"]
     if found is None:

@@ -1,7 +1,7 @@
 """Train a model with a guide; save the run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +10,7 @@ from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, 
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
 from pyrovae.cli._trust import show_code
+from pyrovae.config import Options
 from pyrovae.errors import PyrovaeError, UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def command(
     config: Path | None,
     quiet: bool,
     as_json: bool,
-    **options: Any,
+    **options: object,
 ) -> None:
     """Train a model with a guide by stochastic variational inference; save the run."""
     named = {"model": model, "guide": guide, "data": data, "out": out, "freeze_model": freeze_model}
@@ -85,7 +86,7 @@ def command(
         return _report(run, out, as_json)
 
 
-def _resumed(resume: Path, settings: dict[str, Any], overwrite: bool, trust: bool, quiet: bool) -> "Run":
+def _resumed(resume: Path, settings: Options, overwrite: bool, trust: bool, quiet: bool) -> "Run":
     named = [name for name in ("model", "guide", "data", "out", "freeze_model") if settings.get(name) is not None]
     for name in [*named, *(["overwrite"] if overwrite else [])]:
         option = f"--{name.replace('_', '-')}"

@@ -11,6 +11,7 @@ from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.errors import PyrovaeError
 from pyrovae.runs.inspection import inspect
+from pyrovae.storage.jsonable import JsonMapping
 
 SECTION = "Look"
 PLACE = 1
@@ -37,7 +38,7 @@ def command(path: Path, as_json: bool) -> None:
         raise PyrovaeError(f"{damage[0]}{more}")
 
 
-def _print(found: Mapping[str, Any]) -> None:
+def _print(found: JsonMapping) -> None:
     rows: list[tuple[str, Any]] = [(name, found[name]) for name in ("run", "format", "status", "model", "guide")]
     rows += [("frozen model of", value["run"])] if isinstance(value := found["frozen"], dict) and "run" in value else []
     rows += [("goes on with", found["resume"])] if found["resume"] else []
@@ -57,7 +58,7 @@ def _print(found: Mapping[str, Any]) -> None:
     _table("damage", [(sentence,) for sentence in found["damage"]], ("",))
 
 
-def _listed(tensors: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+def _listed(tensors: Mapping[str, JsonMapping]) -> list[tuple[str, str, str]]:
     """Each tensor of weights; of a checkpoint how many there are of a kind."""
     counts = Counter(name.partition("/")[0] for name in tensors if "/" in name)
     many = [(f"{group}/", ", ".join(sorted(_dtypes(tensors, group))), f"{n} tensors") for group, n in counts.items()]
@@ -65,15 +66,15 @@ def _listed(tensors: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, st
     return many + [(name, each["dtype"], " x ".join(map(str, each["shape"])) or "one") for name, each in rest.items()]
 
 
-def _dtypes(tensors: Mapping[str, Mapping[str, Any]], group: str) -> set[str]:
+def _dtypes(tensors: Mapping[str, JsonMapping], group: str) -> set[str]:
     return {each["dtype"] for name, each in tensors.items() if name.startswith(f"{group}/")}
 
 
-def _pairs(values: Any) -> list[tuple[str, Any]]:
+def _pairs(values: object) -> list[tuple[str, object]]:
     return list(values.items()) if isinstance(values, Mapping) else [("", values)] if values is not None else []
 
 
-def _table(title: str | None, rows: Sequence[Sequence[Any]], columns: Sequence[str] = ("", "")) -> None:
+def _table(title: str | None, rows: Sequence[Sequence[object]], columns: Sequence[str] = ("", "")) -> None:
     """A table below an empty line; nothing where it has no rows."""
     if not rows:
         return
@@ -82,7 +83,7 @@ def _table(title: str | None, rows: Sequence[Sequence[Any]], columns: Sequence[s
     print_table(columns, [[_plain(value) for value in row] for row in rows])
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> str | None:
     """Without signs that could move the cursor of a terminal, and of bearable length."""
     if value is None:
         return value

@@ -1,7 +1,7 @@
 """Estimate the log-likelihood of held-out data, and say how far to trust it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -62,7 +62,7 @@ def command(
     compile: bool | None,
     out: Path | None,
     as_json: bool,
-    **options: Any,
+    **options: object,
 ) -> None:
     """Estimate log p(x), or log p(x|y), of held-out data, and say how far to trust it; nats a datum."""
     estimator = _method.find(method)

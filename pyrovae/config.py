@@ -5,11 +5,14 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from pyrovae.errors import UsageError, brief, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Config(BaseModel):
@@ -24,6 +27,12 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=Config)
+
+Settings = Mapping[str, Any]
+"""Options by name, as a person or a file gave them, before a Config has read them or after."""
+
+Options = dict[str, Any]
+"""The same where some are still added or taken out."""
 
 REASONS = {"too_short": "give at least one value"}
 """What is said instead of pydantic's own words."""
@@ -41,7 +50,7 @@ class Named:
     kind: str
 
 
-def parse(config: type[C], values: Mapping[str, Any], what: str) -> C:
+def parse(config: type[C], values: Settings, what: str) -> C:
     """Makes a `config` of `values`; raises UsageError, one sentence, where a key or a value does not fit.
 
     Args:
@@ -68,13 +77,13 @@ def refuse_unknown(values: Collection[str], known: Collection[str], what: str) -
             raise UsageError(f"{what} has no option '{brief(name)}'{did_you_mean(name, known)}")
 
 
-def _sentence(error: Any, what: str) -> str:
+def _sentence(error: "ErrorDetails", what: str) -> str:
     name = ".".join(str(part) for part in error["loc"][:1]) or "options"
     reason = REASONS.get(error["type"], error["msg"].removeprefix("Value error, "))
     return f"{what}: {name} = {brief(repr(error['input']))}: {reason[:1].lower()}{reason[1:]}"
 
 
-def from_signature(function: Callable[..., Any], leave_out: Collection[str] = ()) -> type[Config]:
+def from_signature(function: Callable[..., object], leave_out: Collection[str] = ()) -> type[Config]:
     """The Config whose fields are the parameters of `function` that have defaults."""
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
@@ -87,7 +96,7 @@ def from_signature(function: Callable[..., Any], leave_out: Collection[str] = ()
     return create_model("Config", __base__=Config, **fields)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> Options:
     """The keys of a TOML file; raises UsageError where it is missing or no TOML."""
     if path.exists() and not path.is_file():
         raise UsageError(f"config file {path} is a folder, a pipe or a device: give a file")

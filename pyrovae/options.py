@@ -1,11 +1,11 @@
 """Options of training; imports no torch, so that the command line can list them quickly."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field as Option
 from pydantic import ValidationError, model_validator
 
-from pyrovae.config import Config, Named
+from pyrovae.config import Config, Named, Options
 from pyrovae.errors import UsageError, option
 
 
@@ -109,7 +109,7 @@ class TrainConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _spread(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _spread(cls, values: Options) -> Options:
         """`renyi:alpha=0.5` becomes `renyi` and `alpha = 0.5`, so that both ways to say it are one from here on."""
         spec = values.get("objective")
         if not isinstance(spec, str) or "=" not in spec:
@@ -131,7 +131,7 @@ class TrainConfig(Config):
         return values | told | {"objective": ":".join(kept)}
 
     @classmethod
-    def _same(cls, name: str, value: Any, text: str) -> bool:
+    def _same(cls, name: str, value: object, text: str) -> bool:
         """Whether both are one value of this option; not where one of them is no value of it."""
         try:
             return bool(getattr(cls(**{name: value}), name) == getattr(cls(**{name: text}), name))

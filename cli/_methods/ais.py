@@ -1,12 +1,12 @@
 """Annealed importance sampling."""
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyrovae.cli._estimates import over_data, seconds, setting
 from pyrovae.cli._method import Common
 from pyrovae.estimators import Chains
+from pyrovae.storage.jsonable import JsonMapping
 
 if TYPE_CHECKING:
     from pyrovae.evaluation import AIS
@@ -22,7 +22,7 @@ def estimate(run: "Run", options: Chains, common: Common) -> "AIS":
     return run.ais(options.steps, options.chains, leapfrog=options.leapfrog, start=options.start, **common)
 
 
-def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rows(summary: JsonMapping) -> list[tuple[str, str]]:
     """The table of one estimate."""
     error = summary["standard_error"]
     told = "unknown" if error is None or math.isnan(error) else f"{error:.2g}"

@@ -1,11 +1,11 @@
 """Bounds from both sides on data that the model simulates."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyrovae.cli._estimates import seconds, setting
 from pyrovae.cli._method import Common
 from pyrovae.estimators import Chains
+from pyrovae.storage.jsonable import JsonMapping
 
 if TYPE_CHECKING:
     from pyrovae.evaluation import Sandwich
@@ -21,7 +21,7 @@ def estimate(run: "Run", options: Chains, common: Common) -> "Sandwich":
     return run.bdmc(options.steps, options.chains, leapfrog=options.leapfrog, start=options.start, **common)
 
 
-def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rows(summary: JsonMapping) -> list[tuple[str, str]]:
     """The table of one estimate."""
 
     def bound(name: str) -> str:
@@ -39,7 +39,7 @@ def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def width(summary: Mapping[str, Any]) -> str:
+def width(summary: JsonMapping) -> str:
     error = summary["gap_standard_error"]
     if error is None:
         return "of one datum this says little"

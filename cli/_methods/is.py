@@ -1,6 +1,5 @@
 """Importance sampling."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from pyrovae.cli._method import Common
 from pyrovae.cli._output import likelihood_line
 from pyrovae.errors import UsageError
 from pyrovae.estimators import MOST, Importance
+from pyrovae.storage.jsonable import JsonMapping
 
 if TYPE_CHECKING:
     from pyrovae.evaluation import LogLikelihood
@@ -64,7 +64,7 @@ def estimate(run: "Run", options: Options, common: Common) -> "LogLikelihood":
     )
 
 
-def rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rows(summary: JsonMapping) -> list[tuple[str, str]]:
     """The table of one estimate."""
     k, above = summary["pareto_k"], summary["pareto_k_above"]
     tail = (

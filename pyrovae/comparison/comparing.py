@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.posteriors import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_p, stacked
+from pyrovae.config import Settings
+from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError, option
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
@@ -24,6 +26,7 @@ from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage import atomic
+from pyrovae.storage.jsonable import Json
 from pyrovae.training import freezing
 from pyrovae.training.fit import fit, rehearse
 
@@ -32,7 +35,7 @@ def compare(
     model: str | None = None,
     guides: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
-    data: Any = None,
+    data: DataSpec | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     show: Progress | bool | None = None,
@@ -132,7 +135,12 @@ def _baseline(guides: list[str], seeds: list[int], baseline: str | None, gaps: G
 
 
 def _require_fits(
-    model: str | None, guides: list[str], seeds: list[int], data: Any, source: Run | None, settings: Mapping[str, Any]
+    model: str | None,
+    guides: list[str],
+    seeds: list[int],
+    data: DataSpec | None,
+    source: Run | None,
+    settings: Settings,
 ) -> str:
     """The name of the model; raises UsageError where a guide or an option does not fit it."""
     name = model if source is None else source.recipe.model
@@ -151,7 +159,7 @@ def _require_fits(
     return name
 
 
-def _setting(run: Run, seeds: list[int], gaps: Gaps | None) -> dict[str, Any]:
+def _setting(run: Run, seeds: list[int], gaps: Gaps | None) -> Json:
     """What all runs have in common, by the last of them."""
     return {
         "data": run.description,

@@ -13,6 +13,7 @@ from torch import Tensor
 from pyrovae.comparison.columns import COLUMNS, Column, Value
 from pyrovae.evaluation import mean_interval
 from pyrovae.evaluation.gap import surest
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 K = TypeVar("K", bound=Hashable)
 
@@ -54,13 +55,13 @@ class Comparison:
     setting: dict[str, Any]
     values: dict[str, np.ndarray] = dataclasses.field(repr=False, default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """As compare.json."""
         fields = (field.name for field in dataclasses.fields(self) if field.name != "values")
         return {name: getattr(self, name) for name in fields}
 
 
-def run_row(guide: str, seed: int, found: Mapping[str, Value]) -> dict[str, Any]:
+def run_row(guide: str, seed: int, found: Mapping[str, Value]) -> Json:
     """One of `Comparison.runs`."""
     means = {name: value.mean().item() if isinstance(value, Tensor) else value for name, value in found.items()}
     known = {name: None if mean is None or not math.isfinite(mean) else mean for name, mean in means.items()}
@@ -96,8 +97,8 @@ def stacked(
 
 
 def guide_rows(
-    guides: Sequence[str], baseline: str, runs: Sequence[Mapping[str, Any]], values: Mapping[str, np.ndarray]
-) -> list[dict[str, Any]]:
+    guides: Sequence[str], baseline: str, runs: Sequence[JsonMapping], values: Mapping[str, np.ndarray]
+) -> list[Json]:
     """`Comparison.table`."""
     rows: list[dict[str, Any]] = []
     for i, guide in enumerate(guides):
@@ -111,14 +112,14 @@ def guide_rows(
     return rows
 
 
-def _difference(column: Column, values: np.ndarray | None, i: int, baseline: int) -> dict[str, Any] | None:
+def _difference(column: Column, values: np.ndarray | None, i: int, baseline: int) -> Json | None:
     if values is None or i == baseline:
         return None
     difference = values[i] - values[baseline]  # (seeds, data)
     return _figure(difference.mean(1).tolist(), difference)
 
 
-def _figure(seeds: Sequence[float | None], values: np.ndarray | None) -> dict[str, Any]:
+def _figure(seeds: Sequence[float | None], values: np.ndarray | None) -> Json:
     """Mean and deviation over the seeds; the interval over the data of `values`, (seeds, data)."""
     known = [value for value in seeds if value is not None]
     deviation = float(np.std(known, ddof=1)) if len(known) > 1 else None

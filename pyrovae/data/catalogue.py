@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from pyrovae.runtime.installed import installed
 
 if TYPE_CHECKING:
     from pyrovae.data.dataset import Dataset
+    from pyrovae.data.raw import DataSpec, Found
 
 
 SOURCES: dict[str, Source] = {
@@ -51,7 +53,7 @@ def sources() -> dict[str, Source]:
     return plugins | SOURCES
 
 
-def load(spec: Any, config: DataConfig | None = None) -> Dataset:
+def load(spec: DataSpec, config: DataConfig | None = None) -> Dataset:
     """Makes a Dataset.
 
     Args:
@@ -99,7 +101,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _source(name: str) -> Any:
+def _source(name: str) -> Callable[[DataConfig], Dataset | Found]:
     module, _, attribute = sources()[name].target.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -107,4 +109,5 @@ def _source(name: str) -> Any:
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise PyrovaeError(f"data '{name}' ({sources()[name].target}) cannot be imported: {error}") from error
-    return found
+    read: Callable[[DataConfig], Dataset | Found] = found
+    return read

@@ -1,7 +1,6 @@
 """From what a caller or a file gives to checked tensors: pixels, numbers and labels."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from pyrovae.data.raw import Raw
 from pyrovae.errors import PyrovaeError
 
 
-def gather(data: Any, name: str) -> Raw:
+def gather(data: object, name: str) -> Raw:
     """x, `(x, y)`, a dict from field, or a dict from split to one of these, as one Raw.
 
     Raises:
@@ -23,7 +22,7 @@ def gather(data: Any, name: str) -> Raw:
     return Raw(columns={"train": _fields(data, name)})
 
 
-def _fields(data: Any, name: str) -> dict[str, Any]:
+def _fields(data: object, name: str) -> dict[str, object]:
     if isinstance(data, Mapping):
         if not data or not all(isinstance(key, str) for key in data):
             raise PyrovaeError(f"data {name}: a dict goes from the names of fields, or of splits, to tensors")
@@ -37,7 +36,7 @@ def _fields(data: Any, name: str) -> dict[str, Any]:
     raise PyrovaeError(f"data {name}: a {type(data).__name__} is no tensor, array, tuple, dict or Dataset: give one")
 
 
-def numbers(value: Any, what: str) -> Tensor:
+def numbers(value: object, what: str) -> Tensor:
     """A tensor on the CPU, detached, of uint8, float32 or int64, at least one datum, without NaN or infinity.
 
     `bool` becomes uint8, every other float float32, every other whole number int64.
@@ -62,7 +61,7 @@ def numbers(value: Any, what: str) -> Tensor:
     return tensor.to(torch.uint8 if tensor.dtype in (torch.bool, torch.uint8) else torch.int64).contiguous()
 
 
-def _native(value: Any) -> np.ndarray:
+def _native(value: object) -> np.ndarray:
     """A copy that torch may own, in the byte order of this machine."""
     array = np.asarray(value)
     dtype = array.dtype.newbyteorder("=")

@@ -9,12 +9,13 @@ from typing import Any
 from pyrovae.data.dataset import SPLITS, Split
 from pyrovae.data.options import DataConfig
 from pyrovae.data.stored import Column, Stored, pieces
+from pyrovae.storage.jsonable import Json
 
 Splits = dict[Split, dict[str, Column]]
 AnySplits = Mapping[Split, Mapping[str, Column]]
 
 
-def describe(name: str, splits: AnySplits, config: DataConfig) -> dict[str, Any]:
+def describe(name: str, splits: AnySplits, config: DataConfig) -> Json:
     """What run.json keeps of any data set; of a streamed one that it was, and what its fingerprint is of."""
     on_disk = [column for column in splits["train"].values() if isinstance(column, Stored)]
     streamed: dict[str, Any] = {"streamed": True} if on_disk else {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
+
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,13 +53,13 @@ class Field:
         """Whether a datum is (channels, height, width)."""
         return len(self.shape) == 3
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Everything but `mean`, without what is None."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "mean"}
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Field:
+    def from_json(cls, values: JsonMapping) -> Field:
         """The inverse of `to_json`."""
         listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return cls(**listed)

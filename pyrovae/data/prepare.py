@@ -13,13 +13,13 @@ from pyrovae.data.describe import Splits, describe
 from pyrovae.data.field import Field
 from pyrovae.data.options import DataConfig
 from pyrovae.data.pixels import Mode, Numbers
-from pyrovae.data.raw import Raw, Sentences
+from pyrovae.data.raw import Found, Raw, Sentences
 from pyrovae.data.stored import Column, Stored, summarize
 from pyrovae.data.text import prepare_text
 from pyrovae.errors import PyrovaeError, UsageError, option
 
 
-def prepare(data: Any, name: str, config: DataConfig) -> Dataset:
+def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
     """Makes a Dataset of a Raw, of Sentences, or of tensors in any form that `load` takes."""
     if isinstance(data, Sentences):
         return prepare_text(data, name, config)

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from pyrovae.data.dataset import Split
+import numpy as np
+from torch import Tensor
+
+from pyrovae.data.dataset import Dataset, Split
+
+Array = Tensor | np.ndarray
+"""The values of a field, first dim the data."""
+
+Values = Array | tuple[Array, ...] | Mapping[str, Array]
+"""x, `(x, y)`, or a mapping from field to values."""
+
+Tensors = Values | Mapping[str, Values]
+"""Data in memory: those of `train`, which are cut, or a mapping from split to values."""
+
+DataSpec = str | os.PathLike[str] | Tensors | Dataset
+"""What a person hands over as data (`pyrovae.data.load`): a name, a path, data in memory, or a Dataset."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,3 +48,7 @@ class Sentences:
     """Text as a source has it: by split (`train` at least), one sentence a string."""
 
     splits: Mapping[Split, list[str]]
+
+
+Found = Raw | Sentences | Tensors
+"""What a source or a file gives."""

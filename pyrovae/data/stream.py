@@ -7,7 +7,7 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader
 from pyrovae.data.dataset import Columns
 from pyrovae.data.stored import Column, Stored
 from pyrovae.errors import PyrovaeError, option
+
+T = TypeVar("T")
 
 AHEAD = 2
 """Batches that each worker reads ahead."""
@@ -173,7 +175,7 @@ class _Order:
         return iter(self.pieces)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _as_it_is(batch: T) -> T:
     return batch
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +34,7 @@ class Accuracy:
     standard_error: float
     num_data: int
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, float]:
         """As JSON, with keys that stand beside those of other scores."""
         return {"accuracy": self.accuracy, "accuracy_error": self.standard_error, "accuracy_data": self.num_data}
 

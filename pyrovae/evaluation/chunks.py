@@ -3,9 +3,9 @@
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,13 @@ class Largest(TorchDispatchMode):
         self.bytes: int = 1
         self.fixed: dict[int, Tensor] = {}  # by address; held, so that nothing else comes to stand there
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         out = func(*args, **(kwargs or {}))
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         # A view of what came in takes no memory: the transpose of a weight is larger than what one datum needs.
@@ -75,7 +81,7 @@ class Piece(NamedTuple):
     samples: int
 
 
-def bytes_of(one_sample: Callable[[], Any]) -> int:
+def bytes_of(one_sample: Callable[[], object]) -> int:
     """Bytes of the largest tensor of a computation (the logits of a whole vocabulary are thousands of times the
     sentence that they score)."""
     largest = Largest()

@@ -17,6 +17,7 @@ from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
 from pyrovae.evaluation.refitting.refit import TOLERANCE, Refitted, refit
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.runtime.progress import Progress
+from pyrovae.storage.jsonable import Json
 
 T = TypeVar("T", bound=Hashable)
 
@@ -85,7 +86,7 @@ class Gap:
             return "most of the gap is the family's: take a richer guide (`pyrovae guides`)"
         return "most of the gap is the encoder's: take a wider or deeper one, or train the guide longer"
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Means over the data with the standard errors of these means, for print and JSON."""
         n = len(self.elbo)
         found: dict[str, Any] = {}

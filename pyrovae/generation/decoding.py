@@ -1,12 +1,12 @@
 """Words at a temperature."""
 
 import math
-from typing import Any
 
 from pyro.poutine.messenger import Messenger
 
 from pyrovae.errors import UsageError, option
 from pyrovae.likelihoods import Autoregressive
+from pyrovae.pairs.traces import Site
 
 
 def require_temperature(temperature: float | None, text: bool) -> None:
@@ -28,7 +28,7 @@ class Decoding(Messenger):
         super().__init__()
         self.temperature = 1.0 if temperature is None else temperature
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Site) -> None:
         if isinstance(msg["fn"], Autoregressive) and not msg["done"] and not msg["is_observed"]:
             unknown = getattr(msg["fn"].decoder, "unk", None)
             without = [] if unknown is None or self.temperature == 1 else [unknown]

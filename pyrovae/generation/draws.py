@@ -1,7 +1,7 @@
 """What a trained pair makes: samples, reconstructions, interpolations. All from its traces."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pyro import poutine
@@ -10,7 +10,7 @@ from torch import Tensor
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, did_you_mean
 from pyrovae.evaluation.latents.rates import class_of, posterior_moments
-from pyrovae.generation.given import require_classes
+from pyrovae.generation.given import GivenValue, require_classes
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
@@ -47,7 +47,7 @@ def shown(found: Generated, inputs: Sequence[str], fields: Mapping[str, Field]) 
     return value
 
 
-def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Any] | None = None) -> Generated:
+def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, GivenValue] | None = None) -> Generated:
     """Draws `n` data from p.
 
     Args:

@@ -1,16 +1,20 @@
 """What may be given to a pair that generates."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError
 
+GivenValue = float | Sequence[float] | Sequence[Sequence[float]] | np.ndarray | Tensor
+"""What a condition or a latent site is given: a number, a vector, or one of these for each datum."""
 
-def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> None:
+
+def require_allowed(fields: Mapping[str, Field], given: Mapping[str, GivenValue]) -> None:
     """Raises UsageError where a value of `given` is not finite, is no class of a label, or is part of an image."""
     for name, value in given.items():
         numbers = torch.as_tensor(value, dtype=torch.float64).flatten().tolist()
@@ -28,7 +32,7 @@ def require_allowed(fields: Mapping[str, Field], given: Mapping[str, Any]) -> No
                 )
 
 
-def require_classes(name: str, value: Any, classes: int) -> None:
+def require_classes(name: str, value: GivenValue, classes: int) -> None:
     """Raises UsageError where a value of a latent class is none."""
     for number in torch.as_tensor(value, dtype=torch.float64).flatten().tolist():
         if number not in range(classes):

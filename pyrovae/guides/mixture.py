@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -73,7 +73,7 @@ class DiagonalMixture(dist.TorchDistribution):
         self.scale = scale.expand(*batch, -1, -1)
         super().__init__(batch, loc.shape[-1:], validate_args=validate_args)
 
-    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> "DiagonalMixture":
+    def expand(self, batch_shape: Sequence[int], _instance: "DiagonalMixture | None" = None) -> "DiagonalMixture":
         new: DiagonalMixture = self._get_checked_instance(DiagonalMixture, _instance)  # type: ignore[no-untyped-call]
         new.logits = self.logits.expand(*batch_shape, -1)
         new.loc = self.loc.expand(*batch_shape, -1, -1)

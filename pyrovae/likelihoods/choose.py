@@ -1,7 +1,7 @@
 """The likelihood that an option names, of a field of the data."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 import pyro.distributions as dist
 from pydantic import Field as Option
@@ -34,7 +34,7 @@ class LikelihoodConfig(Config):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _settle_likelihood(cls, values: Any, read: Callable[[Any], Any]) -> Any:
+    def _settle_likelihood(cls, values: object, read: Callable[[object], Self]) -> Self:
         return settled("likelihoods", values, read, FLAGS)
 
 

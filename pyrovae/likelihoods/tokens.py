@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -61,7 +61,7 @@ class Autoregressive(TorchDistribution):
     def support(self) -> constraints.Constraint:
         return constraints.independent(constraints.nonnegative_integer, 1)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Autoregressive:
+    def expand(self, batch_shape: Sequence[int], _instance: Autoregressive | None = None) -> Autoregressive:
         z = self.z.expand(*batch_shape, self.z.shape[-1])
         return Autoregressive(self.decoder, z, self.event_shape[0], validate_args=False)
 
@@ -83,11 +83,11 @@ class Autoregressive(TorchDistribution):
         nowhere = torch.tensor([self.decoder.pad, self.decoder.bos], device=logits.device)
         return logits.index_fill_(-1, nowhere, -torch.inf)
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """(*sample_shape, *L, T) ints: words drawn until <eos>, then padding."""
         return self.draw(sample_shape)
 
-    def draw(self, sample_shape: Any = (), temperature: float = 1.0, without: Sequence[int] = ()) -> Tensor:
+    def draw(self, sample_shape: Sequence[int] = (), temperature: float = 1.0, without: Sequence[int] = ()) -> Tensor:
         """The same with each word from the softmax of logits / temperature, at 0 the most likely one; and none of the
         tokens `without`."""
         z = self.z.expand(*sample_shape, *self.z.shape)

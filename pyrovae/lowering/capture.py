@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pyrovae.lowering.graph import CannotLowerError, Function
-from pyrovae.lowering.nested import flat, rebuilder
+from pyrovae.lowering.nested import Nested, flat, rebuilder
 from pyrovae.runtime.seeding import seeded
+
+R = TypeVar("R")
 
 Record = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]
 """Records a function without arguments: what runs it again, and what it gives, which every run writes anew."""
@@ -22,7 +24,7 @@ TOLERANCE = 1e-3
 """Largest relative difference that one recorded run may leave in any tensor of the state."""
 
 
-def record_cuda(function: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+def record_cuda(function: Callable[[], R]) -> tuple[Callable[[], None], R]:
     """Records on the current CUDA device; noise is drawn anew at every run."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -52,16 +54,16 @@ class Captured:
     """
 
     def __init__(
-        self, function: Function, state: Sequence[Tensor], example: Sequence[Any], record: Record = record_cuda
+        self, function: Function, state: Sequence[Tensor], example: Sequence[Nested], record: Record = record_cuda
     ) -> None:
         leaves, self.given = flat(example), rebuilder(tuple(example))
         self.inputs = [leaf.clone() for leaf in leaves]
         values = [tensor.detach().clone() for tensor in state]
 
-        def run() -> Any:
+        def run() -> object:
             return function(*self.given(iter(self.inputs)))
 
-        def after(call: Callable[[], Any]) -> list[Tensor]:
+        def after(call: Callable[[], object]) -> list[Tensor]:
             """The state after one call from the same start, with the same noise; then the state as it was."""
             try:
                 with seeded(0, leaves[0].device):
@@ -81,12 +83,12 @@ class Captured:
             if (once.double() - again.double()).norm() > TOLERANCE * once.double().norm() + 1e-6:
                 raise CannotLowerError("as a CUDA graph it does something else")
 
-    def fits(self, *arguments: Any) -> bool:
+    def fits(self, *arguments: Nested) -> bool:
         """Whether the arguments have the shapes of the example."""
         leaves = flat(arguments)
         return [leaf.shape for leaf in leaves] == [leaf.shape for leaf in self.inputs]
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Nested) -> Any:
         """What the function gives."""
         torch._foreach_copy_(self.inputs, flat(arguments))
         self.replay()

@@ -6,13 +6,13 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pyrovae.lowering.graph import CannotLowerError, Function, Lowered
-from pyrovae.lowering.nested import flat
+from pyrovae.lowering.nested import Nested, flat
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 
@@ -65,7 +65,7 @@ class Engine:
 def lower(
     module: nn.Module,
     function: Function,
-    examples: Sequence[Sequence[Any]],
+    examples: Sequence[Sequence[Nested]],
     calls: int,
     compile: bool | None = None,
     show: Progress | None = None,
@@ -115,14 +115,14 @@ def lower(
     return Engine(lowered, tier, reason, time.perf_counter() - started)
 
 
-def estimate(lowered: Lowered, example: Sequence[Any]) -> float:
+def estimate(lowered: Lowered, example: Sequence[Nested]) -> float:
     """Seconds of one call of the graph on a CPU: the same number on every machine."""
     operations = sum(node.op == "call_function" for node in lowered.graph.graph.nodes)
     seconds: float = operations * OP_SECONDS + lowered.flops(flat(example)) / FLOPS
     return seconds
 
 
-def verify(lowered: Lowered, examples: Sequence[Sequence[Any]], device: torch.device, tolerance: float) -> None:
+def verify(lowered: Lowered, examples: Sequence[Sequence[Nested]], device: torch.device, tolerance: float) -> None:
     """Raises CannotLowerError where the graph and the function differ on one of the examples."""
     for seed, example in enumerate(examples, start=1):
         found = []

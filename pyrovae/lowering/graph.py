@@ -18,10 +18,14 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from pyrovae.lowering import products
-from pyrovae.lowering.nested import flat, rebuilder
+from pyrovae.lowering.nested import Nested, flat, rebuilder
 from pyrovae.pairs.modes import unvalidated
 
 Function = Callable[..., Any]
+"""What is lowered: takes and gives tensors, also nested ones."""
+
+Place = tuple[dict[str, Any], str]
+"""Where a module keeps a tensor: the dict that owns it, and the key in it."""
 
 FOLLOWS = "its operations or shapes follow the values of the data"
 
@@ -30,7 +34,7 @@ class CannotLowerError(Exception):
     """Why a function cannot be traced, in words that follow "because"."""
 
 
-def slots(module: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:
+def slots(module: nn.Module) -> dict[str, Place]:
     """Where a module keeps its parameters and buffers, by name: the dict that owns each, and the key in it.
 
     A module that is registered twice counts once (`functional_call` over both names would leave its own tensors in
@@ -62,7 +66,7 @@ class Lowered:
         CannotLowerError: where the operations follow the data, or are others at a second trace.
     """
 
-    def __init__(self, module: nn.Module, function: Function, *example: Any) -> None:
+    def __init__(self, module: nn.Module, function: Function, *example: Nested) -> None:
         self.module = module
         self.function = function
         places = slots(module)
@@ -85,18 +89,19 @@ class Lowered:
         on_cpu = leaves[0].device.type == "cpu"
         self.products = products.place(self.graph, self.flops(leaves)) if on_cpu else nullcontext()
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Nested) -> Nested:
         """What `function` gives; arguments of other shapes run `function` itself."""
         given = flat(arguments)
         if [(leaf.shape, leaf.dtype) for leaf in given] != self.form:
             return self._itself(*arguments)
         with torch.no_grad(), self.products:
-            return self.rebuild(iter(self.run(*self.tensors(), *given)))
+            out: Nested = self.rebuild(iter(self.run(*self.tensors(), *given)))
+            return out
 
-    def _itself(self, *arguments: Any) -> Any:
+    def _itself(self, *arguments: Nested) -> Nested:
         """`function`; a buffer that it binds anew is copied into the one that was there, which a graph may hold."""
         before = self.tensors()
-        out = self.function(*arguments)
+        out: Nested = self.function(*arguments)
         with torch.no_grad():
             for (owner, key), tensor in zip(self.places, before, strict=True):
                 if owner[key] is not tensor:
@@ -107,7 +112,7 @@ class Lowered:
         """Parameters and buffers, each once."""
         return [owner[key] for owner, key in self.places]
 
-    def compile(self, *example: Any) -> None:
+    def compile(self, *example: Nested) -> None:
         """Gives the graph to inductor.
 
         Raises:
@@ -170,7 +175,7 @@ class _Call(nn.Module):
         self.module = module
         self.function = function
 
-    def forward(self, *arguments: Any) -> Any:
+    def forward(self, *arguments: object) -> object:
         return self.function(*arguments)
 
 

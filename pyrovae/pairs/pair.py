@@ -1,7 +1,6 @@
 """A pair: the generative program p and the inference program q, written in Pyro."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from pyro.poutine.runtime import _PYRO_STACK, effectful
 from pyro.poutine.trace_messenger import TraceMessenger
@@ -59,6 +58,10 @@ class NoGuide(nn.Module):
         return None
 
 
+ModelSpec = str | Pair | Callable[..., Pair]
+"""What a person hands over as a model: the name of a variant, a pair, or a class or function that gives one."""
+
+
 class _Announced:
     """What pyro.infer.SVI asks of a param site: the parameter behind it."""
 
@@ -69,7 +72,7 @@ class _Announced:
         return self._parameter
 
 
-def announce(module: nn.Module, _: Any) -> None:
+def announce(module: nn.Module, _: object) -> None:
     """Shows the parameters of a plain module to pyro.infer.SVI as param sites.
 
     SVI collects param sites to know what to train. `pyro.module` would put them into the global param store, where the

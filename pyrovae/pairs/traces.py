@@ -13,9 +13,13 @@ from torch import Tensor
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.runtime.turns import between
 
-Site = dict[str, Any]
 Trace = poutine.Trace
+
+Site = dict[str, Any]
+"""What Pyro keeps of one statement of a program: its name, distribution, value, and more."""
+
 Program = Callable[..., Any]
+"""A model or a guide: takes a batch, and draws by `pyro.sample`."""
 
 
 class Fixed(Messenger):
@@ -38,7 +42,7 @@ def particles(program: Program, K: int | None) -> Program:
     if K is None:
         return program
 
-    def wrapped(*batch: Tensor) -> Any:
+    def wrapped(*batch: Tensor) -> object:
         with pyro.plate("particles", K, dim=-2):
             return program(*batch)
 

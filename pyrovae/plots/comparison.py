@@ -1,7 +1,7 @@
 """Guides side by side, as wide as a column of a paper."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from pyrovae.plots.figure import BLUE, GRAY, GREEN, ORANGE, figure_of, minus, number, plain, save, shortened, two_lines
+from pyrovae.storage.jsonable import JsonMapping
 
 WIDTH, DPI, SIZE = 3.5, 300, 7
 """Inches of a column, and points of its letters."""
@@ -23,7 +24,7 @@ MARKS: tuple[tuple[str, str, dict[str, Any], float], ...] = (  # figure, title, 
     ("log_likelihood", "log-likelihood", {"color": ORANGE, "marker": "D", "mfc": ORANGE, "ms": 3}, 0.17),
 )
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[JsonMapping]
 
 
 def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = None) -> Path:
@@ -135,7 +136,9 @@ def _steps(axes: Axes, rows: Rows) -> None:
     axes.set_xlabel("milliseconds a training step")
 
 
-def _mark(axes: Axes, figure: Any, y: float, look: dict[str, Any], label: str | None, seeds: bool) -> None:
+def _mark(
+    axes: Axes, figure: JsonMapping | None, y: float, look: dict[str, Any], label: str | None, seeds: bool
+) -> None:
     mean = number((figure or {}).get("mean"))
     axes.plot([mean], [y], ls="none", label=label, zorder=3, **{"ms": 3.6, "mew": 1.0} | look)
     interval = (figure or {}).get("interval")

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from pyrovae.plots.figure import BLUE, GREEN, MINUS, ORANGE, RED, figure_of, minus, number, plain, save
 
 
-def curves(metrics: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
+def curves(metrics: Sequence[Mapping[str, float | None]], path: str | os.PathLike[str]) -> Path:
     """Writes the training curves: the ELBO of training and held-out data on the left, rate and distortion on the right.
 
     Args:

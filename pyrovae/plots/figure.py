@@ -4,7 +4,7 @@ import io
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,7 +18,7 @@ BLUE, ORANGE, GREEN, RED, GRAY = "#1f6fb4", "#e07b1a", "#2a9d5c", "#c8343a", "#8
 MINUS = "\N{MINUS SIGN}"
 
 
-def figure_of(width: float, height: float, dpi: int, layout: Any = "constrained") -> Figure:
+def figure_of(width: float, height: float, dpi: int, layout: Literal["constrained"] | None = "constrained") -> Figure:
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout=layout)
     if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
         engine.set(w_pad=0.1, h_pad=0.1)
@@ -29,7 +29,7 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def number(value: Any) -> float:
+def number(value: float | None) -> float:
     """A finite float, else NaN."""
     number = math.nan if value is None else float(value)
     return number if math.isfinite(number) else math.nan

@@ -1,7 +1,7 @@
 """The prior that an option names."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Self
 
 from pydantic import Field as Option
 from pydantic import model_validator
@@ -32,7 +32,7 @@ class PriorConfig(Config):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _settle_prior(cls, values: Any, read: Callable[[Any], Any]) -> Any:
+    def _settle_prior(cls, values: object, read: Callable[[object], Self]) -> Self:
         return settled("priors", values, read, FLAGS)
 
 

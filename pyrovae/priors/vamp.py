@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -82,7 +82,7 @@ class EqualMixture(dist.TorchDistribution):
         self.device = device
         super().__init__(event_shape=components.event_shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> "EqualMixture":
+    def expand(self, batch_shape: Sequence[int], _instance: "EqualMixture | None" = None) -> "EqualMixture":
         new: EqualMixture = self._get_checked_instance(EqualMixture, _instance)  # type: ignore[no-untyped-call]
         new.components, new.device = self.components, self.device
         super(EqualMixture, new).__init__(torch.Size(batch_shape), self.event_shape, validate_args=False)

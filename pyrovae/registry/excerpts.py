@@ -81,7 +81,7 @@ def _place(name: str) -> tuple[str, Path | None, str]:
     return point.module, file_of(point.module), point.attr or ""
 
 
-def _listed(config: Any, kind: type[C]) -> type[C]:
+def _listed(config: type, kind: type[C]) -> type[C]:
     """`config`, where it is a `kind` and all that a help shows of its fields is there."""
     if not issubclass(config, kind) or not config.__pydantic_complete__:
         raise NeedsImportError(f"{config} is no {kind.__name__}, or an annotation in it is not known")
@@ -91,7 +91,7 @@ def _listed(config: Any, kind: type[C]) -> type[C]:
         default = info.get_default(call_default_factory=True)
         for each in default if isinstance(default, tuple | list) else [default]:
             str(each)  # a help does so, and must meet no function without code
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 class Excerpts:

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from pyrovae.config import Settings
 from pyrovae.registry.families import GuideSpec
 from pyrovae.runtime.installed import file_of
+from pyrovae.storage.jsonable import Json
 
 SPECS = ("likelihood", "prior", "objective")
 """Options of a model and of training that may name a user's own code."""
@@ -18,7 +19,7 @@ def name_of(spec: str) -> str | None:
     return name if ":" in name else None
 
 
-def own_code(model: str | None, guide: str | None, options: Mapping[str, Any] | None = None) -> list[str]:
+def own_code(model: str | None, guide: str | None, options: Settings | None = None) -> list[str]:
     """Of a model, the spec of a guide and the options of the fit those that are a user's own code; imports nothing.
 
     Raises:
@@ -40,7 +41,7 @@ def found_in(name: str) -> Path | None:
     return file_of(where)
 
 
-def code(model: str | None, guide: str | None, options: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+def code(model: str | None, guide: str | None, options: Settings | None = None) -> dict[str, Json]:
     """Size and SHA-256 of each file of the user's own code, by the name that model, guide or option gives it.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
-from pyrovae.config import Config, Named, from_signature, parse
+from pyrovae.config import Config, Named, Settings, from_signature, parse
 from pyrovae.errors import UsageError
 from pyrovae.registry.names import find, of_its_name
 from pyrovae.registry.own_code import name_of
@@ -40,7 +40,7 @@ class Part:
         """Whether it has a parameter of that name."""
         return name in inspect.signature(self.make).parameters
 
-    def __call__(self, given: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> Any:
+    def __call__(self, given: Mapping[str, object], options: Settings | None = None) -> Any:
         """Makes it of those of `given` that it takes, and of its options, over which `options` go."""
         taken = {name: value for name, value in given.items() if self.takes(name)}
         return self.make(**taken, **(dict(self.options) | dict(options or {})))
@@ -66,7 +66,7 @@ def part(kind: PartKind, spec: str) -> Part:
 C = TypeVar("C", bound=Config)
 
 
-def settled(kind: PartKind, values: Any, read: Callable[[Any], C], flags: Mapping[str, Mapping[str, str]]) -> C:
+def settled(kind: PartKind, values: object, read: Callable[[object], C], flags: Mapping[str, Mapping[str, str]]) -> C:
     """Reads a Config that has a field `likelihood` or `prior`, where an option of the spec and a flag say the same.
 
     What a flag also says is moved there: `prior="flow:steps=2"` is read as `prior="flow", prior_steps=2`, so that a

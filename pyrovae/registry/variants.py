@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GIVEN_TO_MODEL = ("fields", "family")
 
 Build = Callable[[Any, Mapping[str, "Field"], Family | None], "Pair"]
+"""From the options of a variant, each a Config of its own, the fields of the data and a guide family to a pair."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
 def _checked(build: Build) -> Build:
     """`build`, which then raises UsageError where a family is given for a site that the pair has not."""
 
-    def checked(config: Any, fields: Mapping[str, "Field"], family: Family | None) -> "Pair":
+    def checked(config: Config, fields: Mapping[str, "Field"], family: Family | None) -> "Pair":
         if not isinstance(family, BySite):
             return build(config, fields, family)
         family = family.for_one_pair()

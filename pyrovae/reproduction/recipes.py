@@ -19,14 +19,13 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import tomllib
-from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from typing import Any, Literal
 
 from pydantic import Field as Option
 
 from pyrovae import registry
-from pyrovae.config import Config, parse
+from pyrovae.config import Config, Options, Settings, parse
 from pyrovae.errors import UsageError, did_you_mean, option
 
 Budget = Literal["short", "full", "quick"]
@@ -78,12 +77,12 @@ class Row:
         experiment: what is printed.
     """
 
-    def __init__(self, name: str, settings: Mapping[str, Any], experiment: Experiment) -> None:
+    def __init__(self, name: str, settings: Settings, experiment: Experiment) -> None:
         self.name = name
         self.settings = dict(settings)
         self.experiment = experiment
 
-    def options(self, budget: Budget, seed: int) -> dict[str, Any]:
+    def options(self, budget: Budget, seed: int) -> Options:
         """Options of `fit` for a budget and a seed.
 
         Raises:
@@ -108,7 +107,7 @@ class Row:
         return score.model_copy(update=few | {"ais_steps": min(score.ais_steps, 5)})
 
 
-def quick(settings: Mapping[str, Any]) -> dict[str, Any]:
+def quick(settings: Settings) -> Options:
     """What the budget `quick` changes: one epoch over few of the model's embedded data, so that it needs no file."""
     static = settings.get("data") == "static-mnist"
     return {

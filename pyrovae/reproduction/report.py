@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pyrovae.reproduction import recipes, results
 from pyrovae.reproduction.figures import FIGURES, shown, spread
 from pyrovae.reproduction.recipes import Row, Table
+from pyrovae.storage.jsonable import JsonMapping
 
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -53,7 +53,7 @@ def published(about: Table) -> list[str]:
     return [figure for figure in about.columns if figure in known]
 
 
-def _row(recipe: Row, about: Table, of: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
+def _row(recipe: Row, about: Table, of: Sequence[JsonMapping], prefix: str) -> list[str]:
     figures, in_print = of[0]["figures"], recipe.experiment.published
     trained, scored = results.minutes(of)
     epochs = sorted({each["epochs"] for each in of})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pyrovae import data as data_package
 from pyrovae import registry
+from pyrovae.config import Settings
 from pyrovae.errors import UsageError, option
 from pyrovae.reproduction.recipes import Budget, Row, Score
 from pyrovae.reproduction.scoring import scores
@@ -20,6 +21,7 @@ from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage import atomic
+from pyrovae.storage.jsonable import Json, JsonMapping
 from pyrovae.training.fit import fit
 from pyrovae.training.resuming import FREE
 
@@ -32,8 +34,8 @@ def reproduce(
     seeds: Sequence[int] | None = None,
     data: str | None = None,
     overwrite: bool = False,
-    **settings: Any,
-) -> list[dict[str, Any]]:
+    **settings: object,
+) -> list[Json]:
     """Fits and scores a recipe once for each seed.
 
     A seed has a run directory, `OUT/NAME/BUDGET-seed-S`, and its figures in a file beside it, `BUDGET-seed-S.json`. A
@@ -71,8 +73,8 @@ def _one(
     seed: int,
     data: str | None,
     overwrite: bool,
-    settings: Mapping[str, Any],
-) -> dict[str, Any]:
+    settings: Settings,
+) -> Json:
     options = recipe.options(budget, seed)
     model, guide, source = options.pop("model"), options.pop("guide", None), options.pop("data")
     source = source if budget == "quick" else _data(data or source, settings.get("data_root"), recipe.name)
@@ -104,7 +106,7 @@ def _one(
     return found
 
 
-def _data(name: str, root: Any, recipe: str) -> str:
+def _data(name: str, root: str | Path | None, recipe: str) -> str:
     """A name of a data set, or a path: as it is, or below the data root."""
     if name in data_package.sources() or Path(name).exists():
         return name
@@ -127,7 +129,7 @@ def _same(folder: Path, wanted: Recipe) -> bool:
     return comparable(there) == comparable(wanted.to_json())
 
 
-def comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def comparable(recipe: JsonMapping) -> Json:
     """The recipe of a fit as JSON, without what may change and without the folder of the data."""
     free = {*FREE} - {"epochs"}
     parts = {"model": recipe["model"], "guide": recipe["guide"], "data": Path(recipe["data"]).name}
@@ -136,7 +138,7 @@ def comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return parts
 
 
-def _gone_on(folder: Path, where: Mapping[str, Any], show: Progress) -> Run:
+def _gone_on(folder: Path, where: Settings, show: Progress) -> Run:
     """The run that lies there, trained to its end."""
     if directory.content(folder)["status"] != "done":
         return fit(resume=folder, show=show, **where)
@@ -155,7 +157,7 @@ def _binarization(run: Run) -> str | None:
     return "static" if x.kind == "binary" and drawn in (None, "none") else drawn
 
 
-def _figures(recipe: Row, budget: Budget, seed: int, run: Run, score: Score, show: Progress) -> dict[str, Any]:
+def _figures(recipe: Row, budget: Budget, seed: int, run: Run, score: Score, show: Progress) -> Json:
     started = time.perf_counter()
     found, outcome = scores(run, score, seed, show), run.outcome
     return {

@@ -14,9 +14,10 @@ from pyrovae.reproduction.recipes import Score
 from pyrovae.runs.evaluate import words
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
+from pyrovae.storage.jsonable import Json
 
 
-def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
+def scores(run: Run, score: Score, seed: int, show: Progress) -> Json:
     """Figures of the test split, by the names of `pyrovae.reproduction.figures`, and beside them what they rest on.
 
     ELBO, rate, NLL and perplexity are those of the whole split. Importance sampling scores `score.limit` data of it;
@@ -44,7 +45,7 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
     return found
 
 
-def _latents(run: Run, part: Sequence[Tensor], seed: int, show: Progress) -> dict[str, Any]:
+def _latents(run: Run, part: Sequence[Tensor], seed: int, show: Progress) -> Json:
     """What z is used for; nothing for a pair without z."""
     diagnostics = evaluation.diagnose(run.pair, part, seed=seed, show=show)
     if not diagnostics.units:
@@ -68,7 +69,7 @@ def _likelihood(
     samples: int,
     seed: int,
     show: Progress,
-) -> dict[str, Any]:
+) -> Json:
     """By importance sampling of some of n data, whose mean ELBO is known."""
     likelihood = evaluation.log_likelihood(run.pair, part, samples, seed=seed, lengths=lengths, show=show)
     summary = likelihood.summary()
@@ -95,7 +96,7 @@ def of_all(elbo: float, nll: Tensor, same: Tensor, n: int) -> tuple[float, float
     return gap.mean().item() - elbo, error
 
 
-def _annealed(run: Run, score: Score, seed: int, show: Progress) -> dict[str, Any]:
+def _annealed(run: Run, score: Score, seed: int, show: Progress) -> Json:
     """By annealed importance sampling, and by importance sampling of the same data."""
     part, lengths, _ = run.some("test", score.ais_limit)
     common: dict[str, Any] = {"seed": seed, "lengths": lengths, "show": show}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pyrovae.lowering.engine import Tier
 from pyrovae.runs import directory, texts
 from pyrovae.runs import tensors as store
 from pyrovae.runs.tensors import State
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 
 @dataclasses.dataclass
@@ -50,12 +50,12 @@ class Position:
     microbatch: int | None = None
     inner: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """As JSON, which has no infinity."""
         return dataclasses.asdict(self) | {"best": self.best if math.isfinite(self.best) else None}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Position:
+    def from_json(cls, values: JsonMapping) -> Position:
         """The inverse of `to_json`."""
         values = {"inner": 0, **values}  # which older runs do not have
         found = {field.name: values[field.name] for field in dataclasses.fields(cls)}
@@ -92,7 +92,7 @@ class Checkpoint:
         return store.to_bytes(named | {"sums": self.sums})
 
     @classmethod
-    def read(cls, folder: Path, content: Mapping[str, Any]) -> Checkpoint:
+    def read(cls, folder: Path, content: JsonMapping) -> Checkpoint:
         """The checkpoint that run.json names, `content` being that file.
 
         Raises:

@@ -14,9 +14,10 @@ from pyrovae.runs import schema
 from pyrovae.runs.directory import METRICS, PICTURES, RUN, entries
 from pyrovae.runs.schema import FORMAT, PATHS
 from pyrovae.storage import atomic
+from pyrovae.storage.jsonable import JsonMapping
 
 
-def commit(folder: Path, content: Mapping[str, Any], contents: Mapping[str, bytes], keep: Collection[str] = ()) -> None:
+def commit(folder: Path, content: JsonMapping, contents: Mapping[str, bytes], keep: Collection[str] = ()) -> None:
     """Makes a state of the run directory the next one, all of it or nothing.
 
     Args:
@@ -87,7 +88,7 @@ OURS = re.compile(rf"(?:{_STEMS}|state/last)(?:-[0-9a-f]{{8}})?\.(?:{_ENDS})|(?:
 """Names that only a run has: those above, and those of files on their way to them."""
 
 
-def metrics_path(named: Mapping[str, Mapping[str, Any]]) -> PurePosixPath:
+def metrics_path(named: Mapping[str, JsonMapping]) -> PurePosixPath:
     """Where the metrics lie, or will, where run.json names these files."""
     return PurePosixPath(named["metrics"]["path"] if "metrics" in named else METRICS)
 

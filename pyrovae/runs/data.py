@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pyrovae import registry
 from pyrovae.data import DataConfig
 from pyrovae.data.catalogue import load as load_data
 from pyrovae.data.catalogue import sources
 from pyrovae.data.dataset import Dataset
+from pyrovae.data.raw import DataSpec
 from pyrovae.errors import PyrovaeError, option
 from pyrovae.runs.recipe import Recipe
+from pyrovae.storage.jsonable import JsonMapping
 
 
-def data_of(recipe: Recipe, description: Mapping[str, Any], given: Any = None) -> Dataset:
+def data_of(recipe: Recipe, description: JsonMapping, given: DataSpec | None = None) -> Dataset:
     """The data of a run, as its pair reads them.
 
     Args:
@@ -37,7 +37,7 @@ def data_of(recipe: Recipe, description: Mapping[str, Any], given: Any = None) -
     return checked(recipe, description, load_data(given, options))
 
 
-def data_options(recipe: Recipe, description: Mapping[str, Any]) -> DataConfig:
+def data_options(recipe: Recipe, description: JsonMapping) -> DataConfig:
     """The options of the data of a run.
 
     Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was.
@@ -48,7 +48,7 @@ def data_options(recipe: Recipe, description: Mapping[str, Any]) -> DataConfig:
     return options.model_copy(update={"stream": bool(description.get("streamed"))})
 
 
-def checked(recipe: Recipe, description: Mapping[str, Any], data: Dataset) -> Dataset:
+def checked(recipe: Recipe, description: JsonMapping, data: Dataset) -> Dataset:
     """The data as the pair reads them; raises PyrovaeError where they are not those that `description` is of."""
     data = prepared(recipe, data)
     ours, theirs = description.get("fingerprint"), data.description.get("fingerprint")

@@ -8,7 +8,7 @@ longer named is removed afterwards. A process that is killed between any two wri
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.runs import schema
 from pyrovae.runs.schema import PATHS
 from pyrovae.storage import reading
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 RUN, LOCK = "run.json", ".lock"
 
@@ -24,7 +25,7 @@ PICTURES = ("curves", "samples", "reconstructions", "latents")
 METRICS = PATHS["metrics"]
 
 
-def present(folder: Path) -> dict[str, Any]:
+def present(folder: Path) -> Json:
     """The present run.json, as far as it can be read: for writing, not for belief."""
     try:
         return schema.plain(_whole(folder / RUN, folder, schema.LIMIT), RUN)
@@ -32,7 +33,7 @@ def present(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def entries(folder: Path) -> dict[str, dict[str, Any]]:
+def entries(folder: Path) -> dict[str, Json]:
     """The files that the present run.json names, by role."""
     named = present(folder).get("files")
     found = named.items() if isinstance(named, dict) else ()
@@ -48,7 +49,7 @@ def is_entry(role: str, entry: Any) -> bool:
     return {"path", "bytes", "sha256"} <= set(entry)
 
 
-def content(folder: Path) -> dict[str, Any]:
+def content(folder: Path) -> Json:
     """run.json, checked against its checksum and its schema; an older one as if it were new.
 
     Raises:
@@ -84,7 +85,7 @@ def _whole(path: Path, folder: Path, largest: int) -> bytearray:
         return reading.first(file, size, path)
 
 
-def read(folder: Path, content: Mapping[str, Any], role: str, largest: int | None = None) -> bytearray:
+def read(folder: Path, content: JsonMapping, role: str, largest: int | None = None) -> bytearray:
     """The content of a file that run.json names, once, in memory that tensors may be made of.
 
     Args:
@@ -117,13 +118,13 @@ def read(folder: Path, content: Mapping[str, Any], role: str, largest: int | Non
     return data
 
 
-def path_of(folder: Path, content: Mapping[str, Any], role: str) -> str:
+def path_of(folder: Path, content: JsonMapping, role: str) -> str:
     """What errors call a file: where run.json says that it is."""
     named = content["files"].get(role)
     return str(folder / (PATHS[role] if named is None else named["path"]))
 
 
-def verify(folder: Path, role: str, entry: Mapping[str, Any]) -> tuple[bytearray, int]:
+def verify(folder: Path, role: str, entry: JsonMapping) -> tuple[bytearray, int]:
     """Reads a file piece by piece, as large as it may be.
 
     Returns:
@@ -162,7 +163,7 @@ def _differs(path: Path, how: str = "other values in as many bytes") -> str:
 T = TypeVar("T")
 
 
-def steady(folder: Path, use: Callable[[dict[str, Any]], T], tries: int = 50) -> T:
+def steady(folder: Path, use: Callable[[Json], T], tries: int = 50) -> T:
     """What `use` makes of run.json and of files that it names, of one state of the directory.
 
     A fit that runs may commit its next state in between, and take away a file of the one before: then once more.

@@ -15,6 +15,7 @@ from pyrovae.runs import paired
 from pyrovae.runs.outcome import Summary
 from pyrovae.runs.subject import Subject
 from pyrovae.runtime.progress import Progress
+from pyrovae.storage.jsonable import Json
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class Scores(Summary):
     baseline: dict[str, Any] | None = None
     words: int | None = None
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Everything as numbers, lists and sentences, by name."""
         sites = self.sites.summary()
         out: dict[str, Any] = {

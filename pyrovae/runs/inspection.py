@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.options import TrainConfig
 from pyrovae.runs import directory, schema, texts
 from pyrovae.storage import headers
+from pyrovae.storage.jsonable import Json, JsonMapping
 from pyrovae.storage.reading import foreign
 
 LISTED = 100
 """Files that no run.json names, at most."""
 
 
-def inspect(folder: Path) -> dict[str, Any]:
+def inspect(folder: Path) -> Json:
     """All about a run.
 
     Returns:
@@ -39,7 +39,7 @@ def inspect(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _report(folder: Path) -> dict[str, Any]:
+def _report(folder: Path) -> Json:
     damage: list[str] = []
     try:
         content = directory.content(folder)
@@ -86,17 +86,17 @@ def _report(folder: Path) -> dict[str, Any]:
     }
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _object(value: object) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _changed(config: type[Config], values: Any) -> dict[str, Any]:
+def _changed(config: type[Config], values: object) -> Json:
     """The options that are not as they are by default."""
     defaults = config().model_dump(mode="json")
     return {name: value for name, value in _object(values).items() if name not in defaults or defaults[name] != value}
 
 
-def _file(folder: Path, role: str, entry: Any, damage: list[str], tensors: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _file(folder: Path, role: str, entry: Any, damage: list[str], tensors: dict[str, Json]) -> Json:
     """One file that run.json names; tells what is wrong with it in `damage`, and what it holds in `tensors`."""
     about: dict[str, Any] = {"role": role, "path": None, "bytes": None, "sha256": None, "verdict": "differs"}
     try:
@@ -128,7 +128,7 @@ def _file(folder: Path, role: str, entry: Any, damage: list[str], tensors: dict[
     return about
 
 
-def _tensors(path: Path, head: bytearray, size: int) -> dict[str, Any]:
+def _tensors(path: Path, head: bytearray, size: int) -> Json:
     try:
         found = headers.places(head, size)
     except ValueError as error:
@@ -136,7 +136,7 @@ def _tensors(path: Path, head: bytearray, size: int) -> dict[str, Any]:
     return {name: {"dtype": each.dtype, "shape": list(each.shape)} for name, each in found.items()}
 
 
-def _code(recipe: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _code(recipe: JsonMapping, recorded: JsonMapping) -> list[Json]:
     """The user's own code that a run names, as it is now, and whether it is as it was."""
     model, guide = (recipe[key] if isinstance(recipe.get(key), str) else None for key in ("model", "guide"))
     named = _object(recipe.get("options")) | {"objective": _object(recipe.get("training")).get("objective")}
@@ -155,7 +155,7 @@ def _code(recipe: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[dict[s
     return found
 
 
-def code_of(folder: Path) -> list[dict[str, Any]]:
+def code_of(folder: Path) -> list[Json]:
     """The user's own code that loading a run would run, as it is now; that of the run whose model is frozen, too.
 
     Raises:
@@ -172,7 +172,7 @@ def code_of(folder: Path) -> list[dict[str, Any]]:
     return found + [each for each in _code(source["recipe"], source.get("code", {})) if each not in found]
 
 
-def _not_named(folder: Path, named: set[Any]) -> list[str]:
+def _not_named(folder: Path, named: set[str]) -> list[str]:
     """Other files in the folder, at most LISTED."""
     found = []
     for place in (folder, folder / "state"):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pyrovae import registry
 from pyrovae.data import Field
+from pyrovae.data.raw import DataSpec
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.pairs.pair import Pair
@@ -18,6 +19,7 @@ from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime import devices
 from pyrovae.runtime.seeding import seeded
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Opened:
     fields: dict[str, Field]
 
     @property
-    def description(self) -> dict[str, Any]:
+    def description(self) -> Json:
         """Of the data."""
         description: dict[str, Any] = self.content["data"]
         return description
@@ -68,7 +70,7 @@ class Opened:
 
 
 def load(
-    path: str | Path, pair: Pair | None = None, data: Any = None, device: str = "auto", trust: bool = False
+    path: str | Path, pair: Pair | None = None, data: DataSpec | None = None, device: str = "auto", trust: bool = False
 ) -> Run:
     """Loads a run directory.
 
@@ -85,7 +87,7 @@ def load(
     """
     where, path = devices.find(device), Path(path)
 
-    def files(content: dict[str, Any]) -> tuple[Opened, tensors.State, list[dict[str, Any]], Vocabulary | None]:
+    def files(content: Json) -> tuple[Opened, tensors.State, list[dict[str, float | None]], Vocabulary | None]:
         stored = _opened(path, content, pair, trust)
         vocabulary = _vocabulary(path, content, stored.fields)
         return stored, weights_of(path, content), metrics_of(path, content), vocabulary
@@ -119,7 +121,7 @@ def opened(path: str | Path, pair: Pair | None = None, trust: bool = False) -> O
 T = TypeVar("T")
 
 
-def _of_run(path: Path, use: Callable[[dict[str, Any]], T]) -> T:
+def _of_run(path: Path, use: Callable[[Json], T]) -> T:
     """What `use` makes of a state of a run directory; raises UsageError where `path` is none."""
     try:
         return directory.steady(path, use)
@@ -127,7 +129,7 @@ def _of_run(path: Path, use: Callable[[dict[str, Any]], T]) -> T:
         raise directory.no_run(path) from None
 
 
-def _opened(path: Path, content: dict[str, Any], pair: Pair | None, trust: bool) -> Opened:
+def _opened(path: Path, content: Json, pair: Pair | None, trust: bool) -> Opened:
     file, values = path / directory.RUN, content["recipe"]
     name = values["model"]
     own = registry.own_code(name, values["guide"], values["options"]) if pair is None else []
@@ -146,7 +148,7 @@ def _opened(path: Path, content: dict[str, Any], pair: Pair | None, trust: bool)
     return Opened(path, content, recipe, variant, fields)
 
 
-def metrics_of(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+def metrics_of(path: Path, content: JsonMapping) -> list[dict[str, float | None]]:
     """One object an epoch; none before the first checkpoint."""
     if "metrics" not in content["files"]:
         return []
@@ -154,7 +156,7 @@ def metrics_of(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
     return tensors.metrics_of(data, directory.path_of(path, content, "metrics"))
 
 
-def weights_of(path: Path, content: Mapping[str, Any]) -> tensors.State:
+def weights_of(path: Path, content: JsonMapping) -> tensors.State:
     """The weights of the best held-out ELBO: those that were saved, or those of the checkpoint of a fit that was
     stopped."""
     if "weights" in content["files"]:
@@ -165,7 +167,7 @@ def weights_of(path: Path, content: Mapping[str, Any]) -> tensors.State:
     return Checkpoint.read(path, content).best_weights()
 
 
-def _vocabulary(path: Path, content: Mapping[str, Any], fields: Mapping[str, Field]) -> Vocabulary | None:
+def _vocabulary(path: Path, content: JsonMapping, fields: Mapping[str, Field]) -> Vocabulary | None:
     """The words of a run on text; raises PyrovaeError where the file is missing, damaged or of other text."""
     sizes = [field.size for field in fields.values() if field.kind == "tokens"]
     if not sizes:

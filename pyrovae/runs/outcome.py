@@ -9,13 +9,14 @@ from typing import Any
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.lowering.engine import Tier
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 
 class Summary(Mapping[str, Any]):
     """Figures that are attributes, and are read by name as well: those of `summary`."""
 
     @abstractmethod
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Everything as numbers, lists and sentences, by name."""
 
     def __getitem__(self, name: str) -> Any:
@@ -48,7 +49,7 @@ class FinalScores:
     likelihood: dict[str, Any]
     seconds: float
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """By the names that run.json has."""
         return {
             "test_elbo": self.elbo,
@@ -61,7 +62,7 @@ class FinalScores:
         }
 
     @classmethod
-    def of(cls, summary: Mapping[str, Any]) -> FinalScores:
+    def of(cls, summary: JsonMapping) -> FinalScores:
         """The inverse of `summary`."""
         rest = dict(summary)
         elbo, rate, distortion = (rest.pop(f"test_{name}") for name in ("elbo", "rate", "distortion"))
@@ -106,7 +107,7 @@ class Outcome(Summary):
     warnings: tuple[str, ...] = ()
     test: FinalScores | None = None
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """By the names that run.json has."""
         return {
             "stopped": self.stopped,
@@ -126,7 +127,7 @@ class Outcome(Summary):
         }
 
     @classmethod
-    def of(cls, results: Mapping[str, Any]) -> Outcome:
+    def of(cls, results: JsonMapping) -> Outcome:
         """The inverse of `summary`, also of a run that was saved before there were inner steps and warnings.
 
         Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from pyrovae.pairs.structure import structure
 from pyrovae.pairs.traces import draw, sites
 from pyrovae.runs.subject import Subject
 from pyrovae.runtime.seeding import seeded
+from pyrovae.storage.jsonable import Json
 
 ERRORS = 2.0
 """Standard errors from which a difference is called one: about 5 % of the differences that are none exceed it."""
@@ -60,7 +60,7 @@ def require_comparable(run: Subject, baseline: Subject, split: Split, limit: int
         )
 
 
-def difference(run: Subject, baseline: Subject, own: Tensor, other: Tensor, used: bool = True) -> dict[str, Any]:
+def difference(run: Subject, baseline: Subject, own: Tensor, other: Tensor, used: bool = True) -> Json:
     """The mean of own - other, (N,) each, in nats a datum, with its standard error over the data, paired.
 
     `verdict` is that in a sentence, which says whether z helps where only this run has latent sites, and it is `used`.

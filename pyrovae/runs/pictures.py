@@ -12,13 +12,13 @@ from torch import Tensor
 from pyrovae import evaluation, plots
 from pyrovae.errors import UsageError, option
 from pyrovae.generation import draws as generate
-from pyrovae.generation.given import require_allowed
+from pyrovae.generation.given import GivenValue, require_allowed
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
 from pyrovae.runtime.seeding import seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyrovae.data.dataset import Split
     from pyrovae.evaluation import LogLikelihood
@@ -61,7 +61,7 @@ def require_image(run: Subject) -> None:
 
 
 def samples(
-    run: Subject, path: Path, n: int | None = None, seed: int = 0, given: dict[str, object] | None = None
+    run: Subject, path: Path, n: int | None = None, seed: int = 0, given: Mapping[str, GivenValue] | None = None
 ) -> Path:
     """E[x | z] of n draws from p.
 
@@ -86,7 +86,7 @@ def samples(
     return plots.image_grid(torch.cat([shown, blank]).unflatten(0, (-1, columns)), path, title="samples")
 
 
-def pixels(run: Subject, given: dict[str, object] | None, n: int, conditions: int, seed: int) -> Tensor:
+def pixels(run: Subject, given: Mapping[str, GivenValue] | None, n: int, conditions: int, seed: int) -> Tensor:
     """E[x | z] of n draws, (n, C, H, W), in [0, 1], under the conditions of the first so many test data, in turn."""
     with seeded(seed, device_of(run.pair)):
         found = generate.sample(run.pair, run.split("test", conditions), n, given)
@@ -94,7 +94,12 @@ def pixels(run: Subject, given: dict[str, object] | None, n: int, conditions: in
 
 
 def completions(
-    run: Subject, path: Path, rows: int = ROWS, seed: int = 0, given: dict[str, object] | None = None, draws: int = 6
+    run: Subject,
+    path: Path,
+    rows: int = ROWS,
+    seed: int = 0,
+    given: Mapping[str, GivenValue] | None = None,
+    draws: int = 6,
 ) -> Path:
     """A row a datum: the given part, completions drawn from p(x | y), and the truth."""
     x, y = (run.split("test", rows)[run.pair.inputs.index(name)].cpu() for name in ("x", "y"))

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pyrovae import registry
-from pyrovae.config import Config, parse, refuse_unknown
+from pyrovae.config import Config, Options, Settings, parse, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 if TYPE_CHECKING:
     from pyrovae.data import Field
@@ -50,7 +51,7 @@ class Recipe:
         variant: registry.Variant | None,
         guide: str | None = None,
         data: str | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: Settings | None = None,
     ) -> Recipe:
         """Sorts `settings` into the options of the variant, of the data and of training.
 
@@ -72,7 +73,7 @@ class Recipe:
         if spec is not None:
             _ = spec.family  # a wrong name or option is told before any data are read
 
-        def mine(config: type[Config]) -> dict[str, Any]:
+        def mine(config: type[Config]) -> Options:
             return {key: value for key, value in settings.items() if key in config.model_fields}
 
         options = parse(own, mine(own), who) if variant else None
@@ -89,7 +90,7 @@ class Recipe:
         registry.bound(recipe.training.objective)  # as for the guide
         return recipe
 
-    def named(self) -> dict[str, Any]:
+    def named(self) -> Options:
         """The options of model and training, which may name a user's own code."""
         return {**dict(self.options or {}), "objective": self.training.objective}
 
@@ -97,7 +98,7 @@ class Recipe:
         """The pair, with fresh weights from torch's generator."""
         return variant.build(self.options, fields, None if self.guide is None else self.guide.family)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """As JSON."""
         return {
             "model": self.model,
@@ -110,7 +111,7 @@ class Recipe:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], variant: registry.Variant | None) -> Recipe:
+    def from_json(cls, values: JsonMapping, variant: registry.Variant | None) -> Recipe:
         """The inverse of `to_json`; `variant` is that of `values["model"]`."""
         for name in ("guide", "data"):
             if not isinstance(values[name], str | None):
@@ -129,7 +130,7 @@ class Recipe:
 C = TypeVar("C", bound=Config)
 
 
-def require_repeated(what: str, given: Mapping[str, Any], was: C, free: Collection[str] = ()) -> C:
+def require_repeated(what: str, given: Settings, was: C, free: Collection[str] = ()) -> C:
     """The options `was`, with those of `given` that are `free` to change; the others may only be repeated.
 
     Raises:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyrovae import evaluation
+from pyrovae.config import Options
 from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
+from pyrovae.data.raw import DataSpec
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import UsageError
 from pyrovae.estimators import GAPS
@@ -21,7 +22,7 @@ from pyrovae.evaluation import Gap, LogLikelihood
 from pyrovae.evaluation.chunks import evenly as spaced
 from pyrovae.generation import draws
 from pyrovae.generation.decoding import Decoding, require_temperature
-from pyrovae.generation.given import require_allowed
+from pyrovae.generation.given import GivenValue, require_allowed
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runs import data as rundata
@@ -33,6 +34,7 @@ from pyrovae.runs.saving import save
 from pyrovae.runs.subject import Subject
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 
 class Run:
@@ -57,9 +59,9 @@ class Run:
         pair: Pair,
         recipe: Recipe,
         fields: Mapping[str, Field],
-        description: Mapping[str, Any],
-        metrics: list[dict[str, Any]],
-        results: Mapping[str, Any],
+        description: JsonMapping,
+        metrics: list[Json],
+        results: JsonMapping,
         data: Dataset | None = None,
         vocabulary: Vocabulary | None = None,
         path: Path | None = None,
@@ -112,7 +114,7 @@ class Run:
         """The data as the pair reads them; raises PyrovaeError where they are not those of the run."""
         return rundata.checked(self.recipe, self.description, data)
 
-    def give(self, data: Any) -> None:
+    def give(self, data: DataSpec) -> None:
         """Takes data that were handed over in Python; raises PyrovaeError where they are not those of the run."""
         self._data = rundata.data_of(self.recipe, self.description, data)
 
@@ -176,13 +178,15 @@ class Run:
         batch, labels = self.split(split, limit), self.labels(split, limit)
         return evaluation.accuracy(self.pair, batch, labels, self.fields, seed, show)
 
-    def options(self) -> dict[str, Any] | None:
+    def options(self) -> Options | None:
         """The options of the model and of its training, by name; None for a pair that was handed over in Python."""
         if self.recipe.options is None:
             return None
         return {**self.recipe.training.model_dump(), **self.recipe.options.model_dump()}
 
-    def sample(self, n: int = 16, seed: int = 0, temperature: float | None = None, **given: Any) -> Tensor | list[str]:
+    def sample(
+        self, n: int = 16, seed: int = 0, temperature: float | None = None, **given: GivenValue
+    ) -> Tensor | list[str]:
         """Draws from p: E[x | z] for pixels (n, *shape), sentences for text; `given` fixes conditions or latents: y=3.
 
         Conditions that are not given are those of the test data. `temperature`, of text only, divides the logits of
@@ -246,7 +250,7 @@ class Run:
         return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
 
     def _generated(
-        self, verb: Callable[..., draws.Generated], *arguments: Any, seed: int, temperature: float | None = None
+        self, verb: Callable[..., draws.Generated], *arguments: object, seed: int, temperature: float | None = None
     ) -> draws.Generated:
         require_temperature(temperature, self.vocabulary is not None)
         with seeded(seed, device_of(self.pair)), Decoding(temperature):

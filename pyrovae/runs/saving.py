@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pyrovae import registry
 from pyrovae.data import Field
@@ -15,16 +14,17 @@ from pyrovae.runs.environment import environment
 from pyrovae.runs.recipe import Recipe, Status
 from pyrovae.runs.schema import PATHS
 from pyrovae.runs.subject import Subject
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 
 def header(
     recipe: Recipe,
     inputs: Sequence[str],
     fields: Mapping[str, Field],
-    description: Mapping[str, Any],
+    description: JsonMapping,
     status: Status,
-    progress: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+    progress: JsonMapping | None,
+) -> Json:
     """What run.json says, without the results and the files.
 
     `progress` is where the checkpoint stands (`pyrovae.runs.checkpoint.Position`).

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pyrovae.errors import PyrovaeError, brief
-from pyrovae.storage.jsonable import finite, strict
+from pyrovae.storage.jsonable import Json, JsonMapping, finite, strict
 from pyrovae.storage.reading import foreign
 
 FORMAT = 2
@@ -51,7 +50,7 @@ Seconds = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(max_length=1000)]
 
 
-def _is_text(value: Any) -> Any:
+def _is_text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("it is no text")
     return value
@@ -181,21 +180,21 @@ def require_ours(role: str, path: str) -> None:
         raise ValueError(f"the file of {role} is {path[:80]!r}, and not {own} or {own.stem}-xxxxxxxx{own.suffix}")
 
 
-def checksum(content: Mapping[str, Any]) -> str:
+def checksum(content: JsonMapping) -> str:
     """SHA-256 of run.json without its `checksum`, 64 hexadecimal digits."""
     plain = json.loads(json.dumps({key: value for key, value in content.items() if key != "checksum"}))
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(content: JsonMapping) -> Json:
     """The content with its `checksum`; numbers that are not finite become null."""
     plain = finite({key: value for key, value in content.items() if key != "checksum"})
     sealed: dict[str, Any] = plain | {"checksum": checksum(plain)}
     return sealed
 
 
-def parse(data: bytes | bytearray, what: str) -> dict[str, Any]:
+def parse(data: bytes | bytearray, what: str) -> Json:
     """run.json from its bytes, an older one as if it were new; `what` names it in errors.
 
     Raises:
@@ -223,7 +222,7 @@ def parse(data: bytes | bytearray, what: str) -> dict[str, Any]:
     return content
 
 
-def plain(data: bytes | bytearray, what: str) -> dict[str, Any]:
+def plain(data: bytes | bytearray, what: str) -> Json:
     """The object of a JSON file, of which nothing else is known; raises PyrovaeError where there is none."""
     try:
         content = strict(data, TEXT)
@@ -234,7 +233,7 @@ def plain(data: bytes | bytearray, what: str) -> dict[str, Any]:
     return content
 
 
-def _upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
+def _upgraded(content: JsonMapping) -> Json:
     """A run.json of the oldest format; `pyrovae.runs.directory.content` adds the files that are there."""
     added = {"format": FORMAT, "status": "done", "progress": None, "files": {}}
     if foreign_keys := sorted({"checksum", *added} & set(content) - {"format"}):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from pyrovae.config import Options
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.field import Field
 from pyrovae.data.vocabulary import Vocabulary
@@ -45,7 +46,7 @@ class Subject(Protocol):
     def labels(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
         """The classes of a split, (N,), also those that are hidden from the pair; None where the data have none."""
 
-    def options(self) -> dict[str, Any] | None:
+    def options(self) -> Options | None:
         """The options of the model and of its training, by name; None for a pair that was handed over in Python."""
 
 

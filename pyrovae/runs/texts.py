@@ -27,7 +27,11 @@ PARTS = {
 """What a vocabulary is made of."""
 
 
-def metrics_of(data: bytes | bytearray, what: str) -> list[dict[str, Any]]:
+Metrics = dict[str, float]
+"""What an epoch has given, by name; counts are whole numbers."""
+
+
+def metrics_of(data: bytes | bytearray, what: str) -> list[dict[str, float | None]]:
     """The objects of a metrics.jsonl, one a line, of numbers and null.
 
     Raises:
@@ -50,7 +54,7 @@ def metrics_of(data: bytes | bytearray, what: str) -> list[dict[str, Any]]:
     return found
 
 
-def to_lines(metrics: Iterable[Mapping[str, Any]]) -> str:
+def to_lines(metrics: Iterable[Mapping[str, float | None]]) -> str:
     """The inverse of `metrics_of`; a number that is not finite becomes null."""
     return "".join(json.dumps(finite(dict(each))) + "\n" for each in metrics)
 

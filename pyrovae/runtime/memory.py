@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -113,7 +113,7 @@ def tried(device: torch.device) -> Iterator[None]:
         raise NoMemoryError(said) from None
 
 
-def kept_for_backward(own: Iterable[Tensor], work: Callable[[], Any]) -> int:
+def kept_for_backward(own: Iterable[Tensor], work: Callable[[], object]) -> int:
     """Bytes that autograd keeps of `work` for its backward pass, without the tensors of `own`."""
     places = {tensor.untyped_storage().data_ptr() for tensor in own}
     kept: dict[int, int] = {}

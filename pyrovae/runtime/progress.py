@@ -5,7 +5,8 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from typing import Any, final
+from collections.abc import Mapping
+from typing import final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -51,7 +52,7 @@ class Progress(ABC):
         """Begins a task of `total` steps, None where the number is not known; ends the one before."""
 
     @abstractmethod
-    def advance(self, n: int = 1, **figures: Any) -> None:
+    def advance(self, n: int = 1, **figures: float | str | None) -> None:
         """`n` steps are done; `figures` stand until the next ones (floats, or texts that are shown as they are)."""
 
     @abstractmethod
@@ -63,11 +64,11 @@ class Progress(ABC):
         """Ends the last task; `with` calls it."""
 
 
-def _text(figures: dict[str, Any]) -> str:
+def _text(figures: Mapping[str, float | str | None]) -> str:
     return "  ".join(f"{k.replace('_', '-')} {_figure(v)}" for k, v in figures.items() if v is not None)
 
 
-def _figure(value: Any) -> str:
+def _figure(value: float | str) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
@@ -86,7 +87,7 @@ class _Lines(Progress):
         self.description, self.total, self.done, self.figures = description, total, 0, ""
         self.when = -math.inf
 
-    def advance(self, n: int = 1, **figures: Any) -> None:
+    def advance(self, n: int = 1, **figures: float | str | None) -> None:
         self.done += n
         self.figures = _text(figures) or self.figures
         self.printed = False
@@ -112,7 +113,7 @@ class _Notes(Progress):
     def start(self, description: str, total: int | None) -> None:
         pass
 
-    def advance(self, n: int = 1, **figures: Any) -> None:
+    def advance(self, n: int = 1, **figures: float | str | None) -> None:
         pass
 
     def line(self, text: str) -> None:
@@ -144,7 +145,7 @@ class _Bars(Progress):
         self.bars.add_task(description, total=total, figures="")
         self.bars.start()
 
-    def advance(self, n: int = 1, **figures: Any) -> None:
+    def advance(self, n: int = 1, **figures: float | str | None) -> None:
         if self.bars is not None:
             task = self.bars.tasks[0]
             self.bars.update(task.id, advance=n, figures=_text(figures) or task.fields["figures"])

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 
 class Stop:
@@ -21,7 +21,7 @@ class Stop:
         self.asked = False
         self.held = False
 
-    def receive(self, number: int, frame: Any) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
         """What a signal does."""
         if not self.held or self.asked:
             raise KeyboardInterrupt

@@ -8,7 +8,6 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -67,12 +66,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Writes JSON whole or not at all; a number that is not finite becomes null."""
     write_text(path, to_json(value))
 
 
-def to_json(value: Any) -> str:
+def to_json(value: object) -> str:
     """Indented JSON; a number that is not finite becomes null."""
     return json.dumps(finite(value), indent=2, allow_nan=False) + "\n"
 

@@ -7,7 +7,7 @@ values; the values follow without gaps (https://github.com/huggingface/safetenso
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from pyrovae.storage.jsonable import strict
 
@@ -93,7 +93,7 @@ def places(head: bytes | bytearray | memoryview, size: int) -> dict[str, Place]:
     return dict(found)
 
 
-def _place(name: str, value: Any, begin: int) -> Place:
+def _place(name: str, value: object, begin: int) -> Place:
     if not name.isprintable():
         raise ValueError(f"the name {name!r} holds control characters")
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
@@ -114,5 +114,5 @@ def _place(name: str, value: Any, begin: int) -> Place:
     return Place(dtype, tuple(shape), begin + offsets[0], begin + offsets[1])
 
 
-def _counts(values: Any) -> bool:
+def _counts(values: object) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)

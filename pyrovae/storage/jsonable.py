@@ -5,11 +5,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+Json = dict[str, Any]
+"""An object of JSON; what lies below a key is known to whoever reads it."""
+
+JsonMapping = Mapping[str, Any]
+"""An object of JSON that is only read."""
+
 DEPTH = 32
 """Objects and lists inside each other, at most."""
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> Any:
     """The same JSON value with None for numbers that are not finite, which JSON cannot say."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
@@ -37,7 +43,7 @@ def strict(data: bytes | bytearray | str, longest: int | None = None) -> Any:
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
@@ -50,7 +56,7 @@ def _constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _require_plain(value: Any, longest: int | None, depth: int) -> None:
+def _require_plain(value: object, longest: int | None, depth: int) -> None:
     if depth > DEPTH:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ class Aggressive:
         return self.model(first.rows, lr, kl_weight, first.fraction), count
 
 
-def lags(metrics: Sequence[Mapping[str, Any]]) -> bool:
+def lags(metrics: Sequence[Mapping[str, float]]) -> bool:
     """Whether the guide still lags: until the mutual information on held-out data, told by each epoch as
     `mutual_information` while it does, has not risen."""
     seen = [each["mutual_information"] for each in metrics if "mutual_information" in each]

@@ -61,6 +61,10 @@ class Case:
         return self.make().to(self.batch[0].device)
 
 
+Trial = Callable[[Case], None]
+"""What tries a law: raises LawError where it does not hold."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     name: str
@@ -72,7 +76,7 @@ class Entry:
 LAWS: list[Entry] = []
 
 
-def law(name: str, cure: str, needs: Callable[[Pair, Case], Any] | None = None) -> Callable[[Any], Any]:
+def law(name: str, cure: str, needs: Callable[[Pair, Case], object] | None = None) -> Callable[[Trial], Trial]:
     """Registers `test(case)`, which raises LawError; its docstring says what holds where it passes.
 
     Args:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import option
 from pyrovae.options import TrainConfig
 from pyrovae.runs.outcome import Outcome
 from pyrovae.runs.recipe import Recipe
+from pyrovae.runs.texts import Metrics
 from pyrovae.training.order import epochs
 
 UNUSED = 0.1
@@ -20,9 +20,7 @@ FIRST = 3
 """Epochs before which a falling ELBO says nothing."""
 
 
-def concerns(
-    metrics: Sequence[Mapping[str, Any]], outcome: Outcome, config: TrainConfig, latent: Sequence[str]
-) -> list[str]:
+def concerns(metrics: Sequence[Metrics], outcome: Outcome, config: TrainConfig, latent: Sequence[str]) -> list[str]:
     """Sentences about a run that diverged, numbers that were not finite, a latent that collapsed, and a KL warm-up that
     never ended.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from pyrovae.config import Settings
 from pyrovae.data.dataset import Dataset
+from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.objectives.choose import objective
-from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.pairs.structure import structure
 from pyrovae.runs import directory, tensors
 from pyrovae.runs.claim import locked, require_free
@@ -31,8 +32,8 @@ from pyrovae.training.scores import outcome, scores
 
 
 def fit(
-    model: str | Pair | Callable[..., Pair] | None = None,
-    data: Any = None,
+    model: ModelSpec | None = None,
+    data: DataSpec | None = None,
     guide: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -40,7 +41,7 @@ def fit(
     freeze_model: str | Path | Run | None = None,
     trust: bool = False,
     resume: str | Path | None = None,
-    **settings: Any,
+    **settings: object,
 ) -> Run:
     """Trains a pair by stochastic variational inference and scores it on the test split.
 
@@ -156,7 +157,9 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
     return run
 
 
-def rehearse(model: Any, guides: Sequence[str], data: Any, source: Run | None, settings: Mapping[str, Any]) -> None:
+def rehearse(
+    model: ModelSpec | None, guides: Sequence[str], data: DataSpec | None, source: Run | None, settings: Settings
+) -> None:
     """Does all that fits of a model with these guides do before they train, and leaves everything as it was.
 
     Raises:

@@ -9,20 +9,21 @@ Chris Cremer, Xuechen Li, David Duvenaud: Inference Suboptimality in Variational
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyrovae import registry
+from pyrovae.config import Settings
 from pyrovae.data import DataConfig
 from pyrovae.data.catalogue import load as load_data
 from pyrovae.data.dataset import Dataset
+from pyrovae.data.raw import DataSpec
 from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.pairs.modes import evaluating, unvalidated
-from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.pairs.traces import draw, sites
 from pyrovae.runs import tensors
 from pyrovae.runs.data import found_at
@@ -30,6 +31,7 @@ from pyrovae.runs.loading import load
 from pyrovae.runs.recipe import Recipe, require_repeated
 from pyrovae.runs.run import Run
 from pyrovae.runtime.seeding import seeded
+from pyrovae.storage.jsonable import Json
 
 ELSEWHERE = ("data_root", "download", "workers", "stream")
 """Options of data that say where they are and how they are read, not which they are: the fingerprint says that."""
@@ -57,10 +59,10 @@ def source_of(run: str | Path | Run, trust: bool = False) -> Run:
 
 def recipe_of(
     source: Run,
-    model: Any = None,
+    model: ModelSpec | None = None,
     guide: str | None = None,
-    data: Any = None,
-    settings: Mapping[str, Any] | None = None,
+    data: DataSpec | None = None,
+    settings: Settings | None = None,
 ) -> Recipe:
     """The recipe of a guide on the model of `source`: all is as it was there, but the guide and options of training.
 
@@ -87,7 +89,7 @@ def recipe_of(
     return Recipe.of(variant, guide or was.guide, spec, inherited | given)
 
 
-def data_of(source: Run, data: Any, options: DataConfig) -> Dataset:
+def data_of(source: Run, data: DataSpec | None, options: DataConfig) -> Dataset:
     """The data of `source` as its pair reads them; raises PyrovaeError where `data` are others."""
     spec = source.recipe.data
     if data is None and (spec is None or options == source.data_options()):
@@ -101,7 +103,7 @@ def data_of(source: Run, data: Any, options: DataConfig) -> Dataset:
         raise type(error)(f"{_named(source)} is frozen with its data: {error}") from None
 
 
-def freeze(pair: Pair, source: Run, batch: Sequence[Tensor]) -> dict[str, Any]:
+def freeze(pair: Pair, source: Run, batch: Sequence[Tensor]) -> Json:
     """Gives the model of `pair` the weights of that of `source`, and takes its parameters out of training.
 
     A parameter that the guide shares with the model is frozen, too.

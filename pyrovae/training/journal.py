@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, option, system
@@ -15,7 +14,9 @@ from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.claim import is_run
 from pyrovae.runs.commit import append_metrics, clear, commit, metrics_path
 from pyrovae.runs.run import Run
+from pyrovae.runs.texts import Metrics
 from pyrovae.storage import atomic
+from pyrovae.storage.jsonable import JsonMapping
 
 
 class Journal:
@@ -31,7 +32,7 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, header: Mapping[str, Any], vocabulary: Vocabulary | None, start: Checkpoint | None = None
+        self, folder: Path, header: JsonMapping, vocabulary: Vocabulary | None, start: Checkpoint | None = None
     ) -> None:
         self.folder = folder
         self.header = dict(header)
@@ -56,7 +57,7 @@ class Journal:
                 clear(self.folder, ())
             raise
 
-    def epoch(self, metrics: dict[str, Any]) -> None:
+    def epoch(self, metrics: Metrics) -> None:
         """Adds a line to metrics.jsonl."""
         if not self.replaces:
             with self._told():
@@ -128,7 +129,7 @@ class Unwritten:
         """See `Journal`."""
         yield
 
-    def epoch(self, metrics: dict[str, Any]) -> None:
+    def epoch(self, metrics: Metrics) -> None:
         """See `Journal`."""
 
     def checkpoint(self, now: Callable[[], Checkpoint]) -> None:

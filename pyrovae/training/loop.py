@@ -19,6 +19,7 @@ from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import apart
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.tensors import State
+from pyrovae.runs.texts import Metrics
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.ranks import from_first, noise_of
 from pyrovae.runtime.signals import Stop, stoppable
@@ -73,7 +74,7 @@ def train(
     config: TrainConfig,
     device: torch.device,
     show: Progress,
-    on_epoch: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    on_epoch: Callable[[Metrics], None] = lambda metrics: None,
     save: Save = lambda now: None,
     *,
     frozen_model: bool = False,
@@ -234,7 +235,7 @@ class _Fit:
             return "patience"
         return "done" if at.epoch >= self.feed.epochs else ""
 
-    def close_epoch(self, seconds: float, stop: Stop, on_epoch: Callable[[dict[str, Any]], None]) -> None:
+    def close_epoch(self, seconds: float, stop: Stop, on_epoch: Callable[[Metrics], None]) -> None:
         """Scores the held-out data, and keeps what the epoch has given."""
         held_out, more = self.held_out.elbo(), self.held_out.accuracy()
         if self.aggressive is not None and lags(self.state.metrics):
@@ -262,7 +263,8 @@ class _Fit:
         if never and stopped != "interrupted":
             raise PyrovaeError(
                 f"training never reached a finite held-out ELBO ({skipped} of {at.step + at.inner} steps were skipped, "
-                f"because loss or gradients were not finite): {self._culprit()}; look at the data, or lower {option('lr')}"
+                f"because loss or gradients were not finite): {self._culprit()}; "
+                f"look at the data, or lower {option('lr')}"
             )
         if not state.torn and at.step:
             save(state.checkpoint)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pyrovae import data as data_package
 from pyrovae import registry
+from pyrovae.config import Settings
 from pyrovae.data.dataset import Dataset
+from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
-from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
@@ -46,25 +46,25 @@ class Plan:
 
 
 def recipe_for(
-    model: Any, data: Any, guide: str | None, source: Run | None, settings: Mapping[str, Any]
+    model: ModelSpec | None, data: DataSpec | None, guide: str | None, source: Run | None, settings: Settings
 ) -> tuple[Recipe, registry.Variant | None]:
     if source is not None:
         recipe = freezing.recipe_of(source, model, guide, data, settings)
         return recipe, registry.variant(recipe.model)  # type: ignore[arg-type]
     if model is None:
         raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
-    variant = None if isinstance(model, Pair) else registry.variant(model)
+    variant = None if isinstance(model, Pair) else registry.variant(model)  # type: ignore[arg-type]
     if data is None and variant is None:
         raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
     spec = variant.data if data is None and variant is not None else data
     return Recipe.of(variant, guide, str(spec) if isinstance(spec, str | Path) else None, settings), variant
 
 
-def dataset_for(data: Any, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
+def dataset_for(data: DataSpec | None, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
     """The data as the pair reads them."""
     if source is not None:
         return freezing.data_of(source, data, recipe.data_options)
-    dataset = data_package.load(recipe.data if data is None else data, recipe.data_options)
+    dataset = data_package.load(recipe.data if data is None else data, recipe.data_options)  # type: ignore[arg-type]
     return dataset if variant is None else variant.prepare(recipe.options, dataset)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pyrovae import registry
+from pyrovae.config import Settings
+from pyrovae.data.raw import DataSpec
 from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ FREE = ("epochs", "device", "data_root", "download", "workers", "checkpoint_ever
 """Options that may be others than before."""
 
 
-def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: Mapping[str, Any]) -> Plan:
+def plan(path: str | Path, pair: Pair | None, data: DataSpec | None, trust: bool, settings: Settings) -> Plan:
     """The plan of a fit that goes on.
 
     Args:
@@ -68,7 +69,7 @@ def plan(path: str | Path, pair: Pair | None, data: Any, trust: bool, settings: 
     return Plan(recipe, stopped.variant, dataset, folder, pair, source, start, tuple(notes))
 
 
-def _changed(recipe: Recipe, path: Path, settings: Mapping[str, Any]) -> Recipe:
+def _changed(recipe: Recipe, path: Path, settings: Settings) -> Recipe:
     """The recipe with what may be changed."""
     groups: dict[str, Any] = {
         name: getattr(recipe, name) for name in ("options", "data_options", "training") if getattr(recipe, name)

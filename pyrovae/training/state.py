@@ -13,6 +13,7 @@ from pyrovae.pairs.pair import Pair
 from pyrovae.runs import tensors
 from pyrovae.runs.checkpoint import Checkpoint, Position
 from pyrovae.runs.tensors import State, weights
+from pyrovae.runs.texts import Metrics
 from pyrovae.runtime.seeding import generators, set_generators
 from pyrovae.svi import Optimizer, Step
 from pyrovae.training.feed import Feed
@@ -97,9 +98,7 @@ class TrainState:
             metrics=list(self.metrics),
         )
 
-    def close_epoch(
-        self, held_out: float, seconds: float, more: Mapping[str, float], inner_steps: bool
-    ) -> dict[str, Any]:
+    def close_epoch(self, held_out: float, seconds: float, more: Mapping[str, float], inner_steps: bool) -> Metrics:
         """Keeps what an epoch has given, and gives its metrics.
 
         Args:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,8 @@ from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
 from pyrovae.data.readers.fetch import fetched
 from pyrovae.errors import UsageError, option
+
+D = TypeVar("D")
 
 
 def cifar10(config: DataConfig) -> Raw:
@@ -50,7 +52,7 @@ def celeba(config: DataConfig) -> Raw:
     return Raw(columns=columns)
 
 
-def _open(name: str, dataset: Callable[..., Any], config: DataConfig, **options: Any) -> Any:
+def _open(name: str, dataset: Callable[..., D], config: DataConfig, **options: object) -> D:
     root: Path = config.root
     try:
         return dataset(root, download=False, **options)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyrovae.data.columns import arrange, numbers
 from pyrovae.data.limits import require_memory
+from pyrovae.data.raw import Tensors
 from pyrovae.data.readers.arrays import read_header, read_numbers
 from pyrovae.data.readers.bytes import require_file
 from pyrovae.errors import PyrovaeError, brief
@@ -23,7 +24,7 @@ _SPLITS = "|".join(SPLIT_OF)
 KEY = re.compile(rf"(?:(?P<field>\w+?)_(?P<last>{_SPLITS})|(?P<first>{_SPLITS})(?:_(?P<rest>\w+))?)")
 
 
-def read_array(path: Path) -> Any:
+def read_array(path: Path) -> Tensors:
     """The array of a .npy file; of a .npz, fields (`x`) or splits of fields (`train`, `x_train`, `test_labels`)."""
     return by_split(read_npz(path), str(path)) if path.suffix == ".npz" else read_npy(path)
 
@@ -79,7 +80,7 @@ def _name(member: zipfile.ZipInfo, path: Path) -> str:
     return name
 
 
-def by_split(arrays: Mapping[str, Any], where: str) -> dict[str, Any]:
+def by_split(arrays: Mapping[str, np.ndarray], where: str) -> Tensors:
     """Sorts names that carry a split (`x_train`, `train_images`, `test`) into split -> field; others are fields."""
     splits: dict[str, dict[str, Any]] = {}
     plain = [name for name in arrays if not KEY.fullmatch(name)]
@@ -118,7 +119,7 @@ class NpyFile:
         one = self.read(np.arange(1))
         self.shape, self.dtype = (len(array), *one.shape[1:]), one.dtype
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_array": None}
 
     def read(self, rows: np.ndarray) -> Tensor:

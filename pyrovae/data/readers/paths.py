@@ -5,7 +5,7 @@ from typing import Any
 
 from pyrovae.data.dataset import Split
 from pyrovae.data.options import DataConfig
-from pyrovae.data.raw import Raw, Sentences
+from pyrovae.data.raw import Found, Raw, Sentences
 from pyrovae.data.readers import amat
 from pyrovae.data.readers.bytes import read_lines, require_file
 from pyrovae.data.readers.folder import read_images
@@ -14,7 +14,7 @@ from pyrovae.data.stored import Stored, streams
 from pyrovae.errors import PyrovaeError, UsageError
 
 
-def read(path: Path, config: DataConfig) -> Any:
+def read(path: Path, config: DataConfig) -> Found:
     """What a file or folder holds; raises UsageError for a kind of file that is not known."""
     if path.is_dir():
         if held := amat.binarized(path) or _text(path):

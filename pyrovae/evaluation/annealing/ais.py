@@ -4,7 +4,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
+from pyrovae.storage.jsonable import Json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class AIS:
     seconds: float
     lowering_seconds: float = 0.0
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """The means, for print and JSON; the errors are those of `pyrovae.evaluation.LogLikelihood.summary`."""
         n = len(self.log_likelihood)
         return {

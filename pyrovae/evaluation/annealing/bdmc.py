@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from pyro import poutine
@@ -22,6 +21,7 @@ from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
+from pyrovae.storage.jsonable import Json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Sandwich:
         """(N,) upper - lower: in expectation at least what `ais` falls short of log p(x) on such data."""
         return self.upper - self.lower
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """The means, for print and JSON. Standard errors are over the data (None for one datum), and hold the noise of
         the chains, too."""
         return {

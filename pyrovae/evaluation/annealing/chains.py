@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from pyrovae.evaluation.annealing.bridge import Bridge, temperatures
 from pyrovae.evaluation.annealing.hmc import Point, evaluate, leap, move
 from pyrovae.evaluation.chunks import LIVE, Piece, bytes_of, even, pieces
 from pyrovae.lowering import Engine, lower
+from pyrovae.lowering.nested import Nested
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import Structure, require_per_datum
@@ -214,7 +215,7 @@ class Annealing:
             self.engines[shape] = engine
         return self.engines[shape]
 
-    def _example(self, seed: int, chains: int, part: Sequence[Tensor]) -> tuple[object, ...]:
+    def _example(self, seed: int, chains: int, part: Sequence[Tensor]) -> tuple[Nested, ...]:
         with seeded(seed, self.device):
             point = self._evaluate(self.bridge.drawn(chains, part), part)
             b = torch.rand((), dtype=point.u.dtype, device=self.device)
@@ -222,7 +223,7 @@ class Annealing:
             return (point, torch.randn_like(point.u), size, self.bridge.first_share(b), b, *part)
 
 
-def bytes_of_gradient(pair: nn.Module, one_sample: Callable[[], Any]) -> int:
+def bytes_of_gradient(pair: nn.Module, one_sample: Callable[[], object]) -> int:
     """What `pieces` is told of a computation that takes gradients: its largest tensor, or the share of one of `LIVE`
     in all that is kept for the way back, which grows with the depth of a network."""
     sizes: list[int] = []

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
-from torch.distributions import Transform, biject_to, constraints
+from torch.distributions import Distribution, Transform, biject_to, constraints
 
 from pyrovae.errors import PyrovaeError, option
 from pyrovae.pairs.traces import Site, sites
@@ -46,7 +46,7 @@ def slots_of(trace: poutine.Trace) -> dict[str, Slot]:
     return found
 
 
-def support(family: Any) -> constraints.Constraint:
+def support(family: Distribution) -> constraints.Constraint:
     """Of one value; the real numbers where a distribution does not say (the flows of zuko do not)."""
     try:
         found = family.support
@@ -60,7 +60,7 @@ def support(family: Any) -> constraints.Constraint:
     return constraint
 
 
-def transform(family: Any) -> Transform:
+def transform(family: Distribution) -> Transform:
     """From real numbers to the support of a distribution."""
     transform: Transform = biject_to(support(family))
     return transform

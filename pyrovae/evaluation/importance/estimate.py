@@ -4,7 +4,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import Program
 from pyrovae.runtime.progress import Progress, progress
+from pyrovae.storage.jsonable import Json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class LogLikelihood:
         doubt = torch.where(self.log_likelihood.isfinite(), doubt, torch.inf)
         return order[doubt[order].argsort(descending=True, stable=True)][:count]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """The means, for print and JSON. `standard_error` is the Monte Carlo error of the mean over these data;
         `standard_error_data` is what other data of the same kind would move it (None for one datum); `bias` is how far
         the mean lies too low by the spread of the weights, to first order."""

@@ -73,7 +73,7 @@ def widened(q: Distribution, wider: float) -> Distribution:
 def wide(guide: Program, wider: float) -> Program:
     """A guide with `wider` times its scale."""
 
-    def program(*batch: Tensor) -> Any:
+    def program(*batch: Tensor) -> object:
         with Widened(wider):
             return guide(*batch)
 

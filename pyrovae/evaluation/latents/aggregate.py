@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
+from pyrovae.storage.jsonable import Json
 
 PRIOR_DRAWS = 2000
 """Draws of the prior where one site depends on another or on conditions: its mean is known to 2 % of its scale."""
@@ -62,7 +63,7 @@ class Aggregate:
     gap: list[float]
     normal: bool
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """As JSON."""
         return dataclasses.asdict(self)
 

@@ -2,9 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
 
+from pyrovae.config import Settings
 from pyrovae.errors import option
 from pyrovae.evaluation.latents.aggregate import worst
 from pyrovae.evaluation.latents.rates import Diagnostics
@@ -100,7 +99,7 @@ class Findings:
         return self.units > 0 and not self.unread and self.rate >= NOTHING
 
 
-def diagnosis(figures: Findings, options: Mapping[str, Any] | None = None) -> list[str]:
+def diagnosis(figures: Findings, options: Settings | None = None) -> list[str]:
     """One to three sentences: whether z is used, whether q(z) is near the prior, what the estimates cannot tell.
 
     Args:
@@ -146,7 +145,7 @@ def diagnosis(figures: Findings, options: Mapping[str, Any] | None = None) -> li
     return said
 
 
-def _used(figures: Findings, costs: str, options: Mapping[str, Any] | None) -> str:
+def _used(figures: Findings, costs: str, options: Settings | None) -> str:
     text = f"z is used: {figures.active} of {figures.units} units are active, the rate is {_nats(figures.rate)}{costs}"
     if figures.marginal_kl is not None and max(figures.marginal_kl[1], figures.gap) < FAR:
         text += f", the aggregate posterior is within {_nats(figures.marginal_kl[1])} of the prior"
@@ -162,7 +161,7 @@ def _used(figures: Findings, costs: str, options: Mapping[str, Any] | None) -> s
     return f"{text}; {others} nothing, which is no fault where z{wide} is wider than needed."
 
 
-def _far(figures: Findings, advice: str, options: Mapping[str, Any] | None) -> str | None:
+def _far(figures: Findings, advice: str, options: Settings | None) -> str | None:
     low, high = figures.marginal_kl or (0.0, 0.0)
     least = max(low, figures.gap)
     if least < FAR:
@@ -175,17 +174,17 @@ def _far(figures: Findings, advice: str, options: Mapping[str, Any] | None) -> s
     )
 
 
-def _more_weight(options: Mapping[str, Any] | None) -> str:
+def _more_weight(options: Settings | None) -> str:
     if options is None or "beta" not in options or not _trains_elbo(options):
         return ""
     return f" ({option('beta', max(1.0, 2 * options['beta']) if options['beta'] != 1 else 2)})"
 
 
-def _trains_elbo(options: Mapping[str, Any]) -> bool:
+def _trains_elbo(options: Settings) -> bool:
     return bool(options.get("objective", "elbo") == "elbo")
 
 
-def _use(options: Mapping[str, Any] | None) -> str:
+def _use(options: Settings | None) -> str:
     """What makes a model use z."""
     if options is None:
         return "free bits, a KL weight that grows from 0 over the first epochs, or a weaker decoder"
@@ -207,7 +206,7 @@ def _use(options: Mapping[str, Any] | None) -> str:
     return ", ".join(advice) or "free bits or a weaker decoder"
 
 
-def _flag(options: Mapping[str, Any] | None, name: str) -> str:
+def _flag(options: Settings | None, name: str) -> str:
     """` (latent_dim)` where there is such an option."""
     return f" ({option(name)})" if options and name in options else ""
 

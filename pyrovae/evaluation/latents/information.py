@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
+from pyrovae.storage.jsonable import Json
 
 SECONDS = 2.0
 """What the estimate may take on a CPU, about: a small part of 200 importance samples of 10,000 images."""
@@ -57,7 +57,7 @@ class Information:
     draws: int
     num_data: int
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """As JSON."""
         return dataclasses.asdict(self)
 
@@ -211,13 +211,19 @@ class _Written(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.elements = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         out = func(*args, **(kwargs or {}))
         self.elements += sum(leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
         return out
 
 
-def _work(call: Callable[[], Any]) -> float:
+def _work(call: Callable[[], object]) -> float:
     """Seconds of a computation by what it writes and multiplies."""
     with _Written() as written:
         call()

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
+from pyrovae.storage.jsonable import Json
 
 ACTIVE = 0.01
 """A unit is active where Var over data of E_q[z | x] exceeds this (Burda, Grosse & Salakhutdinov 2016)."""
@@ -46,7 +46,7 @@ class Diagnostics:
     active_units: dict[str, int]
     units: dict[str, int]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """As JSON."""
         return dataclasses.asdict(self)
 

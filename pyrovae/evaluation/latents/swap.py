@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
+from pyrovae.storage.jsonable import Json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Swap:
     standard_error: float
     num_data: int
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """As JSON."""
         return dataclasses.asdict(self)
 

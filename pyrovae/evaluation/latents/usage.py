@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from pyrovae.evaluation.latents.information import Information, mutual_informati
 from pyrovae.evaluation.latents.swap import Swap, swap_loss
 from pyrovae.pairs.pair import Pair
 from pyrovae.runtime.progress import Progress
+from pyrovae.storage.jsonable import Json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Usage:
     swap: Swap | None
     aggregate: Mapping[str, Aggregate]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """As JSON; `worst` names the dimensions whose moments differ most from the prior's."""
         return {**dataclasses.asdict(self), "worst": list(worst(self.aggregate))}
 

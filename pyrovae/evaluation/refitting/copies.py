@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ def copied(pair: Pair, batch: tuple[Tensor, ...]) -> Copied:
         )
 
     def of_guide(own: Mapping[str, Tensor], of: tuple[Tensor, ...], K: int) -> tuple[dict[str, Tensor], Tensor]:
-        def program(*batch: Tensor) -> Any:
+        def program(*batch: Tensor) -> object:
             return functional_call(pair.guide, _slotted(pair.guide, own), batch, tie_weights=False)
 
         trace = draw(particles(program, K), [tensor.unsqueeze(0) for tensor in of])
@@ -144,7 +144,7 @@ def called_in(guide: nn.Module) -> Iterator[list[Call]]:
     """The calls of submodules of a guide, in the order in which they end."""
     calls: list[Call] = []
 
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, object], out: Any) -> None:
         if module is not guide:
             alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
             calls.append(Call(module, args[0] if alone else None, out))
@@ -171,7 +171,13 @@ def _is_of(made: Call, site: Site, B: int) -> bool:
 class OwnMemory(TorchFunctionMode):
     """Empty memory is a datum's own: inside vmap, torch draws noise into no other."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         if func in (torch.empty, torch.empty_like, Tensor.new, Tensor.new_empty):
             made = func(*args, **(kwargs or {}))
             return torch.rand(made.shape, dtype=made.dtype, device=made.device) if made.is_floating_point() else made
