@@ -126,7 +126,7 @@ def test_a_lowered_estimate_goes_on_where_its_verification_had_no_memory(monkeyp
     true, seen = engine.verify, []
 
     def verify(lowered, examples, *rest):
-        seen.append(lowered.function.args[0])
+        seen.append(lowered.function.keywords["K"])
         if seen[-1] > 20:
             raise ON_CUDA
         true(lowered, examples, *rest)
