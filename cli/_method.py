@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from pyrovae.cli._files import modules_in
+from pyrovae.cli._files import about, about_point, modules_in
 from pyrovae.cli._options import options_of
 from pyrovae.config import Config
 from pyrovae.runtime.installed import installed
@@ -65,10 +65,17 @@ class Method:
         return options_of(self.config, ranges=True, types=self.types)
 
 
-def names() -> list[str]:
-    """What there is, the default first."""
+def describe() -> dict[str, str]:
+    """What there is, the default first: name and the first line of the file."""
     ours = modules_in(import_module(PACKAGE).__path__)
-    return sorted({*ours, *installed(GROUP)}, key=lambda name: (name != DEFAULT, name not in ours, name))
+    lines = {name: about_point(point).line for name, point in installed(GROUP).items()}
+    lines |= {name: about(file).line for name, file in ours.items()}
+    return {name: lines[name] for name in sorted(lines, key=lambda name: (name != DEFAULT, name not in ours, name))}
+
+
+def names() -> list[str]:
+    """The names of `describe`."""
+    return list(describe())
 
 
 def find(name: str) -> Method:

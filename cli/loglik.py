@@ -35,7 +35,7 @@ Examples:
     type=click.Choice(_method.names()),
     default=_method.DEFAULT,
     show_default=True,
-    help="Importance sampling; annealed importance sampling; bounds from both sides on data that the model simulates.",
+    help=" ".join(f"{name}: {line}" for name, line in _method.describe().items()),
 )
 @limit_option
 @seed_option

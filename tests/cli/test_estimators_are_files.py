@@ -183,6 +183,7 @@ def test_one_more_is_one_file_or_one_entry_point(added: str) -> None:
     assert _method.names() == ["is", "ais", "bdmc", added]
     text = run("loglik", "run", "--method", added, "--help").output
     assert options_in(text) == COMMON | {"value"}
+    assert "constant: Always the same." in " ".join(text.split())
     assert re.search(r"\[0(\.0)?<=x<=9(\.0)?\]", text)
     assert "--samples" in run("loglik", "--help").output  # ours win a name
     result = run("loglik", "run", "--method", added, "--value", 3, "--seed", 5, "--json")
