@@ -27,7 +27,7 @@ from pyrovae.training import freezing, resuming
 from pyrovae.training.advice import concerns, notes
 from pyrovae.training.journal import Journal, Unwritten
 from pyrovae.training.loop import train
-from pyrovae.training.plan import Plan, dataset_for, pair_for, recipe_for
+from pyrovae.training.plan import Plan, dataset_for, made, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores
 
 
@@ -77,7 +77,7 @@ def fit(
         PyrovaeError: where the data or the pair cannot be trained on; nothing is written then. Where the directory
             cannot be written any more; the last checkpoint is whole then.
     """
-    own = model if isinstance(model, Pair) else None
+    own = None if isinstance(model, str) else model
     if resume is not None:
         given = {"guide": guide, "out": out, "freeze_model": freeze_model, "overwrite": overwrite or None}
         if foreign := [name for name, value in given.items() if value is not None]:
@@ -87,7 +87,7 @@ def fit(
         if not (Path(resume) / directory.RUN).is_file():
             raise directory.no_run(Path(resume))
         with _held(Path(resume)):  # nothing is read that another fit is about to write
-            plan = resuming.plan(resume, own, data, trust, settings)
+            plan = resuming.plan(resume, None if own is None else made(own), data, trust, settings)
             return _fit(plan, overwrite, show)
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
     recipe, variant = recipe_for(model, data, guide, source, settings)

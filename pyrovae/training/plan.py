@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pyrovae import data as data_package
 from pyrovae import registry
@@ -29,7 +32,7 @@ class Plan:
         variant: by which the pair is built; None for a pair that was handed over.
         dataset: the data as the pair reads them.
         folder: the run directory; None writes nothing.
-        pair: that was handed over.
+        pair: that was handed over, or a function that gives it.
         source: the run whose model is frozen.
         start: the checkpoint from which training goes on.
         notes: what a person should know before.
@@ -39,7 +42,7 @@ class Plan:
     variant: registry.Variant | None
     dataset: Dataset
     folder: Path | None
-    pair: Pair | None = None
+    pair: Pair | Callable[[], Pair] | None = None
     source: Run | None = None
     start: Checkpoint | None = None
     notes: tuple[str, ...] = ()
@@ -53,11 +56,31 @@ def recipe_for(
         return recipe, registry.variant(recipe.model)  # type: ignore[arg-type]
     if model is None:
         raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
-    variant = None if isinstance(model, Pair) else registry.variant(model)  # type: ignore[arg-type]
+    variant = registry.variant(model) if isinstance(model, str) else None
     if data is None and variant is None:
         raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
     spec = variant.data if data is None and variant is not None else data
     return Recipe.of(variant, guide, str(spec) if isinstance(spec, str | Path) else None, settings), variant
+
+
+def made(pair: Pair | Callable[[], Pair]) -> Pair:
+    """A pair that was handed over, or what a function gives; raises UsageError where that is none."""
+    if isinstance(pair, Pair):
+        return pair
+    name = getattr(pair, "__name__", type(pair).__name__)
+    if not callable(pair) or isinstance(pair, nn.Module):
+        raise UsageError(
+            f"the model is of type {name}: give a name, my_model.py:MyVAE, a Pair, or a function that gives one"
+        )
+    try:
+        inspect.signature(pair).bind()
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{name}: {error}: give a function that needs no argument, or name it my_model.py:{name} to set its options"
+        ) from None
+    if not isinstance(given := pair(), Pair):
+        raise UsageError(f"{name} gives a {type(given).__name__}, and must give a pyrovae.Pair(model, guide, inputs)")
+    return given
 
 
 def dataset_for(data: DataSpec | None, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
@@ -70,8 +93,10 @@ def dataset_for(data: DataSpec | None, recipe: Recipe, variant: registry.Variant
 
 def pair_for(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
     """The pair on its device, its model frozen where that is asked for; and the recipe that says so."""
-    recipe, dataset, pair = plan.recipe, plan.dataset, plan.pair
-    if pair is None:
+    recipe, dataset = plan.recipe, plan.dataset
+    if plan.pair is not None:
+        pair = made(plan.pair)
+    else:
         assert plan.variant is not None
         pair = recipe.build(plan.variant, dataset.named_fields())
     dataset.require(pair.inputs)

@@ -339,7 +339,7 @@ def test_debug_shows_the_traceback(args, code, says):
 
 
 def test_an_error_that_nobody_foresaw_is_one_line_as_well(monkeypatch):
-    monkeypatch.setattr(pyrovae.training.fit, "train", lambda *args: 1 / 0)
+    monkeypatch.setattr(pyrovae.training.fit, "train", lambda *args, **options: 1 / 0)
     before = listing(Path())
     result = run(*fit())
     assert result.exit_code == 1

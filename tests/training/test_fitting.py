@@ -157,3 +157,48 @@ def test_a_run_on_a_dataset_is_loaded_with_that_dataset(tmp_path):
     run = pyrovae.fit(Pair(Model(), Guide()), data=dataset, out=tmp_path / "run", epochs=1, show=False)
     again = pyrovae.load(tmp_path / "run", pair=Pair(Model(), Guide()), data=dataset)
     assert torch.equal(again.split("test")[0], run.split("test")[0])
+
+
+class Flat(nn.Module):
+    """A model, or a guide, of data of 16 pixels with one weight."""
+
+    def __init__(self, observes):
+        super().__init__()
+        self.weight, self.observes = nn.Parameter(torch.randn(1, 16)), observes
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            if not self.observes:
+                pyro.sample("z", dist.Normal(x.flatten(1) @ self.weight.T, 1.0).to_event(1))
+                return
+            z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z @ self.weight, 1.0).to_event(1), obs=x.flatten(1))
+
+
+def flat():
+    return Pair(Flat(True), Flat(False))
+
+
+def test_a_function_gives_the_pair_and_its_weights_follow_from_the_seed(x, tmp_path):
+    data = x.flatten(1)
+    runs = [pyrovae.fit(flat, data=data, seed=seed, **TINY) for seed in (3, 3, 4)]
+    first, again, other = (tensors.weights(run.pair) for run in runs)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+    pyrovae.fit(flat, data=data, out=tmp_path / "run", **TINY)
+    longer = pyrovae.fit(flat, data=data, resume=tmp_path / "run", epochs=2, show=False)
+    assert len(longer.metrics) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (lambda size: flat(), "missing a required argument: 'size': give a function that needs no argument"),
+        (lambda: Flat(True), "gives a Flat, and must give a pyrovae.Pair"),
+        (Flat(True), "the model is of type Flat: give a name"),
+        (3, "the model is of type int: give a name"),
+    ],
+)
+def test_what_gives_no_pair_is_refused(x, model, says):
+    with pytest.raises(UsageError, match=re.escape(says)):
+        pyrovae.fit(model, data=x.flatten(1), **TINY)
