@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from pyrovae.data import limits
+from pyrovae.data import DataConfig, limits
 from pyrovae.errors import PyrovaeError
 
 from .case import MARKER, Case, Target
@@ -62,7 +62,8 @@ def _judge(sentence: str, target: Target, case: Case) -> None:
     if (
         target.names_files
         and not any(name in sentence for name in names)
-        and not any(word in sentence for word in ("--", "option", "data '"))
+        and not any(f"{option}=" in sentence for option in DataConfig.model_fields)
+        and not any(word in sentence for word in ("option", "data '"))
     ):
         raise Fault(f"names neither a file nor an option: {sentence}")
 
