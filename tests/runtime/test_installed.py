@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import os
+import sys
+import zipfile
 
 import pytest
 
@@ -36,6 +38,29 @@ def test_a_package_is_found_when_it_is_installed_and_no_longer_when_it_is_gone(t
     assert len(looks) == count
     monkeypatch.undo()
     assert "mine" not in installed("pyrovae.models")
+
+
+def test_packages_are_looked_through_only_where_one_may_add(tmp_path, monkeypatch, looks):
+    group = "pyrovae.none"
+    assert installed(group) == {}
+    assert not looks
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("zipped-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: zipped\nVersion: 1.0\n")
+        archive.writestr("zipped-1.0.dist-info/entry_points.txt", f"[{group}]\nmine = zipped:Mine\n")
+    monkeypatch.syspath_prepend(tmp_path / "packed.zip")
+    assert installed(group)["mine"].value == "zipped:Mine"
+    assert looks
+
+
+def test_a_finder_of_packages_that_lie_elsewhere_is_asked(monkeypatch, looks):
+    class Finder:
+        @staticmethod
+        def find_distributions(context=None):
+            return []
+
+    monkeypatch.setattr("sys.meta_path", [*sys.meta_path, Finder])
+    assert installed("pyrovae.none_either") == {}
+    assert looks
 
 
 def test_of_two_packages_that_add_a_name_the_first_on_the_path_has_it(tmp_path, monkeypatch):
