@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from commands import done, refit_quickly, run, the_error
 
-pytestmark = pytest.mark.drawn
-
 TWO = '''
 """z1 -> z2 -> x, with a guide family for each."""
 import pyro, pyro.distributions as dist

@@ -17,8 +17,6 @@ from pyrovae.training import fit as fitting
 from pyrovae.training import freezing
 from pyrovae.training import loop as training
 
-pytestmark = pytest.mark.drawn
-
 TINY = {"latent_dim": 2, "hidden": (6,), "score_samples": 5, "device": "cpu", "show": False, "compile": False}
 
 

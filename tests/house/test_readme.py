@@ -12,8 +12,6 @@ from commands import refit_quickly
 
 from pyrovae.cli import cli
 
-pytestmark = pytest.mark.drawn
-
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from conftest import case
+from conftest import FIRST_GUIDES, GUIDES, case
 from pyro.infer import Trace_ELBO
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -51,8 +51,16 @@ def test_sentences_run_eager():
     assert (step.engine.tier, step.engine.reason) == ("eager", "its operations or shapes follow the values of the data")
 
 
-@pytest.mark.parametrize(("name", "K"), [("vae", 3), ("vae-conv", None), ("cvae", 1), ("iaf", 3)])
-# Every variant with every guide: the law "lowering" in test_laws.py.
+# Every variant with every guide: the laws "lowering" and "Trace_ELBO" in test_laws.py. Here with particles.
+@pytest.mark.parametrize(
+    ("name", "guide", "K"),
+    [
+        *(("vae", spec, 3) for spec in GUIDES),
+        *(("vae-conv", spec, None) for spec in FIRST_GUIDES),
+        *(("cvae", spec, 1) for spec in FIRST_GUIDES),
+        *(("iaf", spec, 3) for spec in FIRST_GUIDES),
+    ],
+)
 def test_lowered_gradients_are_those_of_trace_elbo(name, guide, K):
     tried = case(name, guide)
     pair = tried.pair().train()
