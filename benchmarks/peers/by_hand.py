@@ -133,8 +133,8 @@ class Rows:
 def elbo(net: VAE, test: Tensor) -> float:
     """Nats a datum on the test images."""
     with torch.no_grad():
-        elbo: float = -net(test.to(net.out.bias.device)).item() / len(test)
-        return elbo
+        nats: float = -net(test.to(net.out.bias.device)).item() / len(test)
+        return nats
 
 
 def products(setting: Setting, device: torch.device | str = "cpu", one_dnn: bool = False) -> Contestant:

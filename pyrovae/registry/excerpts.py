@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -119,6 +119,8 @@ class Excerpts:
             if name in found:
                 raise NeedsImportError(f"{place} binds {name} twice")
             found[name] = node
+        if name := _changed_by_a_value(found):
+            raise NeedsImportError(f"{place}: the value of {name} may change another one")
         self.modules[place] = module = ModuleType(place)
         module.__file__ = str(file)
         module.__package__ = place if file.stem == "__init__" else place.rpartition(".")[0]
@@ -208,6 +210,21 @@ def _without_annotations(node: ast.stmt, left: Collection[str] | None = None) ->
 def _origin(module: ModuleType, node: ast.ImportFrom) -> str:
     """The module from which a statement of another imports."""
     return importlib.util.resolve_name("." * node.level + (node.module or ""), module.__package__)
+
+
+def _changed_by_a_value(statements: Mapping[str, ast.stmt]) -> str:
+    """The name of a file whose value calls a function of the file, or a method of another value of it: what they change
+    would be missing where nobody asks for that name. Empty where there is none."""
+    values = {name: each.value for name, each in statements.items() if isinstance(each, ast.Assign | ast.AnnAssign)}
+    functions = {name for name, each in statements.items() if isinstance(each, Function)}
+    for name, value in values.items():
+        for call in [each.func for each in ast.walk(value or ast.Pass()) if isinstance(each, ast.Call)]:
+            root: ast.expr = call
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            if isinstance(root, ast.Name) and root.id in (values if isinstance(call, ast.Attribute) else functions):
+                return name
+    return ""
 
 
 def _bindings(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:

@@ -12,7 +12,7 @@ from pyrovae.data.dataset import Dataset
 from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.objectives.choose import objective
-from pyrovae.pairs.pair import ModelSpec, Pair
+from pyrovae.pairs.pair import ModelSpec
 from pyrovae.pairs.structure import structure
 from pyrovae.runs import directory, tensors
 from pyrovae.runs.claim import locked, require_free
@@ -171,7 +171,7 @@ def rehearse(
         device = devices.find(recipe.training.device)
         dataset = dataset or dataset_for(data, recipe, variant, source)
         with seeded(recipe.training.seed, device):
-            own = model if isinstance(model, Pair) else None
+            own = None if isinstance(model, str) else model
             pair, _ = pair_for(Plan(recipe, variant, dataset, None, own, source), device)
             batch = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
             objective(pair, batch, recipe.training)

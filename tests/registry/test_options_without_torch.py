@@ -259,6 +259,21 @@ WIDTHS.append(2)
 class Config(Base):
     own: int = len(WIDTHS) + 1
 
+# a list that is changed by a value
+CHANGED = [WIDTHS.append(2)]
+
+class Config(Base):
+    own: int = len(WIDTHS) + 1
+
+# a list that is changed by the value of a function
+def grown():
+    WIDTHS.append(2)
+
+CHANGED = grown()
+
+class Config(Base):
+    own: int = len(WIDTHS) + 1
+
 # an item that is set
 WIDTHS[0] = 3
 

@@ -62,8 +62,8 @@ def support(family: Distribution) -> constraints.Constraint:
 
 def transform(family: Distribution) -> Transform:
     """From real numbers to the support of a distribution."""
-    transform: Transform = biject_to(support(family))
-    return transform
+    bijection: Transform = biject_to(support(family))
+    return bijection
 
 
 def flatten(trace: poutine.Trace, slots: Mapping[str, Slot]) -> Tensor:
