@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pyrovae.lowering.graph import CannotLowerError, Function, Lowered
 from pyrovae.lowering.nested import Nested, flat
+from pyrovae.lowering.operations import Operations
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
 
@@ -73,9 +74,9 @@ def lower(
 ) -> Engine:
     """Lowers a function as far as it is worth and as far as it stays right.
 
-    The lowered function is compared with the eager one on every example, each with noise of its own: results, buffers
-    and the state of the generator afterwards. Where they differ it runs eager. All of this leaves parameters, buffers
-    and generators as they were.
+    The operations of two eager calls are compared, and the lowered function with the eager one on every example, each
+    with noise of its own: results, buffers and the state of the generator afterwards. Where they differ it runs eager.
+    All of this leaves parameters, buffers and generators as they were.
 
     Args:
         module: whose parameters and buffers `function` reads.
@@ -93,11 +94,12 @@ def lower(
     with seeded(0, device):
         try:
             lowered = Lowered(module, function, *examples[0])
+            same(lowered, examples, device)
             verify(lowered, examples, device, tolerance)
         except CannotLowerError as error:
             return Engine(function, "eager", str(error), time.perf_counter() - started)
         tier: Tier = "traced"
-        worth, reason = estimate(lowered, examples[0]) * calls * SAVED, ""
+        worth, reason = estimate(lowered) * calls * SAVED, ""
         if compile or worth > COMPILE_SECONDS:
             if show is not None:
                 show.start("compile", total=None)
@@ -115,11 +117,23 @@ def lower(
     return Engine(lowered, tier, reason, time.perf_counter() - started)
 
 
-def estimate(lowered: Lowered, example: Sequence[Nested]) -> float:
+def estimate(lowered: Lowered) -> float:
     """Seconds of one call of the graph on a CPU: the same number on every machine."""
     operations = sum(node.op == "call_function" for node in lowered.graph.graph.nodes)
-    seconds: float = operations * OP_SECONDS + lowered.flops(flat(example)) / FLOPS
+    seconds: float = operations * OP_SECONDS + lowered.flops() / FLOPS
     return seconds
+
+
+def same(lowered: Lowered, examples: Sequence[Sequence[Nested]], device: torch.device) -> None:
+    """Raises CannotLowerError where the function does something else at another call: what it does is frozen by the
+    trace, and a little of it may not be seen in the results."""
+    found = []
+    for example in (examples[0], examples[-1]):
+        with seeded(0, device), kept(lowered), Operations() as operations:
+            lowered.function(*example)
+            found.append(operations.done)
+    if found[0] != found[1]:
+        raise CannotLowerError("it does something else at every call (a Python number or a choice that changes)")
 
 
 def verify(lowered: Lowered, examples: Sequence[Sequence[Nested]], device: torch.device, tolerance: float) -> None:

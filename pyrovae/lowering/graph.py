@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from pyrovae.lowering import products
 from pyrovae.lowering.nested import Nested, flat, rebuilder
@@ -63,7 +62,7 @@ class Lowered:
         example: arguments; only shapes, dtypes and devices matter.
 
     Raises:
-        CannotLowerError: where the operations follow the data, or are others at a second trace.
+        CannotLowerError: where the operations follow the data.
     """
 
     def __init__(self, module: nn.Module, function: Function, *example: Nested) -> None:
@@ -83,11 +82,9 @@ class Lowered:
         self.form = [(leaf.shape, leaf.dtype) for leaf in leaves]
         self.grad = torch.is_grad_enabled()
         self.graph = self._traced(leaves)
-        if self.graph.code != self._traced(leaves).code:
-            raise CannotLowerError("it does something else at every call (a Python number or a choice that changes)")
         self.run: Callable[..., Any] = self.graph.forward
         on_cpu = leaves[0].device.type == "cpu"
-        self.products = products.place(self.graph, self.flops(leaves)) if on_cpu else nullcontext()
+        self.products = products.place(self.graph, self.flops()) if on_cpu else nullcontext()
 
     def __call__(self, *arguments: Nested) -> Nested:
         """What `function` gives; arguments of other shapes run `function` itself."""
@@ -129,12 +126,21 @@ class Lowered:
             raise CannotLowerError(_first_line(error)) from error
         self.run = run
 
-    def flops(self, leaves: list[Tensor]) -> int:
+    def flops(self) -> int:
         """Floating-point operations of the products of one call, by the shapes alone."""
-        with FakeTensorMode(allow_non_fake_inputs=True) as fake, FlopCounterMode(display=False) as counter:
-            self.graph(*(fake.from_tensor(tensor.detach()) for tensor in [*self.tensors(), *leaves]))
-        flops: int = counter.get_total_flops()
+        return sum(self._flops(node) for node in self.graph.graph.nodes)
+
+    def _flops(self, node: fx.Node) -> int:
+        count = flop_registry.get(getattr(node.target, "_overloadpacket", None))
+        if count is None:
+            return 0
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
+        flops: int = count(*args, **kwargs, out_val=node.meta["val"])
         return flops
+
+    def _value(self, node: fx.Node) -> object:
+        """What a node gave at the trace: tensors without numbers, where it is no constant."""
+        return getattr(self.graph, str(node.target)) if node.op == "get_attr" else node.meta["val"]
 
     def _traced(self, leaves: list[Tensor]) -> fx.GraphModule:
         call = _Call(self.module, self.function)
