@@ -3,14 +3,13 @@
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
@@ -57,7 +56,7 @@ class Largest(TorchDispatchMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         out = func(*args, **(kwargs or {}))
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = list(_tensors((*args, *(kwargs or {}).values())))
         # A view of what came in takes no memory: the transpose of a weight is larger than what one datum needs.
         given = {tensor.untyped_storage().data_ptr() for tensor in tensors}
         fixed = bool(tensors) and all(
@@ -72,6 +71,15 @@ class Largest(TorchDispatchMode):
             elif at not in given:
                 self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
         return out
+
+
+def _tensors(values: Iterable[object]) -> Iterator[Tensor]:
+    """Those among the arguments of an operation, and in lists of them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
 
 
 class Piece(NamedTuple):

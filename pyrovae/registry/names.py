@@ -6,6 +6,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 from pathlib import Path
@@ -60,13 +61,22 @@ def files(kind: Kind) -> dict[str, Path]:
     """The files of `pyrovae.models`, `pyrovae.guides` and so on, by name."""
     spec = importlib.util.find_spec(f"pyrovae.{kind}")
     assert spec is not None and spec.submodule_search_locations is not None
-    found = {}
+    found: dict[str, Path] = {}
     for folder in spec.submodule_search_locations:
-        for module in pkgutil.iter_modules([folder]):
-            file = Path(folder) / f"{module.name}.py"
-            if kind not in HELPED or (file.is_file() and has_its_name(file, kind != "objectives")):
-                found[module.name] = file
+        found |= _listed(kind, folder, os.stat(folder).st_mtime_ns)
     return dict(sorted(found.items()))
+
+
+@functools.lru_cache(maxsize=64)
+def _listed(kind: Kind, folder: str, changed: int) -> dict[str, Path]:
+    """The files of a folder that are things of a kind; remembered until one comes or goes: a pair that is built asks
+    seven times."""
+    found = {}
+    for module in pkgutil.iter_modules([folder]):
+        file = Path(folder) / f"{module.name}.py"
+        if kind not in HELPED or (file.is_file() and has_its_name(file, kind != "objectives")):
+            found[module.name] = file
+    return found
 
 
 @functools.cache
