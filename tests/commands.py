@@ -128,9 +128,12 @@ def fit_all(names: Iterable[str] = FITS) -> None:
         done("fit", *FITS[name], "--out", name, "--quiet")
 
 
-def refit_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands and verbs that refit the guide take three steps for it."""
-
+def score_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands and verbs that refit the guide take three steps for it, and those that anneal seven moves for their step
+    sizes: where what is looked at is not how good these are."""
+    chains = importlib.import_module("pyrovae.evaluation.annealing.chains")
+    monkeypatch.setattr(chains, "WARM", 2)
+    monkeypatch.setattr(chains, "PILOT", 5)
     refit = importlib.import_module("pyrovae.evaluation.refitting.refit").refit
 
     def quick(*args: Any, **options: Any) -> Any:

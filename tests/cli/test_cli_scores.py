@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from commands import done, fit_all, run, the_error, write_data
+from commands import done, fit_all, run, score_quickly, the_error, write_data
 from PIL import Image
 
 pytestmark = pytest.mark.drawn
@@ -26,6 +26,7 @@ def runs(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(runs, monkeypatch):
     monkeypatch.chdir(runs)
+    score_quickly(monkeypatch)
 
 
 def printed(*args):
@@ -34,17 +35,10 @@ def printed(*args):
 
 @pytest.mark.parametrize("name", ["image", "label", "text"])
 @pytest.mark.parametrize("proposal", ["guide", "widened", "refit"])
-def test_proposals(name, proposal, monkeypatch):
-    monkeypatch.setattr("pyrovae.evaluation.importance.estimate.refit", quick_refit)
+def test_proposals(name, proposal):
     found = printed("loglik", name, "--samples", 40, "--proposal", proposal)
     assert found["proposal"] == proposal
     assert found["log_likelihood"] < 0
-
-
-def quick_refit(*args, **options):
-    from pyrovae.evaluation import refit
-
-    return refit(*args, **options | {"steps": 2, "rounds": 1})
 
 
 @pytest.mark.parametrize("name", ["image", "label", "text"])
@@ -90,11 +84,7 @@ def test_the_verdict_is_printed_and_the_worst_are_shown():
     assert "exact: nothing is drawn" in done("loglik", "words").stdout
 
 
-def test_gap(monkeypatch):
-    monkeypatch.setattr("pyrovae.evaluation.gap.refit", quick_refit, raising=False)
-    import sys
-
-    monkeypatch.setattr(sys.modules["pyrovae.evaluation.gap"], "refit", quick_refit)
+def test_gap():
     args = ("gap", "label", "--limit", 3, "--samples", 30, "--ais-steps", 3, "--chains", 2)
     found = printed(*args)
     assert found["num_data"] == 3

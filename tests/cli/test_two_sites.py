@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from commands import done, refit_quickly, run, the_error
+from commands import done, run, score_quickly, the_error
 
 TWO = '''
 """z1 -> z2 -> x, with a guide family for each."""
@@ -82,7 +82,11 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    refit_quickly(monkeypatch)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    score_quickly(monkeypatch)
 
 
 def printed(*args):
@@ -90,20 +94,20 @@ def printed(*args):
 
 
 @pytest.mark.parametrize("proposal", ["guide", "widened", "refit"])
-def test_importance_sampling(proposal):
+def test_importance_sampling(proposal, quick):
     found = printed("loglik", "two", "--samples", 200, "--proposal", proposal)
     assert found["log_likelihood"] > -30
 
 
 @pytest.mark.parametrize("start", ["prior", "guide"])
-def test_chains(start):
+def test_chains(start, quick):
     few = ("--steps", 5, "--chains", 3, "--leapfrog", 3, "--start", start)
     assert printed("loglik", "two", "--method", "ais", *few)["log_likelihood"] > -40
     both = printed("loglik", "two", "--method", "bdmc", *few)
     assert both["lower"] > -40
 
 
-def test_gap_and_evaluate():
+def test_gap_and_evaluate(quick):
     found = printed("gap", "two", "--limit", 3, "--samples", 100, "--ais-steps", 3, "--chains", 2)
     assert found["inference"]["mean"] == pytest.approx(found["log_likelihood"]["mean"] - found["elbo"]["mean"])
     scores = printed("evaluate", "two", "--samples", 50)
@@ -113,7 +117,7 @@ def test_gap_and_evaluate():
 
 def test_what_the_estimators_say_agrees():
     """Chains from the prior and from the guide, and samples from a guide so wide that it covers the posterior."""
-    chains = ("--method", "ais", "--steps", 100, "--chains", 32)
+    chains = ("--method", "ais", "--steps", 100, "--chains", 32, "--leapfrog", 4)
     found = [printed("loglik", "two", *chains, "--start", start) for start in ("prior", "guide")]
     found.append(printed("loglik", "two", "--samples", 20000, "--proposal", "widened", "--wider", 3))
     for other in found[1:]:
@@ -129,7 +133,7 @@ def test_objectives(objective):
     done("fit", "--model", "two.py:Two", *FIT, *args)
 
 
-def test_compare_on_one_frozen_model():
+def test_compare_on_one_frozen_model(quick):
     args = ("--guides", "z1=full,z2=diagonal,z1=iaf,z2=planar,mixture", "--epochs", 1, "--gaps", 3, "--ais-steps", 3)
     found = json.loads(done("compare", "--freeze-model", "two", "--trust", *args, "--out", "c", "--json").stdout)
     assert [row["guide"] for row in found["table"]] == ["z1=full,z2=diagonal", "z1=iaf,z2=planar", "mixture"]

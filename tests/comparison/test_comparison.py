@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from commands import score_quickly
 from conftest import case, linear
 
 import pyrovae
@@ -447,8 +448,8 @@ def test_every_guide_is_tried_before_the_first_is_trained(x, tmp_path):
 def test_gaps_of_guides_on_one_model(x, tmp_path, monkeypatch):
     """log p(x) is one number for all guides, annealed once; the rest is each guide's own."""
     module = sys.modules["pyrovae.evaluation.gap"]
-    calls = {"ais": 0, "refit": 0}
-    quick = {"steps": 3, "rounds": 1}
+    score_quickly(monkeypatch)
+    calls, quick = {"ais": 0, "refit": 0}, module.refit
 
     def ais(*args, **options):
         calls["ais"] += 1
@@ -456,7 +457,7 @@ def test_gaps_of_guides_on_one_model(x, tmp_path, monkeypatch):
 
     def refit(*args, **options):
         calls["refit"] += 1
-        return evaluation.refit(*args, **options | quick)
+        return quick(*args, **options)
 
     monkeypatch.setattr(module, "ais", ais)
     monkeypatch.setattr(module, "refit", refit)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from commands import refit_quickly
+from commands import score_quickly
 
 from pyrovae.cli import cli
 
@@ -63,8 +63,8 @@ def test_every_command_is_shown():
 
 
 @pytest.fixture(autouse=True)
-def quick_refits(monkeypatch):
-    refit_quickly(monkeypatch)
+def quick_scores(monkeypatch):
+    score_quickly(monkeypatch)
 
 
 # One test, since each command works on what those before it made.

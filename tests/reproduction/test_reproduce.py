@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import done, run, the_error
+from commands import done, run, score_quickly, the_error
 
 from pyrovae import registry
 from pyrovae.data.transforms import Binarize
@@ -23,6 +23,11 @@ from pyrovae.runtime.progress import progress
 
 ROOT = Path(__file__).parents[2]
 NAMES = recipes.names()
+
+
+@pytest.fixture(autouse=True)
+def quick_scores(monkeypatch):
+    score_quickly(monkeypatch)
 
 
 def find(name: str) -> recipes.Row:

@@ -1,7 +1,6 @@
 """Several at once: every verb leaves the process as it found it, and threads and processes keep apart."""
 
 import copy
-import functools
 import hashlib
 import itertools
 import json
@@ -24,6 +23,7 @@ import numpy as np
 import pyro
 import pytest
 import torch
+from commands import score_quickly
 from pyro.poutine.runtime import _DIM_ALLOCATOR, _PYRO_STACK
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -134,8 +134,8 @@ class StopError(Exception):
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long verbs do little, and short fits are traced where they are asked to be."""
-    gap, tested = sys.modules["pyrovae.evaluation.gap"], sys.modules["pyrovae.testing.selftest"]
-    monkeypatch.setattr(gap, "refit", functools.partial(evaluation.refit, steps=2, rounds=1))
+    score_quickly(monkeypatch)
+    tested = sys.modules["pyrovae.testing.selftest"]
     monkeypatch.setattr(tested, "_checks", lambda *given, checks=tested._checks: itertools.islice(checks(*given), 2))
     monkeypatch.setattr(tested, "TRAIN", 200)
     monkeypatch.setattr(engine, "FEW", 30)
