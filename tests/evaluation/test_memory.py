@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import score_quickly
 from conftest import case, linear
 from gaussian import known
 from torch import nn
@@ -191,11 +192,13 @@ def test_annealing_with_little_memory(most):
     """First fewer data, then fewer chains at once."""
     exact = linear(wider=1.3, n=4)
     pair = scarce(exact, most)
-    found = evaluation.ais(pair, [exact.x], steps=40, chains=8, leapfrog=4, compile=False)
+    found = evaluation.ais(pair, [exact.x], steps=10, chains=8, leapfrog=2, start="guide", compile=False)
     assert pair.model.failed and pair.model.largest <= most
     assert (found.log_likelihood - exact.log_p).abs().max() < 5 * found.standard_error.max() + 0.05
-    bounds = evaluation.bdmc(scarce(exact, most), [exact.x], steps=40, chains=8, leapfrog=4, compile=False)
-    assert bounds.gap.mean().abs() < 0.3
+    bounds = evaluation.bdmc(
+        scarce(exact, most), [exact.x], steps=10, chains=8, leapfrog=2, start="guide", compile=False
+    )
+    assert bounds.gap.mean().abs() < 0.1
 
 
 def test_refitting_with_little_memory():
@@ -224,6 +227,7 @@ def test_no_memory_for_one_is_an_error_with_a_cure(monkeypatch, score):
         raise memory.NoMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(memory, "tried", tried)
+    score_quickly(monkeypatch)
     with pytest.raises(PyrovaeError, match=r"not enough memory for one .* \(CUDA out of memory\): take smaller"):
         score(exact.pair, [exact.x])
 
