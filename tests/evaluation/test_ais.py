@@ -358,6 +358,7 @@ def test_every_variant_is_annealed(monkeypatch, name):
 
 @pytest.mark.parametrize("guide", GUIDES)
 def test_every_guide_is_a_start(monkeypatch, guide):
+    monkeypatch.setattr(annealing, "WARM", 5)
     monkeypatch.setattr(annealing, "PILOT", 3)
     tried = case("cvae", guide)
     found = ais(tried.pair(), tried.batch, 8, 8, 3, start="guide")

@@ -62,7 +62,7 @@ def close(found, exact):
 @pytest.mark.parametrize("error", [ON_CPU, ON_CUDA, MemoryError()], ids=["cpu", "cuda", "python"])
 @pytest.mark.parametrize("most", [2000, 7])
 def test_the_log_likelihood_is_one_estimate_however_small_the_pieces(most, error, capsys):
-    exact, K = linear(wider=1.3, n=11), 30 if most < 10 else 600
+    exact, K = linear(wider=1.3, n=11), 12 if most < 10 else 300
     pair = scarce(exact, most, error)
     found = evaluation.log_likelihood(pair, [exact.x], K, compile=False, show=progress(True))
     assert pair.model.failed and pair.model.largest <= most

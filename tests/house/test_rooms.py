@@ -1,6 +1,7 @@
 """The order of the rooms: which may import which, also in functions and where only types are checked."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -80,7 +81,9 @@ def imported(path, module):
     return {name for name in out if name != module}
 
 
-EDGES = {module: imported(path, module) for module, path in SOURCES.items()}
+@functools.cache
+def edges():
+    return {module: imported(path, module) for module, path in SOURCES.items()}
 
 
 def room_of(module):
@@ -89,7 +92,7 @@ def room_of(module):
 
 def inner():
     """Arrows between files, without the faces of the whole and of the command `python -m pyrovae`."""
-    for module, targets in EDGES.items():
+    for module, targets in edges().items():
         for target in sorted(targets):
             if module not in ("pyrovae", "pyrovae.__main__"):
                 yield module, target
@@ -128,7 +131,7 @@ def test_nothing_imports_the_command_line():
 def test_no_circle_of_files():
     """Faces left out: what they hand on is looked up where it stands."""
     faces = {module for module, path in SOURCES.items() if path.name == "__init__.py"}
-    graph = {module: targets - faces for module, targets in EDGES.items() if module not in faces}
+    graph = {module: targets - faces for module, targets in edges().items() if module not in faces}
     done, circles = set(), []
 
     def visit(module, path):
