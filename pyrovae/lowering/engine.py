@@ -20,7 +20,7 @@ from pyrovae.runtime.seeding import seeded
 Tier = Literal["eager", "traced", "compiled"]
 
 FEW = 2000
-"""Calls below which a trace and its verification, about two seconds in a new process, are not won back."""
+"""Calls below which a trace and its verification, about one second in a new process, are not worth it."""
 
 COMPILE_SECONDS = 10.0
 """A compilation of a new graph (docs/performance.md)."""
