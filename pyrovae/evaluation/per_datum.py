@@ -9,10 +9,10 @@ from torch import Tensor
 from pyrovae.errors import UsageError
 from pyrovae.evaluation.chunks import Shrinking, bytes_of, pieces
 from pyrovae.objectives.enumeration import Expectation
+from pyrovae.pairs.assumptions import require_sound
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
-from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import sites, traces
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
@@ -69,7 +69,7 @@ def elbo_per_datum(
     longest = 0 if lengths is None else int(lengths.argmax())
     sums = torch.zeros(2, n, dtype=precise(device), device=device)  # of log q - log p(z), and of -log p(x | z)
     with scoring(pair, seed):
-        require_per_datum(pair, [tensor[:2] for tensor in batch], "an ELBO for each datum")
+        require_sound(pair, batch, "an ELBO for each datum")
         one = [tensor[longest : longest + 1] for tensor in batch]
 
         def work(rows: Tensor, K: int) -> Tensor:

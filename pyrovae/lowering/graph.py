@@ -138,7 +138,7 @@ class Lowered:
         flops: int = count(*args, **kwargs, out_val=node.meta["val"])
         return flops
 
-    def _value(self, node: fx.Node) -> object:
+    def _value(self, node: fx.Node) -> Any:
         """What a node gave at the trace: tensors without numbers, where it is no constant."""
         return getattr(self.graph, str(node.target)) if node.op == "get_attr" else node.meta["val"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from pyro.poutine.runtime import _PYRO_STACK, effectful
 from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
@@ -39,6 +40,10 @@ class Pair(nn.Module):
         model: the program p.
         guide: the program q.
         inputs: the fields of the data, in the order in which both programs take them.
+
+    Attributes:
+        own: whether it is anybody's code: what scores of it assume is tried then, each time. Pairs that pyrovae brings
+            are tried by its tests.
     """
 
     def __init__(self, model: nn.Module, guide: nn.Module, inputs: Sequence[str] = ("x",)) -> None:
@@ -46,6 +51,7 @@ class Pair(nn.Module):
         self.model = model
         self.guide = guide
         self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        self.own = True
         for program in (model, guide):
             if announce not in program._forward_pre_hooks.values():
                 program.register_forward_pre_hook(announce)
@@ -70,6 +76,11 @@ class _Announced:
 
     def unconstrained(self) -> nn.Parameter:
         return self._parameter
+
+    @property
+    def shape(self) -> torch.Size:
+        """Pyro prints it where a program fails."""
+        return self._parameter.shape
 
 
 def announce(module: nn.Module, _: object) -> None:

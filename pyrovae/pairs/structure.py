@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, option
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.traces import Site, draw, sites
+from pyrovae.pairs.traces import Site, Trace, draw, sites
 
 
 def is_local(site: Site) -> bool:
@@ -32,6 +32,8 @@ class Structure:
         endless: those of them that have no finite list of values to sum over.
         score: guide sites without a reparametrized sample, enumerated or not.
         guide_observes: sites that the guide observes.
+        weighed: sites whose log-probability a handler scales or masks, with what it does: `scale 0.1`.
+        stored: what stands in Pyro's param store and is no parameter of the pair.
     """
 
     latent: list[str]
@@ -45,6 +47,8 @@ class Structure:
     endless: list[str]
     score: list[str]
     guide_observes: list[str]
+    weighed: dict[str, str]
+    stored: list[str]
 
 
 def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
@@ -79,13 +83,44 @@ def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
         guide_observes=[
             name for name, site in sites(q, observed=True).items() if not site["infer"].get("is_auxiliary")
         ],
+        weighed={
+            name: how
+            for name, site in every
+            if (how := _weighed(site)) and not (site["is_observed"] and site["infer"].get("is_auxiliary"))
+        },
+        stored=_stored(pair, p, q),
     )
+
+
+def _weighed(site: Site) -> str:
+    """What a handler (`pyro.poutine.scale`, `pyro.poutine.mask`, a plate with a subsample) does to the log-probability
+    of a site; empty where it is as the distribution gives it."""
+    scale, mask = site["scale"], site["mask"]
+    if isinstance(scale, Tensor):
+        return "a scale that is a tensor"
+    if scale != 1:
+        return f"scale {scale:g}"
+    return "" if mask is None or mask is True else "a mask"
+
+
+def _stored(pair: Pair, *both: Trace) -> list[str]:
+    """Of `pyro.param`: a value that no optimizer of ours sees, and no file of a run holds."""
+    own = {id(parameter) for parameter in pair.parameters()}
+    found = {
+        name: site["value"]
+        for trace in both
+        for name, site in trace.nodes.items()
+        if site["type"] == "param" and isinstance(site["value"], Tensor)
+    }
+    leaf = {name: getattr(value, "unconstrained", lambda value=value: value)() for name, value in found.items()}
+    return sorted(name for name, value in leaf.items() if id(value) not in own)
 
 
 def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structure:
     """Refuses a pair that has no weight of its own for each datum; raises PyrovaeError that names the sites."""
     found = structure(pair, batch)
     refuse_missing(found)
+    refuse_weighed(found)
     if found.outside:
         raise PyrovaeError(
             f"{what} needs one weight a datum, and sites {found.outside} stand outside plate 'data': "
@@ -105,6 +140,22 @@ def refuse_missing(found: Structure) -> None:
         raise PyrovaeError(
             f"site '{name}' has event shape {model} in the model and {guide} in the guide: set its dimensions to the "
             f"same value in both"
+        )
+
+
+def refuse_weighed(found: Structure) -> None:
+    """Raises PyrovaeError where a handler changes the log-probability of a site: the sum is then no log p(x, z) or
+    log q(z | x), and what is computed of it no ELBO and no log-likelihood. And for values in Pyro's param store."""
+    for name, how in found.weighed.items():
+        raise PyrovaeError(
+            f"site '{name}' stands under {how}, so that its log-probability is not that of its distribution: leave the "
+            f"handler out; a weight of the KL is {option('beta')} or {option('kl_warmup')}, and what is missing is "
+            f"masked inside the distribution, dist.Normal(...).mask(there).to_event(1)"
+        )
+    if found.stored:
+        raise PyrovaeError(
+            f"pyro.param('{found.stored[0]}') stands in Pyro's global store, where it is neither trained nor saved: "
+            f"make it an nn.Parameter of the model or the guide"
         )
 
 

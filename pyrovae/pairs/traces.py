@@ -11,6 +11,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.supports import is_everything, outside
 from pyrovae.runtime.turns import between
 
 Trace = poutine.Trace
@@ -94,9 +95,21 @@ def log_joint(model: Program, batch: Sequence[Tensor], values: Mapping[str, Tens
     p.compute_log_prob()
     total = torch.zeros((), device=batch[0].device)
     for site in sites(p).values():
-        total = total + site["log_prob"]
+        total = total + (site["log_prob"] if site["is_observed"] else _density(site))
     # Without a latent site nothing carries the particle dim: K equal values.
     return total.expand(first_dim(batch) if K is None else (K, first_dim(batch)))
+
+
+def _density(site: Site) -> Tensor:
+    """log p(z) of a latent site, minus infinity where its value lies outside the support: what a distribution computes
+    there is a finite number without meaning. Discrete values are those of a guide of the same values."""
+    found: Tensor = site["log_prob"]
+    if is_everything(site["fn"]) or not site["value"].is_floating_point():
+        return found
+    stray = outside(site["fn"], site["value"])
+    left = site["value"].dim() - len(site["fn"].event_shape)
+    stray = stray.flatten(left).any(-1) if stray.dim() > left else stray
+    return found.masked_fill(stray, -torch.inf)
 
 
 def log_weights(

@@ -15,6 +15,7 @@ from pyrovae.options import TrainConfig
 from pyrovae.registry.excerpts import NeedsImportError, options_of_model
 from pyrovae.registry.families import BySite, Family
 from pyrovae.registry.names import find
+from pyrovae.registry.own_code import own_code
 
 if TYPE_CHECKING:
     from pyrovae.data import Dataset, Field
@@ -63,7 +64,7 @@ def variant(name: str) -> Variant:
         return Variant(
             name=name,
             config=found.Config,
-            build=_checked(found.build),
+            build=_checked(found.build, own),
             prepare=getattr(found, "prepare", lambda config, data: data),
             guide=getattr(found, "GUIDE", "diagonal"),
             data=getattr(found, "DATA", "digits"),
@@ -109,18 +110,19 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
 
     config = from_signature(make, leave_out=GIVEN_TO_MODEL)
     guide = "diagonal" if "family" in takes else None
-    return Variant(name, config, _checked(build), lambda config, data: data, guide, "digits", TrainConfig, own)
+    return Variant(name, config, _checked(build, own), lambda config, data: data, guide, "digits", TrainConfig, own)
 
 
-def _checked(build: Build) -> Build:
-    """`build`, which then raises UsageError where a family is given for a site that the pair has not."""
+def _checked(build: Build, own: bool) -> Build:
+    """`build`, which then raises UsageError where a family is given for a site that the pair has not, and says of the
+    pair whether it is the user's code, or options name some."""
 
     def checked(config: Config, fields: Mapping[str, "Field"], family: Family | None) -> "Pair":
-        if not isinstance(family, BySite):
-            return build(config, fields, family)
-        family = family.for_one_pair()
+        family = family.for_one_pair() if isinstance(family, BySite) else family
         pair = build(config, fields, family)
-        family.require_all_used()
+        if isinstance(family, BySite):
+            family.require_all_used()
+        pair.own = own or bool(own_code(None, None, dict(config)))
         return pair
 
     return checked

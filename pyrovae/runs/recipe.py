@@ -96,7 +96,9 @@ class Recipe:
 
     def build(self, variant: registry.Variant, fields: Mapping[str, Field]) -> Pair:
         """The pair, with fresh weights from torch's generator."""
-        return variant.build(self.options, fields, None if self.guide is None else self.guide.family)
+        pair = variant.build(self.options, fields, None if self.guide is None else self.guide.family)
+        pair.own = pair.own or bool(registry.own_code(None, self.guide))
+        return pair
 
     def to_json(self) -> Json:
         """As JSON."""

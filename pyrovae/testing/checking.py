@@ -40,7 +40,12 @@ def check(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[st
         except Exception as error:
             first = Law(LAWS[0].name, False, f"{_told(error)}: {LAWS[0].cure}")
             return [first, *(Law(entry.name, None, "not tried, as the pair does not run") for entry in LAWS[1:])]
-        return [_tried(entry, case) for entry in LAWS]
+        laws = list[Law]()
+        for entry in LAWS:
+            # Outside a support no log-probability means anything, and Pyro's checks stop every law at the first one.
+            stray = [law for law in laws if law.name == "supports" and law.passed is False]
+            laws.append(Law(entry.name, None, f"not tried: {stray[0].detail}") if stray else _tried(entry, case))
+        return laws
 
 
 def _case(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[str, Field]) -> Case:

@@ -15,9 +15,6 @@ from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.structure import Structure, require_per_datum
 from pyrovae.pairs.traces import draw, particles, sites
 
-TOLERANCE = 2e-5
-"""Of two ways to compute one number in float32, relative to 1 + its size."""
-
 Make = Callable[[], Pair]
 
 
@@ -105,7 +102,7 @@ def latents(pair: Pair, case: Case, K: int | None = None) -> dict[str, Tensor]:
     return {name: site["value"].detach() for name, site in found.items()}
 
 
-def apart(a: Tensor, b: Tensor) -> float:
-    """The largest difference of two tensors, relative to 1 + their size; infinite where one is not a number."""
-    difference = (a - b).abs() / (1 + b.abs())
-    return difference.nan_to_num(nan=torch.inf).max().item() if difference.numel() else 0.0
+def refuse(told: str) -> None:
+    """Raises LawError for a sentence that is not empty."""
+    if told:
+        raise LawError(told)

@@ -13,11 +13,12 @@ from pyrovae import evaluation
 from pyrovae.errors import option
 from pyrovae.lowering.engine import FEW
 from pyrovae.objectives.elbo import ELBO
+from pyrovae.pairs.assumptions import TOLERANCE, apart
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import log_weights
 from pyrovae.runs import tensors
 from pyrovae.svi import Optimizer, Step
-from pyrovae.testing.law import TOLERANCE, Case, DoesNotApplyError, LawError, apart, latents, law, per_datum, trainable
+from pyrovae.testing.law import Case, DoesNotApplyError, LawError, latents, law, per_datum, trainable
 
 STEPS = 3
 """Steps within which every parameter moves: a layer that starts at zero hides those behind it for one of them."""
@@ -37,6 +38,25 @@ def _moves(case: Case) -> None:
     if optimizer.skipped:
         raise LawError("a gradient is not finite at random weights: look for exp, log or a division in the networks")
     _require_moved(pair, before, "the optimizer")
+
+
+@law("optimizer", cure="train with another optimizer", needs=trainable)
+def _optimizer(case: Case) -> None:
+    """a step of our Adam moves every parameter as torch.optim.Adam does"""
+    pair, other = case.pair().train(), case.pair().train()
+    trained = _trained(pair)
+    if not trained:
+        return
+    step, one = Step(ELBO(pair), Optimizer(trained)), torch.ones((), device=case.batch[0].device)
+    torch.manual_seed(9)
+    _, guarded = step.gradients(case.batch, one, one)
+    for parameter, gradient in zip(_trained(other), guarded.gradients, strict=True):
+        parameter.grad = gradient.clone(memory_format=torch.contiguous_format)
+    torch.optim.Adam(_trained(other), lr=1e-2).step()
+    step.optimizer.update(guarded, 1e-2 * one)
+    for (name, ours), theirs in zip(pair.named_parameters(), other.parameters(), strict=True):
+        if apart(ours, theirs) > TOLERANCE:
+            raise LawError(f"our step moves {name} elsewhere than torch's Adam, a fault of pyrovae: please report it")
 
 
 @law("pyro.infer.SVI", cure="model and guide must be plain modules, without pyro.param and PyroModule", needs=trainable)

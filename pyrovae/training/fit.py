@@ -29,6 +29,7 @@ from pyrovae.training.journal import Journal, Unwritten
 from pyrovae.training.loop import train
 from pyrovae.training.plan import Plan, dataset_for, made, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores
+from pyrovae.training.trial import tried
 
 
 def fit(
@@ -114,6 +115,9 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
         with _shown(show) as shown:
             for note in [*notes(dataset, recipe), *plan.notes]:
                 shown.line(f"note: {note}")
+            told = tried(pair, dataset, device) if pair.own else []
+            for warning in told:
+                shown.line(f"warning: {warning}")
             journal: Journal | Unwritten = Unwritten()
             if folder is not None:
                 head = header(recipe, pair.inputs, dataset.fields, dataset.description, "training", None)
@@ -152,7 +156,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                 warnings = concerns(run.metrics, scored, config, latent)
                 for warning in warnings:
                     shown.line(f"warning: {warning}")
-                run.results, run.status = dataclasses.replace(scored, warnings=tuple(warnings)), "done"
+                run.results, run.status = dataclasses.replace(scored, warnings=(*told, *warnings)), "done"
                 journal.done(run)
     return run
 

@@ -32,7 +32,7 @@ def test_laws_are_tried_on_everything_there_is():
     assert {name for name, _, _ in VARIANTS.values()} == set(registry.describe("models"))
     assert {spec.split(":")[0] for spec in GUIDES} == set(registry.describe("guides"))
     assert NAMES[0] == "structure"
-    assert len(set(NAMES)) == len(NAMES) == 11
+    assert len(set(NAMES)) == len(NAMES) == 13
 
 
 class Model(nn.Module):
@@ -194,7 +194,7 @@ class Raises(Model):
         (Recurrent, Guide, "particles", "fold"),
         (Unused, Guide, "parameters move", "model.spare.weight, model.spare.bias (2 of 6"),
         (Infinite, Guide, "parameters move", "not finite"),
-        (InStore, Guide, "pyro.infer.SVI", "'shift'"),
+        (InStore, Guide, "structure", "'shift'"),
         (Unregistered, Guide, "save and load", "buffer"),
         (Counts, Guide, "evaluation", "model.calls"),
         (Single, Guide, "float64", "RuntimeError: "),

@@ -8,9 +8,10 @@ import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
-from torch.distributions import Distribution, Transform, biject_to, constraints
+from torch.distributions import Distribution, Transform, biject_to
 
 from pyrovae.errors import PyrovaeError, option
+from pyrovae.pairs.supports import support
 from pyrovae.pairs.traces import Site, sites
 
 
@@ -44,20 +45,6 @@ def slots_of(trace: poutine.Trace) -> dict[str, Slot]:
         start, stop = stop, stop + math.prod(shape)
         found[name] = Slot(start, stop, torch.Size(shape))
     return found
-
-
-def support(family: Distribution) -> constraints.Constraint:
-    """Of one value; the real numbers where a distribution does not say (the flows of zuko do not)."""
-    try:
-        found = family.support
-    except (NotImplementedError, AttributeError):
-        found = None
-    if found is None:
-        return constraints.independent(constraints.real, len(family.event_shape))
-    # A mixture hides the support of its components, which biject_to does not look for; torch 2.6 does not hide it.
-    hidden = getattr(constraints, "MixtureSameFamilyConstraint", ())
-    constraint: constraints.Constraint = found.base_constraint if isinstance(found, hidden) else found
-    return constraint
 
 
 def transform(family: Distribution) -> Transform:

@@ -15,10 +15,10 @@ from pyrovae.evaluation.importance.proposals import require_proposal, wide
 from pyrovae.evaluation.importance.sampler import Sampler
 from pyrovae.evaluation.importance.trust import Verdict, verdict
 from pyrovae.evaluation.refitting.refit import Refitted, refit
+from pyrovae.pairs.assumptions import broken, require_sound
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
-from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import Program
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage.jsonable import Json
@@ -43,6 +43,8 @@ class LogLikelihood:
         target_reached: whether error and bias of the mean are at most that.
         seconds: how long it took.
         lowering_seconds: how much of that went to tracing and compiling the weights.
+        broken: what the pair does that an estimate of one datum assumes it does not, each in a sentence
+            (`pyrovae.pairs.assumptions`): no weight shows it.
     """
 
     log_likelihood: Tensor
@@ -57,11 +59,12 @@ class LogLikelihood:
     target_reached: bool | None = None
     seconds: float = 0.0
     lowering_seconds: float = 0.0
+    broken: tuple[str, ...] = ()
 
     def verdict(self) -> Verdict:
         """How far the mean may be trusted."""
         missed = self.target_se if self.target_reached is False else None
-        return verdict(self.standard_error, self.ess, self.pareto_k, self.drawn, self.proposal, missed)
+        return verdict(self.standard_error, self.ess, self.pareto_k, self.drawn, self.proposal, missed, self.broken)
 
     def worst(self, count: int) -> Tensor:
         """The rows of the data whose estimates are least to be trusted, the worst first: those that are not finite,
@@ -157,7 +160,8 @@ def log_likelihood(
     started, device = time.perf_counter(), device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
     with scoring(pair, seed):
-        found = require_per_datum(pair, [tensor[:2] for tensor in batch], "a log-likelihood")
+        found = require_sound(pair, batch, "a log-likelihood")
+    told = tuple(broken(pair, batch, found, seed)) if pair.own else ()
     if not found.latent:
         samples, target_se, kind = 1, None, "guide"  # nothing is drawn: one weight is exact
     if kind == "refit" and refitted is None:
@@ -179,7 +183,9 @@ def log_likelihood(
     drawn = collected.drawn.cpu()
     met = None if target_se is None else reached(collected, target_se)
     seconds = time.perf_counter() - started
-    return LogLikelihood(*estimates, drawn, int(drawn.max()), kind, target_se, met, seconds, sampler.engine.seconds)
+    return LogLikelihood(
+        *estimates, drawn, int(drawn.max()), kind, target_se, met, seconds, sampler.engine.seconds, told
+    )
 
 
 def require_counts(samples: int, chunk: int | None, target_se: float | None, max_samples: int) -> None:

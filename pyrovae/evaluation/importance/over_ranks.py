@@ -119,4 +119,5 @@ def _gathered(own: LogLikelihood, mine: int, n: int, seconds: float, device: tor
         target_reached=None if met < 0 else bool(met),
         seconds=numbers[:, 2].max().item(),
         lowering_seconds=numbers[:, 3].max().item(),
+        broken=own.broken,
     )

@@ -1,5 +1,6 @@
 """How far an importance-sampled log-likelihood may be trusted, in one sentence."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,6 +57,7 @@ def verdict(
     drawn: Tensor,
     proposal: str = "guide",
     missed: float | None = None,
+    broken: Sequence[str] = (),
 ) -> Verdict:
     """Judges estimates by the tails of their weights.
 
@@ -66,7 +68,10 @@ def verdict(
         drawn: (N,) number of its weights.
         proposal: what was drawn from: others are advised.
         missed: the error that was asked for and not reached, nats; None where it was, or none was asked for.
+        broken: assumptions that do not hold, each in a sentence.
     """
+    if broken:
+        return Verdict(False, f"is not to be trusted: {broken[0]}", None, None, None)
     if not standard_error.any() and (drawn == 1).all():
         return Verdict(True, "exact: nothing is drawn", 0.0, 0.0, 0.0)
     n, known = len(pareto_k), ~pareto_k.isnan()

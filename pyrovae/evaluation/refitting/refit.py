@@ -13,10 +13,10 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.evaluation.chunks import LIVE, budget, bytes_of
 from pyrovae.evaluation.refitting.copies import One, copied, draw_each
+from pyrovae.pairs.assumptions import require_sound
 from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
-from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import log_joint
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
@@ -110,7 +110,7 @@ def refit(
     device = device_of(pair)
     batch = [tensor.to(device) for tensor in batch]
     with seeded(seed, device), unvalidated(), evaluating(pair), frozen(pair), show or progress(False) as shown:
-        structure = require_per_datum(pair, [tensor[:2] for tensor in batch], "a guide refitted for each datum")
+        structure = require_sound(pair, batch, "a guide refitted for each datum")
         if structure.score or not structure.latent:
             raise PyrovaeError(
                 f"a guide is refitted by gradients, and sites {structure.score} are drawn without reparametrization: "

@@ -1,0 +1,102 @@
+"""What every score of a datum assumes of a pair and no weight shows where it is not so; tried on a few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from pyrovae.pairs.modes import scoring
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.strays import require_supported
+from pyrovae.pairs.structure import Structure, require_per_datum
+from pyrovae.pairs.traces import draw, log_weights, sites
+
+TOLERANCE = 2e-5
+"""Of two ways to compute one number in float32, relative to 1 + its size."""
+
+FEW = 7
+"""Data on which the assumptions are tried: a prime, which is seldom a dim of the data."""
+
+
+def require_sound(pair: Pair, batch: Sequence[Tensor], what: str) -> Structure:
+    """Refuses a pair that has no weight of its own for each datum; and one of the user's own where data, or what the
+    guide draws, lie outside the supports of the model. Draws from torch's generator.
+
+    Raises:
+        PyrovaeError: with the sites, and the datum.
+    """
+    found = require_per_datum(pair, [tensor[:2] for tensor in batch], what)
+    if pair.own:
+        require_supported(pair, batch)
+    return found
+
+
+def broken(pair: Pair, batch: Sequence[Tensor], found: Structure, seed: int = 0) -> list[str]:
+    """Which assumptions do not hold, each in a sentence; empty for fewer than two data, which say nothing. Leaves
+    weights, modes and generators as they were.
+
+    Args:
+        pair: whose sites all stand in the plate "data".
+        batch: data, of which the first few are taken.
+        found: the structure of the pair.
+        seed: of what is drawn.
+    """
+    few = [tensor[:FEW] for tensor in batch]
+    if first_dim(few) < 2:
+        return []
+    with scoring(pair, seed):
+        trials: list[Callable[[], str]] = [lambda: leaks(pair, few, found), lambda: interacts(pair, few)]
+        return [told for trial in trials if (told := trial())]
+
+
+def leaks(pair: Pair, batch: Sequence[Tensor], found: Structure) -> str:
+    """How the model reads the content of what it generates, in a sentence; empty where it does not. Runs in the mode
+    and on the generator that it finds."""
+    names = found.generated
+    # Row 0 everywhere: other content in each row, other statistics of the batch.
+    other = [t[:1].expand_as(t).clone() if n in names else t for n, t in zip(pair.inputs, batch, strict=True)]
+    values, drawn = latents(pair, batch), []
+    for each in (batch, other):
+        torch.manual_seed(2)
+        trace = draw(poutine.uncondition(pair.model), each, values)
+        trace.compute_log_prob()
+        drawn.append(sites(trace))
+    for name, site in drawn[0].items():
+        if any(not torch.equal(site[key], drawn[1][name][key]) for key in ("value", "log_prob")):
+            return (
+                f"site '{name}' changes with the content of {names}, which the model generates: read its shape only "
+                f"(a decoder that is fed the words before is a Distribution, as pyrovae.likelihoods.Autoregressive)"
+            )
+    return ""
+
+
+def interacts(pair: Pair, batch: Sequence[Tensor]) -> str:
+    """How the log weight of a datum follows the other data of its batch, in a sentence; empty where it does not. Runs
+    in the mode and on the generator that it finds."""
+    whole_size = first_dim(batch)
+    few, values = max(1, whole_size // 2), latents(pair, batch)
+    whole = log_weights(pair, batch, values=values)[:few]
+    part = log_weights(pair, [t[:few] for t in batch], values={name: z[:few] for name, z in values.items()})
+    if not whole.isfinite().all() and torch.equal(whole.isfinite(), part.isfinite()):
+        return f"the log weight of datum {int((~whole.isfinite()).nonzero()[0])} is not finite: look at its networks"
+    if apart(part, whole) <= TOLERANCE:
+        return ""
+    return (
+        f"the log weight of a datum is {part[0]:.4f} among {few} data and {whole[0]:.4f} among {whole_size}: "
+        f"a network mixes the data of a batch; act on the last dims only, and look at view(len(x), -1) and norms"
+    )
+
+
+def latents(pair: Pair, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+    """One draw of the guide."""
+    found = sites(draw(pair.guide, batch), observed=False)
+    return {name: site["value"].detach() for name, site in found.items()}
+
+
+def apart(a: Tensor, b: Tensor) -> float:
+    """The largest difference of two tensors, relative to 1 + their size; infinite where one is not a number."""
+    difference = (a - b).abs() / (1 + b.abs())
+    return difference.nan_to_num(nan=torch.inf).max().item() if difference.numel() else 0.0

@@ -1,0 +1,104 @@
+"""Values outside the supports of a model: data that have no likelihood, and draws of a guide that have no density."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pyro import poutine
+from torch import Tensor
+
+from pyrovae.errors import PyrovaeError
+from pyrovae.pairs.modes import scoring
+from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.supports import family_of, innermost, is_everything, outside, support
+from pyrovae.pairs.traces import rows, sites, traces
+
+ROWS = 512
+"""Data whose values are looked at together."""
+
+
+class Stray(NamedTuple):
+    """A value outside the support of its site.
+
+    Attributes:
+        site: its name.
+        observed: whether the data have it; else the guide drew it.
+        row: of the datum.
+        value: one number of it.
+        family: the distribution, by name.
+        support: its constraint, in Pyro's words.
+    """
+
+    site: str
+    observed: bool
+    row: int
+    value: float
+    family: str
+    support: str
+
+
+def strays(p: poutine.Trace) -> Iterator[Stray]:
+    """The first value outside the support of each site of a trace of the model."""
+    for name, site in sites(p).items():
+        if is_everything(site["fn"]) and site["value"].is_floating_point() and not site["value"].isnan().any():
+            continue
+        found = outside(site["fn"], site["value"])
+        if not found.any():
+            continue
+        row = int(found.flatten(1).any(1).nonzero()[0]) if found.dim() > 1 else int(found.nonzero()[0])
+        value = site["value"][row]
+        number = value[found[row]] if found[row].shape == value.shape else value
+        words = str(innermost(support(site["fn"])))
+        yield Stray(name, site["is_observed"], row, float(number.flatten()[0]), family_of(site["fn"]), words)
+
+
+def require_supported(pair: Pair, batch: Sequence[Tensor], where: str = "", start: int = 0) -> None:
+    """Looks at all data, by one draw of the guide each; leaves weights, modes and generators as they were.
+
+    Args:
+        pair: whose sites have log-probabilities of shape (B,).
+        batch: N data.
+        where: they are, in words that follow "datum 3".
+        start: the number of the first.
+
+    Raises:
+        PyrovaeError: where the data, or what the guide draws, lie outside the support of the model's distributions:
+            a log-probability there is a finite number without meaning.
+    """
+    first = start
+    with scoring(pair, 0):
+        for part in rows(batch, ROWS):
+            p, q = traces(pair, part)
+            if start == first:
+                _refuse_wide(p, q)
+            for found in strays(p):
+                raise PyrovaeError(told(found._replace(row=found.row + start), where))
+            start += first_dim(part)
+
+
+def _refuse_wide(p: poutine.Trace, q: poutine.Trace) -> None:
+    """A guide over all real numbers leaves the support of a prior that is not, be it in one draw of many."""
+    prior = sites(p, observed=False)
+    for name, site in sites(q, observed=False).items():
+        fn = prior[name]["fn"]
+        if is_everything(site["fn"]) and site["fn"].has_rsample and not is_everything(fn):
+            raise PyrovaeError(
+                f"the guide draws site '{name}' from all real numbers ({family_of(site['fn'])}), and the model has a "
+                f"{family_of(fn)} there, of support {innermost(support(fn))}: give the guide a distribution on the "
+                f"support of the prior"
+            )
+
+
+def told(stray: Stray, where: str = "") -> str:
+    """In a sentence, with the cure."""
+    beyond = f"outside the support of its {stray.family}, {stray.support}"
+    if stray.observed:
+        return (
+            f"site '{stray.site}' observes {stray.value:g} in datum {stray.row}{where}, {beyond}: such a value has no "
+            f"likelihood; take a distribution of such values, or other data"
+        )
+    return (
+        f"the guide draws {stray.value:g} for site '{stray.site}' of datum {stray.row}{where}, {beyond} in the model: "
+        f"give the guide a distribution on the support of the prior"
+    )

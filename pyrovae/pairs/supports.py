@@ -1,0 +1,68 @@
+"""Which values a distribution gives at all: its support, and what lies outside of it."""
+
+from __future__ import annotations
+
+import torch
+from pyro.distributions.torch_distribution import ExpandedDistribution, MaskedDistribution
+from torch import Tensor
+from torch.distributions import Distribution, Independent, constraints
+
+SUM = 1e-4
+"""How far the numbers of a simplex may be off 1 together; torch allows 1e-6, which float32 does not hold."""
+
+
+def support(family: Distribution) -> constraints.Constraint:
+    """Of one value; the real numbers where a distribution does not say (the flows of zuko do not)."""
+    try:
+        found = family.support
+        _ = None if found is None else found.is_discrete
+    except (NotImplementedError, AttributeError):
+        found = None
+    if found is None:
+        return constraints.independent(constraints.real, len(family.event_shape))
+    # A mixture hides the support of its components, which biject_to does not look for; torch 2.6 does not hide it.
+    hidden = getattr(constraints, "MixtureSameFamilyConstraint", ())
+    constraint: constraints.Constraint = found.base_constraint if isinstance(found, hidden) else found
+    return constraint
+
+
+def innermost(constraint: constraints.Constraint) -> constraints.Constraint:
+    """The constraint of one number of a vector."""
+    inner = getattr(constraint, "base_constraint", None)
+    return constraint if inner is None else innermost(inner)
+
+
+def is_everything(family: Distribution) -> bool:
+    """Whether every real number lies in the support."""
+    return innermost(support(family)) in (constraints.real, constraints.real_vector)
+
+
+def outside(family: Distribution, value: Tensor) -> Tensor:
+    """Which numbers of a value lie outside the support, or which values: of the left dims of `value`, and some of its
+    event dims. What a mask leaves out lies nowhere."""
+    if isinstance(family, Independent):
+        return outside(family.base_dist, value)
+    if isinstance(family, ExpandedDistribution):
+        return outside(family.base_dist, value)
+    if isinstance(family, MaskedDistribution):
+        found = outside(family.base_dist, value)
+        mask = family._mask
+        if isinstance(mask, Tensor):
+            mask = mask.reshape(*mask.shape, *[1] * (found.dim() - value.dim() + len(family.event_shape)))
+        return found & mask
+    constraint = support(family)
+    if innermost(constraint) is constraints.simplex:
+        stray: Tensor = (value < 0).any(-1) | ((value.sum(-1) - 1).abs() > SUM) | value.isnan().any(-1)
+        return stray
+    try:
+        stray: Tensor = ~constraint.check(value)
+        return stray
+    except (NotImplementedError, ValueError):  # of a constraint that depends on what is not known
+        return torch.zeros_like(value, dtype=torch.bool)
+
+
+def family_of(fn: Distribution) -> str:
+    """The name of a distribution, without what Pyro has put around it."""
+    while isinstance(fn, Independent | ExpandedDistribution | MaskedDistribution):
+        fn = fn.base_dist
+    return type(fn).__name__

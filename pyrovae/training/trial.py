@@ -1,0 +1,51 @@
+"""What is tried of a pair of the user's own before it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pyrovae.data.dataset import SPLITS, Dataset, Split
+from pyrovae.data.stored import Stored
+from pyrovae.pairs.assumptions import FEW, broken
+from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.strays import require_supported
+from pyrovae.pairs.structure import refuse_missing, refuse_weighed, structure
+from pyrovae.runtime.seeding import seeded
+
+PART = 4096
+"""Data that are read together; of images that must be decoded no more are looked at."""
+
+
+def tried(pair: Pair, dataset: Dataset, device: torch.device) -> list[str]:
+    """What does not hold that the scores of a pair assume, each in a sentence; leaves everything as it was.
+
+    Every datum is looked at once: whether it lies in the supports of the model.
+
+    Raises:
+        PyrovaeError: where a handler scales or masks a site, a value stands in Pyro's param store, or a datum or what
+            the guide draws lies outside a support.
+    """
+    with seeded(0, device):
+        few = [tensor.to(device) for tensor in dataset.split("valid", pair.inputs, FEW)]
+        found = structure(pair, few)
+        refuse_missing(found)
+        refuse_weighed(found)
+        if found.outside or found.shapes or found.unnamed:
+            return []  # the objective says whether and how it trains these
+        for split in SPLITS:
+            start = 0
+            for part in _parts(dataset, split, pair.inputs):
+                require_supported(pair, [tensor.to(device) for tensor in part], f" of {split}", start)
+                start += len(part[0])
+        return broken(pair, few, found)
+
+
+def _parts(dataset: Dataset, split: Split, inputs: tuple[str, ...]) -> Iterator[tuple[Tensor, ...]]:
+    columns = dataset.columns[split]
+    costly = any(isinstance(column, Stored) and column.costly for column in columns.values())
+    for start in range(0, PART if costly else dataset.size(split), PART):
+        rows = {name: column[start : start + PART] for name, column in columns.items()}
+        yield dataset.batch(rows, inputs)

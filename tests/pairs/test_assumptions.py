@@ -1,0 +1,284 @@
+"""What would give a finite number without meaning: it is refused, or told, and never called right."""
+
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from conftest import linear
+from torch import nn
+from torch.distributions.transforms import SigmoidTransform
+from torch.nn.functional import softplus
+
+import pyrovae
+from pyrovae import Pair, PyrovaeError, evaluation
+from pyrovae.pairs.assumptions import broken
+from pyrovae.pairs.strays import require_supported
+from pyrovae.pairs.structure import structure
+from pyrovae.pairs.supports import outside
+from pyrovae.pairs.traces import log_weights
+from pyrovae.testing import check
+
+SHORT = {"epochs": 2, "score_samples": 30, "device": "cpu", "show": False, "compile": False}
+
+
+class Model(nn.Module):
+    def __init__(self, noise=lambda h: dist.Normal(h, 1.0), prior=lambda x: dist.Normal(x.new_zeros(2), 1.0)):
+        super().__init__()
+        self.decoder, self.noise, self.prior = nn.Linear(2, 6), noise, prior
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", self.prior(x).to_event(1))
+            pyro.sample("x", self.noise(self.decoder(z)).to_event(1), obs=x)
+
+
+class Guide(nn.Module):
+    def __init__(self, family=lambda loc, scale: dist.Normal(loc, scale)):
+        super().__init__()
+        self.encoder, self.family = nn.Linear(6, 4), family
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            loc, raw = self.encoder(x).chunk(2, -1)
+            pyro.sample("z", self.family(loc, softplus(raw) + 0.1).to_event(1))
+
+
+class Under(nn.Module):
+    """A program under a handler."""
+
+    def __init__(self, program, handler):
+        super().__init__()
+        self.program, self.handler = program, handler
+
+    def forward(self, x):
+        with self.handler(x):
+            self.program(x)
+
+
+class Zonly(nn.Module):
+    """The usual KL annealing: the scale stands around z alone."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale, self.decoder = scale, nn.Linear(2, 6)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            with pyro.poutine.scale(scale=self.scale):
+                z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(self.decoder(z), 1.0).to_event(1), obs=x)
+
+
+HANDLERS = {
+    "a number": lambda x: pyro.poutine.scale(scale=0.1),
+    "the datum": lambda x: pyro.poutine.scale(scale=x[:, 0].exp()),
+    "a tensor of one": lambda x: pyro.poutine.scale(scale=torch.ones(())),
+    "nothing": lambda x: pyro.poutine.mask(mask=False),
+    "some": lambda x: pyro.poutine.mask(mask=x[:, 0] > 0),
+}
+
+SCORES = {
+    "is": lambda pair, x: evaluation.log_likelihood(pair, [x], 30),
+    "ais": lambda pair, x: evaluation.ais(pair, [x], 3, 2),
+    "bdmc": lambda pair, x: evaluation.bdmc(pair, [x], 3, 2),
+    "elbo": lambda pair, x: evaluation.elbo_per_datum(pair, [x]),
+    "refit": lambda pair, x: evaluation.refit(pair, [x], steps=2, rounds=1),
+    "fit": lambda pair, x: pyrovae.fit(pair, data=x, **SHORT),
+}
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.parametrize("score", SCORES)
+def test_a_scale_or_a_mask_is_refused_by_name(handler, score):
+    pair, x = Pair(*(Under(each, HANDLERS[handler]) for each in (Model(), Guide()))), torch.randn(30, 6)
+    with pytest.raises(PyrovaeError, match=r"site '[xz]' stands under (a )?(scale|mask).*leave the handler out"):
+        SCORES[score](pair, x)
+
+
+def test_a_scale_around_z_in_both_programs_is_refused_and_check_is_red():
+    pair, x = Pair(Zonly(0.05), Under(Guide(), lambda x: pyro.poutine.scale(scale=0.05))), torch.randn(30, 6)
+    with pytest.raises(PyrovaeError, match=r"site 'z' stands under scale 0\.05.* beta or kl_warmup"):
+        evaluation.log_likelihood(pair, [x], 30)
+    (law,) = [law for law in check(pair, [x]) if law.name == "structure"]
+    assert law.passed is False
+    assert "site 'z' stands under scale 0.05" in law.detail
+
+
+def test_a_mask_inside_a_distribution_and_a_scale_of_one_are_taken():
+    pair = Pair(
+        Under(Model(lambda h: dist.Normal(h, 1.0).mask(h > 0)), lambda x: pyro.poutine.scale(scale=1.0)), Guide()
+    )
+    assert structure(pair, [torch.randn(5, 6)]).weighed == {}
+
+
+def test_a_term_of_training_in_the_guide_may_be_scaled():
+    class Penalized(Guide):
+        def forward(self, x):
+            super().forward(x)
+            with pyro.plate("rows", len(x), dim=-1), pyro.poutine.scale(scale=0.5):
+                pyro.factor("extra", -x.square().sum(-1), has_rsample=True)
+
+    assert structure(Pair(Model(), Penalized()), [torch.randn(5, 6)]).weighed == {}
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_value_in_the_param_store_is_refused(score):
+    class Stored(Model):
+        def forward(self, x):
+            pyro.param("sigma", torch.tensor(5.0), constraint=dist.constraints.positive)
+            super().forward(x)
+
+    with pyro.get_param_store().scope(), pytest.raises(PyrovaeError, match=r"pyro.param\('sigma'\).*nn.Parameter"):
+        SCORES[score](Pair(Stored(), Guide()), torch.randn(30, 6))
+
+
+def test_a_parameter_of_a_pyro_module_is_one_of_the_pair():
+    from pyro.nn import PyroModule, PyroParam
+
+    class Own(PyroModule):
+        def __init__(self):
+            super().__init__()
+            self.sigma = PyroParam(torch.tensor(2.0), dist.constraints.positive)
+            self.program = Model(lambda h: dist.Normal(h, self.sigma))
+
+        def forward(self, x):
+            self.program(x)
+
+    with pyro.get_param_store().scope():
+        assert structure(Pair(Own(), Guide()), [torch.randn(5, 6)]).stored == []
+
+
+BITS = torch.tensor([[0.0, 1, 0, 1, 1, 0]])
+
+STRAYS = {  # noise, data whose datum 3 has a number outside, which, Pyro's constraint
+    "Bernoulli": (lambda h: dist.Bernoulli(logits=h), BITS, 0.3, "Boolean"),
+    "Poisson": (lambda h: dist.Poisson(softplus(h)), 3 * BITS, 1.5, "IntegerGreaterThan"),
+    "negative": (lambda h: dist.Poisson(softplus(h)), 3 * BITS, -1.0, "IntegerGreaterThan"),
+    "Geometric": (lambda h: dist.Geometric(logits=h), 3 * BITS, 0.5, "IntegerGreaterThan"),
+    "NegativeBinomial": (lambda h: dist.NegativeBinomial(4.0, logits=h), 3 * BITS, 0.5, "IntegerGreaterThan"),
+    "Binomial": (lambda h: dist.Binomial(3, logits=h), 3 * BITS, 4.0, "IntegerInterval"),
+    "ContinuousBernoulli": (lambda h: dist.ContinuousBernoulli(logits=h), BITS, 1.5, "Interval"),
+    "Exponential": (lambda h: dist.Exponential(softplus(h)), BITS, -1.0, "GreaterThan"),
+    "Gamma": (lambda h: dist.Gamma(softplus(h), 1.0), BITS + 1, -1.0, "GreaterThan"),
+    "Beta": (lambda h: dist.Beta(softplus(h), 1.0), BITS / 2 + 0.1, 1.5, "Interval"),
+    "Uniform": (lambda h: dist.Uniform(-1 - softplus(h), 1 + softplus(h)), BITS, 99.0, "Interval"),
+}
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_an_observed_value_outside_the_support_is_refused_with_site_datum_and_constraint(name):
+    noise, row, wrong, words = STRAYS[name]
+    pair, x = Pair(Model(noise), Guide()), row.repeat(600, 1)
+    require_supported(pair, [x])
+    assert math.isfinite(evaluation.log_likelihood(pair, [x[:5]], 30).log_likelihood.mean())
+    x[577, 4] = wrong
+    for score in ("is", "ais", "bdmc", "elbo", "refit"):
+        with pytest.raises(PyrovaeError, match=f"site 'x' observes {wrong:g} in datum 577, outside .*{words}"):
+            SCORES[score](pair, x)
+    with pytest.raises(PyrovaeError, match=f"site 'x' observes {wrong:g} in datum .* of (train|valid|test), outside"):
+        SCORES["fit"](pair, x)
+
+
+def test_a_wrong_value_is_told_by_one_law_and_no_other_is_blamed():
+    x = torch.rand(9, 6)
+    laws = {law.name: law for law in check(Pair(Model(lambda h: dist.Bernoulli(logits=h)), Guide()), [x])}
+    assert "Boolean" in laws["supports"].detail
+    assert [name for name, law in laws.items() if law.passed is False] == ["supports"]
+
+
+def test_what_a_mask_leaves_out_lies_nowhere():
+    there = torch.tensor([True, False, True])
+    family = dist.Bernoulli(torch.full((4, 3), 0.5)).mask(there).to_event(1)
+    assert not outside(family, torch.tensor([1.0, -999.0, 0.0]).expand(4, 3)).any()
+    assert outside(family, torch.tensor([0.5, -999.0, 0.0]).expand(4, 3)).any(-1).all()
+
+
+def test_a_composition_in_float32_is_one():
+    family = dist.Dirichlet(torch.ones(200).expand(50, 200))
+    x = family.sample()
+    assert not outside(family, x * (1 + 3e-6)).any()
+    assert outside(family, x * 1.01).all()
+
+
+def logit_normal(loc, scale):
+    return dist.TransformedDistribution(dist.Normal(loc, scale), [SigmoidTransform()])
+
+
+PRIORS = {  # prior, a family of the guide on it, one that leaves it
+    "Exponential": (lambda x: dist.Exponential(x.new_ones(2)), dist.LogNormal, dist.Normal),
+    "Uniform": (lambda x: dist.Uniform(x.new_zeros(2), 1.0), logit_normal, dist.LogNormal),
+}
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("score", SCORES)
+def test_a_guide_that_leaves_the_support_of_the_prior_is_refused(prior, score):
+    p, inside, leaves = PRIORS[prior]
+    x = torch.randn(30, 6)
+    SCORES[score](Pair(Model(prior=p), Guide(inside)), x)
+    says = r"the guide draws (site 'z' from all real numbers|.* for site 'z' of datum \d+.*, outside the support)"
+    with pytest.raises(PyrovaeError, match=says):
+        SCORES[score](Pair(Model(prior=p), Guide(leaves)), x)
+
+
+class ReadsMean(Model):
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(self.decoder(z) + x.mean(0), 1.0).to_event(1), obs=x)
+
+
+class Centred(Guide):
+    def forward(self, x):
+        super().forward(x - x.mean(0))
+
+
+@pytest.mark.parametrize(
+    ("pair", "says"),
+    [
+        (lambda: Pair(Model(), Centred()), "a network mixes the data of a batch"),
+        (lambda: Pair(ReadsMean(), Guide()), "changes with the content of"),
+    ],
+)
+def test_rows_that_interact_and_a_model_that_reads_x_are_told_beside_every_number(pair, says, capsys):
+    x = torch.randn(30, 6)
+    found = evaluation.log_likelihood(pair(), [x], 200)
+    assert found.verdict().trusted is False
+    assert says in found.verdict().sentence
+    run = pyrovae.fit(pair(), data=x, **SHORT | {"show": None})
+    assert any(says in warning for warning in run.results["warnings"])
+    assert run.results["trusted"] is False
+    assert "warning: " in capsys.readouterr().err
+
+
+def test_sound_pairs_have_no_broken_assumption():
+    exact = linear()
+    with torch.no_grad():
+        assert broken(exact.pair, [exact.x], structure(exact.pair, [exact.x])) == []
+    assert evaluation.log_likelihood(exact.pair, [exact.x], 100).verdict().trusted
+
+
+def test_a_draw_outside_the_support_of_the_prior_weighs_nothing():
+    """Exponential(1) prior and x ~ N(z, 1), by draws of which some are negative: log p(x) by quadrature."""
+
+    class Line(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z = pyro.sample("z", dist.Exponential(x.new_ones(1)).to_event(1))
+                pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    class Wide(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                pyro.sample("z", dist.Normal(x, 1.5).to_event(1))
+
+    x = torch.tensor([[0.5], [2.0]], dtype=torch.float64)
+    with torch.no_grad(), pyro.validation_enabled(False):
+        torch.manual_seed(0)
+        weights = log_weights(Pair(Line(), Wide()), [x], 200_000)
+    z = torch.linspace(0, 30, 300_001, dtype=torch.float64)
+    exact = [(-z + dist.Normal(z, 1.0).log_prob(value)).logsumexp(0) + math.log(30 / 300_000) for value in x[:, 0]]
+    assert (weights == -math.inf).any()
+    torch.testing.assert_close(weights.logsumexp(0) - math.log(200_000), torch.stack(exact), rtol=0, atol=0.01)
