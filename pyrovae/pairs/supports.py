@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from pyro.distributions.torch_distribution import ExpandedDistribution, MaskedDistribution
 from torch import Tensor
@@ -50,15 +52,13 @@ def outside(family: Distribution, value: Tensor) -> Tensor:
         if isinstance(mask, Tensor):
             mask = mask.reshape(*mask.shape, *[1] * (found.dim() - value.dim() + len(family.event_shape)))
         return found & mask
-    constraint = support(family)
+    constraint, stray = support(family), torch.zeros_like(value, dtype=torch.bool)
     if innermost(constraint) is constraints.simplex:
-        stray: Tensor = (value < 0).any(-1) | ((value.sum(-1) - 1).abs() > SUM) | value.isnan().any(-1)
-        return stray
-    try:
-        stray: Tensor = ~constraint.check(value)
-        return stray
-    except (NotImplementedError, ValueError):  # of a constraint that depends on what is not known
-        return torch.zeros_like(value, dtype=torch.bool)
+        stray = (value < 0).any(-1) | ((value.sum(-1) - 1).abs() > SUM) | value.isnan().any(-1)
+    else:
+        with suppress(NotImplementedError, ValueError):  # of a constraint that depends on what is not known
+            stray = ~constraint.check(value)
+    return stray
 
 
 def family_of(fn: Distribution) -> str:
