@@ -14,7 +14,7 @@ from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.latents.rates import DRAWS, class_of
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
@@ -73,9 +73,8 @@ def accuracy(
 
 def classified(pair: Pair, batch: Sequence[Tensor], fields: Mapping[str, Field]) -> str | None:
     """The latent site of classes that has the name of a field of as many classes; None where there is none."""
-    device = device_of(pair)
     with scoring(pair, 0):
-        latent = sites(draw(pair.guide, [tensor[:2].to(device) for tensor in batch]), observed=False)
+        latent = sites(draw(pair.guide, placed(pair, [tensor[:2] for tensor in batch])), observed=False)
     for name, site in latent.items():
         field, q = fields.get(name), class_of(site)
         if name in pair.inputs and q is not None and field is not None and field.kind == "category":
@@ -95,7 +94,7 @@ def probabilities(
     ]
 
     def work(rows: slice) -> Tensor:
-        part = [tensor[rows].to(device) for tensor in hidden]
+        part = placed(pair, [tensor[rows] for tensor in hidden])
         latent = sites(draw(pair.guide, part), observed=False)
         if name != next(iter(latent)):
             latent = sites(draw(particles(pair.guide, DRAWS), part), observed=False)

@@ -10,7 +10,7 @@ from pyrovae.evaluation.chunks import bytes_of, pieces
 from pyrovae.objectives.elbo import ELBO
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
@@ -36,14 +36,14 @@ def elbo(
         raise PyrovaeError("the ELBO of no data is not defined: give at least one datum")
     size = batch_size or data_at_once(pair, batch)
     device, objective = device_of(pair), ELBO(pair)
-    total = torch.zeros(3, dtype=precise(device), device=device)
 
     def work(rows: slice) -> Tensor:
-        part = [tensor[rows].to(device) for tensor in batch]
+        part = placed(pair, [tensor[rows] for tensor in batch])
         terms = objective(*part, fraction=first_dim(part) / first_dim(batch))
         return torch.stack([terms.elbo, terms.rate, terms.distortion])
 
     with scoring(pair, seed):
+        total = torch.zeros(3, dtype=precise(device), device=device)
         for _, terms in memory.halved(first_dim(batch), size, work, device, show):
             total += terms
     values = (total / first_dim(batch)).tolist()
@@ -53,6 +53,6 @@ def elbo(
 def data_at_once(pair: Pair, batch: Sequence[Tensor]) -> int:
     """How many data of a batch fit the memory at one draw of z each; leaves everything as it was."""
     device = device_of(pair)
-    one = [tensor[:1].to(device) for tensor in batch]
+    one = placed(pair, [tensor[:1] for tensor in batch])
     with scoring(pair, 0):
         return len(pieces(bytes_of(lambda: ELBO(pair)(*one)), first_dim(batch), 1, device)[0].rows)

@@ -12,7 +12,7 @@ from pyrovae.objectives.enumeration import Expectation
 from pyrovae.pairs.assumptions import require_sound
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.traces import sites, traces
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
@@ -65,10 +65,10 @@ def elbo_per_datum(
     if draws < 1:
         raise UsageError(f"draws = {draws} must be at least 1")
     n, device = first_dim(batch), device_of(pair)
-    batch = [tensor.to(device) for tensor in batch]
+    batch = placed(pair, batch)
     longest = 0 if lengths is None else int(lengths.argmax())
-    sums = torch.zeros(2, n, dtype=precise(device), device=device)  # of log q - log p(z), and of -log p(x | z)
     with scoring(pair, seed):
+        sums = torch.zeros(2, n, dtype=precise(device), device=device)  # of log q - log p(z), and of -log p(x | z)
         require_sound(pair, batch, "an ELBO for each datum")
         one = [tensor[longest : longest + 1] for tensor in batch]
 

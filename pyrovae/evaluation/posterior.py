@@ -12,7 +12,7 @@ from torch import Tensor
 from pyrovae.evaluation.chunks import bytes_of, pieces
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.structure import is_local
 from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
@@ -57,8 +57,7 @@ class Posterior:
 
 def two_dimensional(pair: Pair, batch: Sequence[Tensor]) -> str | None:
     """The name of the latent where a pair has one, of two dimensions, for each datum; else None."""
-    device = device_of(pair)
-    few = [tensor[:2].to(device) for tensor in batch]
+    few = placed(pair, [tensor[:2] for tensor in batch])
     with scoring(pair, 0):
         latent = sites(draw(pair.guide, few), observed=False)
     if len(latent) != 1:

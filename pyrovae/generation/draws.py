@@ -13,7 +13,7 @@ from pyrovae.evaluation.latents.rates import class_of, posterior_moments
 from pyrovae.generation.given import GivenValue, require_classes
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.structure import structure
 from pyrovae.pairs.traces import Site, draw, sites
 
@@ -64,7 +64,7 @@ def sample(pair: Pair, like: Sequence[Tensor], n: int, given: Mapping[str, Given
         raise UsageError(f"samples = {n}: ask for at least 1")
     device = device_of(pair)
     order = torch.arange(n) % first_dim(like)
-    batch = [tensor[order].to(device) for tensor in like]
+    batch = list(placed(pair, [tensor[order] for tensor in like]))
     found = structure(pair, batch)
     conditions = [name for name in pair.inputs if name not in found.generated]
     with scoring(pair):
@@ -102,8 +102,7 @@ def _fit(name: str, value: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def reconstruct(pair: Pair, batch: Sequence[Tensor]) -> Generated:
     """z ~ q(z | x), then x ~ p(x | z)."""
-    device = device_of(pair)
-    batch = [tensor.to(device) for tensor in batch]
+    batch = placed(pair, batch)
     with scoring(pair):
         q = draw(pair.guide, batch)
         p = poutine.trace(poutine.uncondition(poutine.replay(pair.model, trace=q))).get_trace(*batch)
@@ -131,7 +130,7 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Generated:
         return torch.lerp(a, b, share.reshape(-1, *[1] * (a.dim() - 1)).to(a)) if a.is_floating_point() else a
 
     conditions = [line(tensor[: 2 * pairs]) for tensor in batch]
-    ends, values = [tensor[: 2 * pairs].to(device) for tensor in batch], {}
+    ends, values = placed(pair, [tensor[: 2 * pairs] for tensor in batch]), {}
     with scoring(pair, 0):
         classes = {name for name, site in sites(draw(pair.guide, ends), observed=False).items() if class_of(site)}
     for name, (mean, _, _) in posterior_moments(pair, ends).items():

@@ -8,6 +8,7 @@ import pyro
 import torch
 from torch import nn
 
+from pyrovae.pairs.alone import alone
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import Shared
@@ -15,15 +16,15 @@ from pyrovae.runtime.turns import Shared
 
 @contextlib.contextmanager
 def scoring(pair: nn.Module, seed: int | None = None) -> Iterator[None]:
-    """How numbers of a pair are computed: without gradients and Pyro's checks of values, in eval mode; modes and
-    generators are afterwards as they were.
+    """How numbers of a pair are computed: without gradients and Pyro's checks of values, in eval mode, and without what
+    the caller has put around; modes and generators are afterwards as they were.
 
     Args:
         pair: whose modules, and whose device.
         seed: of the noise; None goes on with the noise of torch's generators.
     """
     noise = contextlib.nullcontext() if seed is None else seeded(seed, device_of(pair))
-    with torch.no_grad(), unvalidated(), evaluating(pair), noise:
+    with alone(pair), torch.no_grad(), unvalidated(), evaluating(pair), noise:
         yield
 
 

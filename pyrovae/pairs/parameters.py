@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pyrovae.errors import UsageError, option
 from pyrovae.pairs.pair import Pair
@@ -29,6 +31,17 @@ def apart(pair: Pair) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
             f"leave it out"
         )
     return model, guide
+
+
+def placed(pair: nn.Module, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """A batch on the device of a pair, its numbers in the precision of the pair."""
+    device, dtype = device_of(pair), dtype_of(pair)
+    return tuple(tensor.to(device, dtype if tensor.is_floating_point() else None) for tensor in batch)
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The precision in which a module computes, that of its first parameter; float32 where it has none."""
+    return next((each.dtype for each in module.parameters() if each.is_floating_point()), torch.float32)
 
 
 def device_of(module: nn.Module) -> torch.device:

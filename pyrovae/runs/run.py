@@ -24,7 +24,7 @@ from pyrovae.generation import draws
 from pyrovae.generation.decoding import Decoding, require_temperature
 from pyrovae.generation.given import GivenValue, require_allowed
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.runs import data as rundata
 from pyrovae.runs import likelihood, tensors
 from pyrovae.runs.evaluate import Scores, evaluate
@@ -120,8 +120,7 @@ class Run:
 
     def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
         """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
-        device = device_of(self.pair)
-        return tuple(tensor.to(device) for tensor in self.data.split(split, self.pair.inputs, limit))
+        return placed(self.pair, self.data.split(split, self.pair.inputs, limit))
 
     def lengths(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
         """Tokens of each sentence of a split, (N,); None where the data are no text."""

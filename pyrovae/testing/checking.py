@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pyrovae.data.field import Field
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.pairs.alone import alone
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.structure import structure
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import Whole
@@ -63,7 +64,7 @@ def _case(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[st
     taken = {size for tensor in batch for size in tensor.shape[1:]}
     B = _prime((7, 11, 13, 5, 3), taken, first_dim(batch))
     K = _prime((5, 3, 7), taken | {B}, 7)
-    part = tuple(tensor[:B].to(device_of(pair)) for tensor in batch)
+    part = placed(pair, [tensor[:B] for tensor in batch])
     return Case(make, part, B, K, fields, structure(pair, part))
 
 
@@ -78,7 +79,7 @@ def _as_found() -> Iterator[None]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     store = pyro.get_param_store()
     # Whole, as the store and the filters of warnings cannot be left and entered again between two threads.
-    with Whole(), seeded(0, device), store.scope(), pyro.validation_enabled(True), warnings.catch_warnings():
+    with Whole(), alone(), seeded(0, device), store.scope(), pyro.validation_enabled(True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

@@ -13,6 +13,7 @@ from pyrovae.data import stream
 from pyrovae.data.dataset import Columns, Dataset
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.parameters import dtype_of, placed
 from pyrovae.runtime.ranks import noise_of, world
 from pyrovae.svi import kl_weight, learning_rate
 from pyrovae.svi.aggressive import Drawn
@@ -53,8 +54,8 @@ class Feed:
     """
 
     def __init__(self, pair: Pair, data: Dataset, config: TrainConfig, device: torch.device) -> None:
-        self.inputs, self.data, self.config, self.device = pair.inputs, data, config, device
-        self.rank, self.ranks = world()
+        self.pair, self.inputs, self.data, self.config, self.device = pair, pair.inputs, data, config, device
+        self.double, (self.rank, self.ranks) = dtype_of(pair) is not torch.float32, world()
         self.size, self.epochs, self.n = batch_size(data, config), epochs(data, config), data.size("train")
         self.steps = math.ceil(self.n / self.size)
         read = data.read_by(pair.inputs)
@@ -67,7 +68,8 @@ class Feed:
 
     def batch_of(self, rows: Columns) -> Batch:
         """The tensors that the pair takes, of stored rows; binarization is drawn here."""
-        return self.data.batch(rows, self.inputs)
+        batch = self.data.batch(rows, self.inputs)
+        return placed(self.pair, batch) if self.double else batch
 
     def take(self, rows: Tensor) -> Columns:
         """Stored rows by their numbers, which stand on the device."""

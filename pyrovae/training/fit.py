@@ -7,12 +7,16 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from pyrovae.config import Settings
 from pyrovae.data.dataset import Dataset
 from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.objectives.choose import objective
+from pyrovae.pairs.alone import alone
 from pyrovae.pairs.pair import ModelSpec
+from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.structure import structure
 from pyrovae.runs import directory, tensors
 from pyrovae.runs.claim import locked, require_free
@@ -78,6 +82,8 @@ def fit(
         PyrovaeError: where the data or the pair cannot be trained on; nothing is written then. Where the directory
             cannot be written any more; the last checkpoint is whole then.
     """
+    if torch.is_inference_mode_enabled():
+        raise UsageError("training takes gradients, which torch.inference_mode() forbids: call fit outside of it")
     own = None if isinstance(model, str) else model
     if resume is not None:
         given = {"guide": guide, "out": out, "freeze_model": freeze_model, "overwrite": overwrite or None}
@@ -110,9 +116,11 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
     config, folder, dataset = plan.recipe.training, plan.folder, plan.dataset
     device = devices.find(config.device)
     together()  # no process reads what the first one is about to write
-    with memory.limited(config.max_memory, device), seeded(config.seed, device):
+    own = plan.pair is not None or (plan.variant is not None and plan.variant.own)
+    precision = alone(dtype=None if own else torch.float32)
+    with memory.limited(config.max_memory, device), precision, seeded(config.seed, device):
         pair, recipe = pair_for(plan, device)
-        with _shown(show) as shown:
+        with _shown(show) as shown, alone(pair):
             for note in [*notes(dataset, recipe), *plan.notes]:
                 shown.line(f"note: {note}")
             told = tried(pair, dataset, device) if pair.own else []
@@ -177,7 +185,7 @@ def rehearse(
         with seeded(recipe.training.seed, device):
             own = None if isinstance(model, str) else model
             pair, _ = pair_for(Plan(recipe, variant, dataset, None, own, source), device)
-            batch = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
+            batch = placed(pair, dataset.split("valid", pair.inputs, 2))
             objective(pair, batch, recipe.training)
 
 

@@ -11,6 +11,7 @@ from pyrovae.evaluation.elbo import data_at_once, elbo
 from pyrovae.evaluation.latents.information import mutual_information
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.runtime.ranks import from_first, summed, world
 
@@ -28,7 +29,7 @@ class HeldOut:
     def __init__(self, pair: Pair, data: Dataset, device: torch.device, seed: int) -> None:
         (self.rank, self.ranks), valid = world(), data.split("valid", pair.inputs)
         self.pair, self.device, self.seed, self.fields = pair, device, seed, data.fields
-        self.n, self.batch = len(valid[0]), tuple(tensor[self.rank :: self.ranks].to(device) for tensor in valid)
+        self.n, self.batch = len(valid[0]), placed(pair, [tensor[self.rank :: self.ranks] for tensor in valid])
         self.labels = data.labels("valid")
         self.at_once = data_at_once(pair, self.batch)
 

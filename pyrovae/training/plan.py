@@ -17,6 +17,7 @@ from pyrovae.data.dataset import Dataset
 from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.pairs.pair import ModelSpec, Pair
+from pyrovae.pairs.parameters import placed
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
@@ -99,9 +100,13 @@ def pair_for(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
     else:
         assert plan.variant is not None
         pair = recipe.build(plan.variant, dataset.named_fields())
+    if frozen := [name for name, parameter in pair.named_parameters() if parameter.is_inference()]:
+        raise UsageError(
+            f"{frozen[0]} was made under torch.inference_mode(), and cannot be trained: make the pair outside of it"
+        )
     dataset.require(pair.inputs)
     pair.to(device)
     if plan.source is not None:
-        few = tuple(tensor.to(device) for tensor in dataset.split("valid", pair.inputs, 2))
+        few = placed(pair, dataset.split("valid", pair.inputs, 2))
         recipe = dataclasses.replace(recipe, frozen=freezing.freeze(pair, plan.source, few))
     return pair, recipe

@@ -11,6 +11,7 @@ from pyrovae.data.dataset import SPLITS, Dataset, Split
 from pyrovae.data.stored import Stored
 from pyrovae.pairs.assumptions import FEW, broken
 from pyrovae.pairs.pair import Pair
+from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import refuse_missing, refuse_weighed, structure
 from pyrovae.runtime.seeding import seeded
@@ -29,7 +30,7 @@ def tried(pair: Pair, dataset: Dataset, device: torch.device) -> list[str]:
             the guide draws lies outside a support.
     """
     with seeded(0, device):
-        few = [tensor.to(device) for tensor in dataset.split("valid", pair.inputs, FEW)]
+        few = placed(pair, dataset.split("valid", pair.inputs, FEW))
         found = structure(pair, few)
         refuse_missing(found)
         refuse_weighed(found)
@@ -38,7 +39,7 @@ def tried(pair: Pair, dataset: Dataset, device: torch.device) -> list[str]:
         for split in SPLITS:
             start = 0
             for part in _parts(dataset, split, pair.inputs):
-                require_supported(pair, [tensor.to(device) for tensor in part], f" of {split}", start)
+                require_supported(pair, placed(pair, part), f" of {split}", start)
                 start += len(part[0])
         return broken(pair, few, found)
 

@@ -1,6 +1,8 @@
 """What would give a finite number without meaning: it is refused, or told, and never called right."""
 
+import copy
 import math
+from contextlib import contextmanager
 
 import pyro
 import pyro.distributions as dist
@@ -12,7 +14,7 @@ from torch.distributions.transforms import SigmoidTransform
 from torch.nn.functional import softplus
 
 import pyrovae
-from pyrovae import Pair, PyrovaeError, evaluation
+from pyrovae import Pair, PyrovaeError, UsageError, evaluation
 from pyrovae.pairs.assumptions import broken
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import structure
@@ -282,3 +284,74 @@ def test_a_draw_outside_the_support_of_the_prior_weighs_nothing():
     exact = [(-z + dist.Normal(z, 1.0).log_prob(value)).logsumexp(0) + math.log(30 / 300_000) for value in x[:, 0]]
     assert (weights == -math.inf).any()
     torch.testing.assert_close(weights.logsumexp(0) - math.log(200_000), torch.stack(exact), rtol=0, atol=0.01)
+
+
+@contextmanager
+def default(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+AROUND = {
+    "scale": lambda: pyro.poutine.scale(scale=0.1),
+    "mask": lambda: pyro.poutine.mask(mask=False),
+    "trace": lambda: pyro.poutine.trace(),
+    "plate": lambda: pyro.plate("outer", 3),
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "float64": lambda: default(torch.float64),
+    "validation": lambda: pyro.validation_enabled(True),
+}
+
+VERBS = {
+    "is": lambda pair, x: evaluation.log_likelihood(pair, [x], 30).log_likelihood,
+    "ais": lambda pair, x: evaluation.ais(pair, [x], 3, 2).log_likelihood,
+    "elbo": lambda pair, x: torch.tensor(evaluation.elbo(pair, [x])["elbo"], dtype=torch.float64),
+    "each": lambda pair, x: evaluation.elbo_per_datum(pair, [x]).elbo,
+    "refit": lambda pair, x: evaluation.refit(pair, [x], steps=2, rounds=1).elbo,
+    "moments": lambda pair, x: evaluation.posterior_moments(pair, [x])["z"][0],
+    "fit": lambda pair, x: pyrovae.fit(copy.deepcopy(pair), data=x, **SHORT).split("test")[0],
+    "weights": lambda pair, x: pyrovae.fit(copy.deepcopy(pair), data=x, **SHORT).pair.model.decoder.weight.detach(),
+    "named": lambda pair, x: torch.tensor(
+        pyrovae.fit("vae", data=x, hidden=(4,), **SHORT).results["test_elbo"], dtype=torch.float64
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_a_caller_has_put_around_a_verb_does_not_reach_it(verb):
+    torch.manual_seed(0)
+    pair, x = Pair(Model(), Guide()), torch.randn(40, 6)
+    expected = VERBS[verb](pair, x)
+    for name, around in AROUND.items():
+        if name == "inference_mode" and verb in ("fit", "weights", "named"):
+            with around(), pytest.raises(UsageError, match="torch.inference_mode.*call fit outside of it"):
+                VERBS[verb](pair, x)
+            continue
+        with around():
+            found = VERBS[verb](pair, x)
+        assert torch.equal(found, expected), name
+        assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_pair_that_was_made_in_inference_mode_is_refused():
+    with torch.inference_mode():
+        pair = Pair(Model(), Guide())
+    with pytest.raises(UsageError, match=r"model.decoder.weight was made under torch.inference_mode\(\)"):
+        pyrovae.fit(pair, data=torch.randn(30, 6), **SHORT)
+
+
+def test_a_pair_in_double_precision_trains_is_saved_and_scored(tmp_path):
+    x = torch.randn(60, 6, dtype=torch.float64)
+    run = pyrovae.fit(Pair(Model(), Guide()).double(), data=x, out=tmp_path / "run", **SHORT)
+    assert next(run.pair.parameters()).dtype == torch.float64
+    assert run.split("test")[0].dtype == torch.float64
+    single = pyrovae.fit(Pair(Model(), Guide()), data=x, **SHORT)
+    exact = single.log_likelihood(100).summary()["log_likelihood"]
+    single.pair.double()
+    assert single.log_likelihood(100).summary()["log_likelihood"] == pytest.approx(exact, abs=0.3)
+    assert evaluation.log_likelihood(Pair(Model(), Guide()), [x], 10).log_likelihood.isfinite().all()

@@ -12,7 +12,7 @@ from pyrovae.estimators import CHAINS, Start
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage.jsonable import Json
@@ -110,11 +110,11 @@ def ais(
     Models. ICLR 2017.
     """
     started, device = time.perf_counter(), device_of(pair)
-    batch = [tensor.to(device) for tensor in batch]
+    batch = placed(pair, batch)
     require_annealable(pair, batch, steps, chains, leapfrog, start, "annealed importance sampling")
-    weights = torch.empty(chains, first_dim(batch), dtype=precise(device), device=device)
-    accepted = torch.empty(first_dim(batch), dtype=precise(device), device=device)
     with scoring(pair, seed), show or progress(False) as shown:
+        weights = torch.empty(chains, first_dim(batch), dtype=precise(device), device=device)
+        accepted = torch.empty(first_dim(batch), dtype=precise(device), device=device)
         run = Annealing(pair, batch, steps, chains, leapfrog, start, 1, shown, lengths, compile, "AIS")
         done, total = 0, 0.0
         for piece, found in run.over(lambda piece, part: run.forward(piece, part, run.pilot(piece, part))):

@@ -15,7 +15,7 @@ from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
 from pyrovae.evaluation.chunks import MOST_DATA, Piece
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.structure import Structure
 from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
@@ -126,7 +126,7 @@ def bdmc(
     Models. ICLR 2017.
     """
     started, device = time.perf_counter(), device_of(pair)
-    batch = [tensor.to(device) for tensor in batch]
+    batch = placed(pair, batch)
     found = require_annealable(pair, batch, steps, chains, leapfrog, start, "bidirectional Monte Carlo")
     if found.unnamed:
         raise PyrovaeError(

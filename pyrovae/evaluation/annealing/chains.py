@@ -19,7 +19,7 @@ from pyrovae.lowering import Engine, lower
 from pyrovae.lowering.nested import Nested
 from pyrovae.pairs.assumptions import require_sound
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.structure import Structure
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
@@ -254,7 +254,7 @@ def require_annealable(
     if first_dim(batch) == 0:
         raise PyrovaeError(f"{what} of no data is not defined: give at least one datum")
     with seeded(0, device_of(pair)):
-        found = require_sound(pair, [tensor.to(device_of(pair)) for tensor in batch], what)
+        found = require_sound(pair, placed(pair, batch), what)
     if not found.latent:
         exact = option("method", "is", python="log_likelihood")
         raise PyrovaeError(f"the pair has no latents, and its log-likelihood is exact: take {exact}")

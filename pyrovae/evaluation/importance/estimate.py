@@ -18,7 +18,7 @@ from pyrovae.evaluation.refitting.refit import Refitted, refit
 from pyrovae.pairs.assumptions import broken, require_sound
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.traces import Program
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage.jsonable import Json
@@ -157,8 +157,8 @@ def log_likelihood(
         raise UsageError(
             f"the guide was refitted for {len(refitted.elbo)} data and is to score {n}: refit it for the same data"
         )
-    started, device = time.perf_counter(), device_of(pair)
-    batch = [tensor.to(device) for tensor in batch]
+    started = time.perf_counter()
+    batch = placed(pair, batch)
     with scoring(pair, seed):
         found = require_sound(pair, batch, "a log-likelihood")
     told = tuple(broken(pair, batch, found, seed)) if pair.own else ()

@@ -15,7 +15,7 @@ from pyrovae.evaluation.latents.rates import class_of, moments, posterior_moment
 from pyrovae.objectives.divergence import base
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
@@ -77,7 +77,7 @@ def aggregate(pair: Pair, batch: Sequence[Tensor], seed: int = 0, show: Progress
     """
     device = device_of(pair)
     with seeded(seed, device):
-        require_per_datum(pair, [tensor[:2].to(device) for tensor in batch], "an aggregate posterior")
+        require_per_datum(pair, placed(pair, [tensor[:2] for tensor in batch]), "an aggregate posterior")
     found, prior = {}, prior_moments(pair, batch, seed, show)
     for name, (means, scales, noise) in posterior_moments(pair, batch, seed=seed, show=show).items():
         means, scales, noise = (tensor.to(precise(means.device)).flatten(1) for tensor in (means, scales, noise))
@@ -133,7 +133,7 @@ def prior_moments(
     first: dict[str, Tensor] = {}
     normal: dict[str, bool] = {}
     with scoring(pair, seed):
-        some = [tensor[chosen].to(device) for tensor in batch]
+        some = placed(pair, [tensor[chosen] for tensor in batch])
 
         def work(rows: slice) -> dict[str, Tensor]:
             part, totals = [tensor[rows] for tensor in some], {}
@@ -162,10 +162,10 @@ def prior_moments(
 
 def prior_depends_on_data(pair: Pair, batch: Sequence[Tensor], seed: int = 0) -> bool:
     """Whether p(z) is another from datum to datum, as p(z | y) is: the same latents, scored for several data."""
-    device, (data, K) = device_of(pair), PROBES
+    data, K = PROBES
     chosen = spread(first_dim(batch), min(first_dim(batch), data))
     with scoring(pair, seed):
-        some = [tensor[chosen].to(device) for tensor in batch]
+        some = placed(pair, [tensor[chosen] for tensor in batch])
         values = drawn(pair, [tensor[spread(len(chosen), K)] for tensor in some])
         at = {name: value.unsqueeze(1).expand(K, len(chosen), *value.shape[1:]) for name, value in values.items()}
         p = draw(particles(pair.model, K), some, at)

@@ -15,7 +15,7 @@ from pyrovae.evaluation.chunks import LIVE, MOST_DATA, budget, bytes_of, even
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import draw, particles, sites
 from pyrovae.runtime import memory
@@ -95,7 +95,7 @@ def mutual_information(
     if n == 0:
         raise PyrovaeError("the mutual information of no data is not defined: give at least one datum")
     with scoring(pair, seed):
-        whole = [tensor.to(device) for tensor in batch]
+        whole = list(placed(pair, batch))
         if not require_per_datum(pair, [tensor[:2] for tensor in whole], "a mutual information").latent:
             return None
         if draws is None or data is None:

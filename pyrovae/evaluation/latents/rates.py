@@ -13,7 +13,7 @@ from pyrovae.objectives.enumeration import Expectation
 from pyrovae.objectives.terms import closed_form, rate, rate_by_dim
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import Site, draw, particles, sites, traces
 from pyrovae.runtime import memory
@@ -67,13 +67,13 @@ def diagnose(
     """
     device, n = device_of(pair), first_dim(batch)
     with seeded(seed, device):
-        require_per_datum(pair, [tensor[:2].to(device) for tensor in batch], "a rate for each datum")
+        require_per_datum(pair, placed(pair, [tensor[:2] for tensor in batch]), "a rate for each datum")
     size = batch_size or data_at_once(pair, batch)
     totals: dict[str, Tensor] = {}
     by_dim: dict[str, Tensor | None] = {}
 
     def work(rows: slice) -> dict[str, tuple[Tensor, Tensor | None]]:
-        p, q = traces(pair, [tensor[rows].to(device) for tensor in batch], enumerate=True)
+        p, q = traces(pair, placed(pair, [tensor[rows] for tensor in batch]), enumerate=True)
         latent, prior, closed, found = sites(q, observed=False), sites(p), closed_form(p, q), {}
         expected = Expectation(q, 1)
         for name, site in latent.items():
@@ -117,7 +117,7 @@ def posterior_moments(
     device, found = device_of(pair), dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
 
     def work(rows: slice) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-        part = [tensor[rows].to(device) for tensor in batch]
+        part = placed(pair, [tensor[rows] for tensor in batch])
         latent = sites(draw(pair.guide, part), observed=False)
         known = {name: moments(site) for name, site in latent.items()}
         if len(latent) > 1 or None in known.values():

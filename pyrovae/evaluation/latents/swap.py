@@ -11,7 +11,7 @@ from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.evaluation.latents.information import drawn
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
@@ -48,7 +48,7 @@ def swap_loss(pair: Pair, batch: Sequence[Tensor], seed: int = 0, show: Progress
     """
     device, n = device_of(pair), first_dim(batch)
     with scoring(pair, seed):
-        whole = [tensor.to(device) for tensor in batch]
+        whole = placed(pair, batch)
         if n < 2 or not require_per_datum(pair, [tensor[:2] for tensor in whole], "a swap of latents").latent:
             return None
         own = drawn(pair, whole, show)

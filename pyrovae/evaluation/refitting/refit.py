@@ -13,10 +13,11 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
 from pyrovae.evaluation.chunks import LIVE, budget, bytes_of
 from pyrovae.evaluation.refitting.copies import One, copied, draw_each
+from pyrovae.pairs.alone import alone
 from pyrovae.pairs.assumptions import require_sound
 from pyrovae.pairs.modes import evaluating, unvalidated
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import device_of
+from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.traces import log_joint
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
@@ -108,8 +109,9 @@ def refit(
     if steps < 1 or rounds < 1:
         raise UsageError(f"steps = {steps} and rounds = {rounds} must be at least 1")
     device = device_of(pair)
-    batch = [tensor.to(device) for tensor in batch]
-    with seeded(seed, device), unvalidated(), evaluating(pair), frozen(pair), show or progress(False) as shown:
+    batch = placed(pair, batch)
+    noise, shown_at = seeded(seed, device), show or progress(False)
+    with alone(pair), noise, unvalidated(), evaluating(pair), frozen(pair), shown_at as shown:
         structure = require_sound(pair, batch, "a guide refitted for each datum")
         if structure.score or not structure.latent:
             raise PyrovaeError(
