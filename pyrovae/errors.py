@@ -5,6 +5,8 @@ import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from operator import index
+from typing import SupportsIndex
 
 
 class PyrovaeError(Exception):
@@ -18,6 +20,9 @@ class UsageError(PyrovaeError, ValueError):
 
     exit_code = 2
 
+
+MOST = 10**9
+"""Of data, samples and steps: more would not end within a year."""
 
 _DASHED: ContextVar[bool] = ContextVar("dashed", default=False)
 
@@ -51,6 +56,19 @@ def option(name: str, value: object = None, python: str | None = None) -> str:
         return python or (name if value is None else f"{name}={told}")
     flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
     return flag if value is None or isinstance(value, bool) else f"{flag} {text}"
+
+
+def require_whole(least: int = 1, /, **values: object) -> None:
+    """Raises UsageError for the first of `values` that is no whole number of at least `least`; None is no value.
+
+    The command line has its own bounds; in Python -1 rows would be all but one, and True one.
+    """
+    for name, value in values.items():
+        whole = isinstance(value, SupportsIndex) and not isinstance(value, bool) and least <= index(value) <= MOST
+        if value is not None and not whole:
+            raise UsageError(
+                f"{name} = {brief(repr(value))}: give a whole number of at least {least}, at most {MOST:,}"
+            )
 
 
 def brief(value: object) -> str:

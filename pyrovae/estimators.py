@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from pyrovae.config import Config
+from pyrovae.errors import MOST
 
 Proposal = Literal["guide", "widened", "refit"]
 """From what an importance estimate draws."""
@@ -16,9 +17,6 @@ PROPOSALS: tuple[Proposal, ...] = get_args(Proposal)
 
 Start = Literal["prior", "guide"]
 """Where chains begin, at temperature 0."""
-
-MOST = 10**9
-"""Of samples, steps and chains: more would not end within a year."""
 
 
 class Importance(Config):

@@ -8,8 +8,8 @@ from pydantic import Field
 from pyrovae.cli._estimates import over_data, seconds
 from pyrovae.cli._method import Common
 from pyrovae.cli._output import likelihood_line
-from pyrovae.errors import UsageError
-from pyrovae.estimators import MOST, Importance
+from pyrovae.errors import MOST, UsageError
+from pyrovae.estimators import Importance
 from pyrovae.storage.jsonable import JsonMapping
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from torch import Tensor
 from pyrovae.data.field import Field
 from pyrovae.data.stored import Column, Stored
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option
+from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option, require_whole
 from pyrovae.runtime.seeding import seeded
 
 Split = Literal["train", "valid", "test"]
@@ -102,6 +102,7 @@ class Dataset:
 
         Of a split that is on the disk only the first `limit` data are read; raises PyrovaeError without a limit.
         """
+        require_whole(limit=limit)
         if split not in SPLITS:
             raise UsageError(f"there is no split '{split}'{did_you_mean(split, SPLITS)}")
         columns = self.columns[split]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, require_whole
 from pyrovae.estimators import GAPS
 from pyrovae.evaluation.annealing.ais import AIS, ais
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
@@ -143,6 +143,8 @@ def gap(
         PyrovaeError: where the pair has no weight of its own for each datum, or cannot be refitted.
         UsageError: for numbers below 1, or what is known of another number of data.
     """
+    require_whole(samples=samples, chains=chains)
+    require_whole(0, ais_steps=ais_steps)
     started = time.perf_counter()
     n = first_dim(batch)
     known = {"a guide refitted": None if refitted is None else len(refitted.elbo)}

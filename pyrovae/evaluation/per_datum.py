@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyrovae.errors import UsageError
+from pyrovae.errors import require_whole
 from pyrovae.evaluation.chunks import Shrinking, bytes_of, pieces
 from pyrovae.objectives.enumeration import Expectation
 from pyrovae.pairs.assumptions import require_sound
@@ -62,8 +62,7 @@ def elbo_per_datum(
         PyrovaeError: where the pair has no ELBO of its own for each datum.
         UsageError: for a number of draws below 1.
     """
-    if draws < 1:
-        raise UsageError(f"draws = {draws} must be at least 1")
+    require_whole(draws=draws)
     n, device = first_dim(batch), device_of(pair)
     batch = placed(pair, batch)
     longest = 0 if lengths is None else int(lengths.argmax())

@@ -8,7 +8,7 @@ from pyro import poutine
 from torch import Tensor
 
 from pyrovae.data.field import Field
-from pyrovae.errors import UsageError, did_you_mean
+from pyrovae.errors import UsageError, did_you_mean, require_whole
 from pyrovae.evaluation.latents.rates import class_of, posterior_moments
 from pyrovae.generation.given import GivenValue, require_classes
 from pyrovae.pairs.modes import scoring
@@ -116,6 +116,7 @@ def interpolate(pair: Pair, batch: Sequence[Tensor], steps: int) -> Generated:
         (pairs * steps) data, pair by pair. Real conditions go along the line, too; classes of the guide (the most
         probable) and conditions that are no real numbers stay those of the first end.
     """
+    require_whole(steps=steps)
     if steps < 2:
         raise UsageError(f"steps = {steps}: an interpolation has at least its two ends")
     pairs = first_dim(batch) // 2

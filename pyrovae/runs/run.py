@@ -16,7 +16,7 @@ from pyrovae.data import DataConfig, Field
 from pyrovae.data.dataset import Dataset, Split
 from pyrovae.data.raw import DataSpec
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, require_whole
 from pyrovae.estimators import GAPS
 from pyrovae.evaluation import Gap, LogLikelihood
 from pyrovae.evaluation.chunks import evenly as spaced
@@ -124,6 +124,7 @@ class Run:
 
     def lengths(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
         """Tokens of each sentence of a split, (N,); None where the data are no text."""
+        require_whole(limit=limit)
         lengths = self.data.lengths(split)
         return None if lengths is None else lengths[:limit]
 
@@ -131,6 +132,7 @@ class Run:
         self, split: Split = "test", limit: int | None = None, evenly: bool = True
     ) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor]:
         """`limit` data of a split, evenly spaced or the first: batch, lengths of sentences, rows of the split."""
+        require_whole(limit=limit)
         batch, lengths = self.split(split, None if evenly else limit), self.lengths(split)
         rows = spaced(len(batch[0]), limit or len(batch[0]))
         return (
@@ -191,6 +193,7 @@ class Run:
         Conditions that are not given are those of the test data. `temperature`, of text only, divides the logits of
         each word, 1 where it is None; at 0 each word is the most likely one.
         """
+        require_whole(n=n)
         require_allowed(self.fields, given)
         like = self.split("test", max(n, 2))
         found = self._generated(draws.sample, like, n, given, seed=seed, temperature=temperature)
@@ -198,6 +201,7 @@ class Run:
 
     def reconstruct(self, n: int = 16, seed: int = 0, temperature: float | None = None) -> Tensor | list[str]:
         """The first `n` test data, each through one draw of z from the guide; `temperature` as in `sample`."""
+        require_whole(n=n)
         batch = self.split("test", n)
         return self._shown(self._generated(draws.reconstruct, batch, seed=seed, temperature=temperature))
 
@@ -206,6 +210,7 @@ class Run:
     ) -> Tensor | list[list[str]]:
         """Between the pairs of test data of `ends`: (rows, steps, *shape), or `rows` lists of `steps` sentences, whose
         words are the most likely ones (`temperature` 0) where nothing else is given."""
+        require_whole(rows=rows, steps=steps)
         if temperature is None and self.vocabulary is not None:
             temperature = 0.0
         found = self._generated(draws.interpolate, self.ends(rows), steps, seed=seed, temperature=temperature)

@@ -502,7 +502,7 @@ def test_refusals_name_the_site_and_the_cure(score, global_pair):
         score(global_pair, [torch.randn(4, 2)])
     one = linear(n=3)
     for numbers in ({"steps": 0}, {"chains": 0}, {"leapfrog": 0}):
-        with pytest.raises(UsageError, match="must be at least 1"):
+        with pytest.raises(UsageError, match="give a whole number of at least 1"):
             score(one.pair, [one.x], **numbers)
     with pytest.raises(UsageError, match="start = 'guid' is no start of the chains: did you mean 'guide'"):
         score(one.pair, [one.x], start="guid")

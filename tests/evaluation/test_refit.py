@@ -316,7 +316,7 @@ def test_data_are_refitted_in_parts_that_fit_the_memory():
 
 def test_refusals():
     exact, wordy = known(), case("textvae-no-z")
-    with pytest.raises(UsageError, match="steps = 0 and rounds = 1 must be at least 1"):
+    with pytest.raises(UsageError, match="steps = 0: give a whole number of at least 1"):
         refit(exact.pair, [exact.x], steps=0, rounds=1)
     with pytest.raises(PyrovaeError, match="no latent site, so there is no guide to refit"):
         refit(wordy.pair(), wordy.batch)

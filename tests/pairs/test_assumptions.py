@@ -329,7 +329,7 @@ def test_what_a_caller_has_put_around_a_verb_does_not_reach_it(verb):
     expected = VERBS[verb](pair, x)
     for name, around in AROUND.items():
         if name == "inference_mode" and verb in ("fit", "weights", "named"):
-            with around(), pytest.raises(UsageError, match="torch.inference_mode.*call fit outside of it"):
+            with around(), pytest.raises(UsageError, match=r"torch\.inference_mode.*call fit outside of it"):
                 VERBS[verb](pair, x)
             continue
         with around():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, interpolate
 
-from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option
+from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option, require_whole
 from pyrovae.estimators import Start
 from pyrovae.evaluation.annealing.bridge import Bridge, temperatures
 from pyrovae.evaluation.annealing.hmc import Point, evaluate, leap, move
@@ -247,8 +247,7 @@ def require_annealable(
         UsageError: for a number below 1, or another start.
         PyrovaeError: for no data, a pair without a weight for each datum, and a pair without latents.
     """
-    if min(steps, chains, leapfrog) < 1:
-        raise UsageError(f"steps = {steps}, chains = {chains} and leapfrog = {leapfrog} must be at least 1")
+    require_whole(steps=steps, chains=chains, leapfrog=leapfrog)
     if start not in get_args(Start):
         raise UsageError(f"start = '{start}' is no start of the chains{did_you_mean(start, get_args(Start))}")
     if first_dim(batch) == 0:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, UsageError, option
+from pyrovae.errors import PyrovaeError, UsageError, option, require_whole
 from pyrovae.estimators import IMPORTANCE, Proposal
 from pyrovae.evaluation.importance.growth import grown, reached
 from pyrovae.evaluation.importance.proposals import require_proposal, wide
@@ -190,8 +190,7 @@ def log_likelihood(
 
 def require_counts(samples: int, chunk: int | None, target_se: float | None, max_samples: int) -> None:
     """Raises UsageError for numbers that make no estimate."""
-    if samples < 1 or (chunk is not None and chunk < 1):
-        raise UsageError(f"samples = {samples} and chunk = {chunk} must be at least 1")
+    require_whole(samples=samples, chunk=chunk, max_samples=max_samples)
     if target_se is None:
         return
     if not (target_se > 0 and math.isfinite(target_se)):

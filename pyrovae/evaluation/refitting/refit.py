@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
+from pyrovae.errors import PyrovaeError, is_out_of_memory, require_whole
 from pyrovae.evaluation.chunks import LIVE, budget, bytes_of
 from pyrovae.evaluation.refitting.copies import One, copied, draw_each
 from pyrovae.pairs.alone import alone
@@ -106,8 +106,7 @@ def refit(
             `torch.func.vmap` cannot run the guide.
         UsageError: for a number of steps or rounds below 1.
     """
-    if steps < 1 or rounds < 1:
-        raise UsageError(f"steps = {steps} and rounds = {rounds} must be at least 1")
+    require_whole(steps=steps, rounds=rounds)
     device = device_of(pair)
     batch = placed(pair, batch)
     noise, shown_at = seeded(seed, device), show or progress(False)
