@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 from pyro import poutine
@@ -10,12 +12,17 @@ from torch import Tensor
 
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.parameters import dtype_of, placed
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import Structure, require_per_datum
-from pyrovae.pairs.traces import draw, log_weights, sites
+from pyrovae.pairs.traces import draw, log_weights, particles, sites
+from pyrovae.runtime import memory
 
 TOLERANCE = 2e-5
 """Of two ways to compute one number in float32, relative to 1 + its size."""
+
+NEAR = 0.01
+"""Nats that the mean log weight may be off by rounding."""
 
 FEW = 7
 """Data on which the assumptions are tried: a prime, which is seldom a dim of the data."""
@@ -48,8 +55,17 @@ def broken(pair: Pair, batch: Sequence[Tensor], found: Structure, seed: int = 0)
     if first_dim(few) < 2:
         return []
     with scoring(pair, seed):
-        trials: list[Callable[[], str]] = [lambda: leaks(pair, few, found), lambda: interacts(pair, few)]
-        return [told for trial in trials if (told := trial())]
+        trials: list[Callable[[], str]] = [
+            lambda: leaks(pair, few, found),
+            lambda: interacts(pair, few),
+            lambda: coarse(pair, few),
+            lambda: cancels(pair, few),
+        ]
+        told = []
+        for trial in trials:
+            with suppress(memory.NoMemoryError), memory.tried(few[0].device):
+                told.append(trial())
+        return [each for each in told if each]
 
 
 def leaks(pair: Pair, batch: Sequence[Tensor], found: Structure) -> str:
@@ -87,6 +103,47 @@ def interacts(pair: Pair, batch: Sequence[Tensor]) -> str:
     return (
         f"the log weight of a datum is {part[0]:.4f} among {few} data and {whole[0]:.4f} among {whole_size}: "
         f"a network mixes the data of a batch; act on the last dims only, and look at view(len(x), -1) and norms"
+    )
+
+
+def coarse(pair: Pair, batch: Sequence[Tensor], K: int = 64) -> str:
+    """Which latent the guide draws from a few numbers only, in a sentence; empty where there is none. The density of
+    such draws is not that of the guide: its scale is below what the precision resolves, or it is no density."""
+    for name, site in sites(draw(particles(pair.guide, K), batch), observed=False).items():
+        value = site["value"]
+        if not value.is_floating_point() or value.dim() < 2 or len(value) != K:
+            continue
+        different = 1 + value.sort(0).values.diff(dim=0).ne(0).sum(0)  # (B, *event)
+        if (different < K / 2).any():
+            row = int(different.flatten(1).min(1).values.argmin()) if different.dim() > 1 else int(different.argmin())
+            return (
+                f"site '{name}' takes {int(different.min())} values in {K} draws for datum {row}, as its scale is "
+                f"below what its precision resolves: score in double precision, pair.double()"
+            )
+    return ""
+
+
+def cancels(pair: Pair, batch: Sequence[Tensor], K: int = 8) -> str:
+    """How far log weights in single precision are off those of the same draws in double precision, in a sentence;
+    empty where they are near, and where the pair does not run in double precision (`pyrovae check` says so)."""
+    if dtype_of(pair) is torch.float64 or batch[0].device.type == "mps":
+        return ""
+    drawn = sites(draw(particles(pair.guide, K), batch), observed=False)
+    values = {name: site["value"] for name, site in drawn.items()}
+    single, twin = log_weights(pair, batch, K, values).double(), copy.deepcopy(pair).double()
+    exact = {name: value.double() if value.is_floating_point() else value for name, value in values.items()}
+    try:
+        with scoring(twin):
+            double = log_weights(twin, placed(twin, batch), K, exact)
+    except (RuntimeError, TypeError, ValueError):
+        return ""
+    off = (single - double).mean(0)
+    most = 5 * NEAR + TOLERANCE * double.abs().max()  # of one datum: the errors of many are not of one sign
+    if not off.isfinite().all() or (off.mean().abs() <= NEAR and off.abs().max() <= most):
+        return ""
+    return (
+        f"the log weight of a datum is up to {off.abs().max():.2g} nats off in single precision, as large numbers "
+        f"cancel in a log-probability: score in double precision, pair.double()"
     )
 
 

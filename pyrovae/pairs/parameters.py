@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -40,8 +41,9 @@ def placed(pair: nn.Module, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:
-    """The precision in which a module computes, that of its first parameter; float32 where it has none."""
-    return next((each.dtype for each in module.parameters() if each.is_floating_point()), torch.float32)
+    """The precision in which a module computes, that of its first parameter or else buffer; float32 without any."""
+    own = itertools.chain(module.parameters(), module.buffers())
+    return next((each.dtype for each in own if each.is_floating_point()), torch.float32)
 
 
 def device_of(module: nn.Module) -> torch.device:

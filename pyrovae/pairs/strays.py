@@ -12,7 +12,8 @@ from pyrovae.errors import PyrovaeError
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.supports import family_of, innermost, is_everything, outside, support
-from pyrovae.pairs.traces import rows, sites, traces
+from pyrovae.pairs.traces import sites, traces
+from pyrovae.runtime import memory
 
 ROWS = 512
 """Data whose values are looked at together."""
@@ -39,18 +40,21 @@ class Stray(NamedTuple):
 
 
 def strays(p: poutine.Trace) -> Iterator[Stray]:
-    """The first value outside the support of each site of a trace of the model."""
+    """The first value outside the support of each site of a trace of the model. What is not a number is no value: where
+    it comes from is another question, and a score of it is not finite."""
     for name, site in sites(p).items():
-        if is_everything(site["fn"]) and site["value"].is_floating_point() and not site["value"].isnan().any():
+        fn, values = site["fn"], site["value"]
+        if is_everything(fn):
             continue
-        found = outside(site["fn"], site["value"])
-        if not found.any():
+        found = outside(fn, values)
+        bad = found.flatten(1).any(1) if found.dim() > 1 else found
+        bad = bad & ~values.flatten(1).isnan().any(1) if values.dim() > 1 else bad & ~values.isnan()
+        if not bad.any():
             continue
-        row = int(found.flatten(1).any(1).nonzero()[0]) if found.dim() > 1 else int(found.nonzero()[0])
-        value = site["value"][row]
-        number = value[found[row]] if found[row].shape == value.shape else value
-        words = str(innermost(support(site["fn"])))
-        yield Stray(name, site["is_observed"], row, float(number.flatten()[0]), family_of(site["fn"]), words)
+        row = int(bad.nonzero()[0])
+        number = values[row][found[row]] if found[row].shape == values[row].shape else values[row]
+        words = str(innermost(support(fn)))
+        yield Stray(name, site["is_observed"], row, float(number.flatten()[0]), family_of(fn), words)
 
 
 def require_supported(pair: Pair, batch: Sequence[Tensor], where: str = "", start: int = 0) -> None:
@@ -66,15 +70,17 @@ def require_supported(pair: Pair, batch: Sequence[Tensor], where: str = "", star
         PyrovaeError: where the data, or what the guide draws, lie outside the support of the model's distributions:
             a log-probability there is a finite number without meaning.
     """
-    first = start
+
+    def work(part: slice) -> None:
+        p, q = traces(pair, [tensor[part] for tensor in batch])
+        if part.start == 0:
+            _refuse_wide(p, q)
+        for found in strays(p):
+            raise PyrovaeError(told(found._replace(row=found.row + part.start + start), where))
+
     with scoring(pair, 0):
-        for part in rows(batch, ROWS):
-            p, q = traces(pair, part)
-            if start == first:
-                _refuse_wide(p, q)
-            for found in strays(p):
-                raise PyrovaeError(told(found._replace(row=found.row + start), where))
-            start += first_dim(part)
+        for _ in memory.halved(first_dim(batch), ROWS, work, batch[0].device):
+            pass
 
 
 def _refuse_wide(p: poutine.Trace, q: poutine.Trace) -> None:

@@ -161,7 +161,8 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
             if trained.stopped != "interrupted":
                 scored = dataclasses.replace(run.outcome, test=scores(run, config, shown))
                 latent = structure(run.pair, run.split("test", 2)).latent
-                warnings = concerns(run.metrics, scored, config, latent)
+                late = run.scored.broken if run.scored is not None else ()
+                warnings = [each for each in late if each not in told] + concerns(run.metrics, scored, config, latent)
                 for warning in warnings:
                     shown.line(f"warning: {warning}")
                 run.results, run.status = dataclasses.replace(scored, warnings=(*told, *warnings)), "done"

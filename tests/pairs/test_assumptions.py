@@ -355,3 +355,93 @@ def test_a_pair_in_double_precision_trains_is_saved_and_scored(tmp_path):
     single.pair.double()
     assert single.log_likelihood(100).summary()["log_likelihood"] == pytest.approx(exact, abs=0.3)
     assert evaluation.log_likelihood(Pair(Model(), Guide()), [x], 10).log_likelihood.isfinite().all()
+
+
+class Narrow(nn.Module):
+    """A guide at 1 whose scale float32 does not resolve there."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.at, self.scale = nn.Parameter(torch.ones(2)), scale
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(self.at.expand(len(x), 2), self.scale).to_event(1))
+
+
+class Near(Model):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_ones(2), self.scale).to_event(1))
+            pyro.sample("x", dist.Normal(self.decoder(z), 1.0).to_event(1), obs=x)
+
+
+@pytest.mark.parametrize("scale", [3e-8, 1e-3])
+def test_draws_that_float32_does_not_tell_apart_are_seen(scale):
+    pair, x = Pair(Near(scale), Narrow(scale)), torch.randn(20, 6)
+    verdict = evaluation.log_likelihood(pair, [x], 200).verdict()
+    assert verdict.trusted is (scale == 1e-3)
+    assert ("values in 64 draws for datum" in verdict.sentence) is (scale == 3e-8)
+    found = evaluation.log_likelihood(pair.double(), [x], 200)
+    assert found.verdict().trusted
+    with torch.no_grad():
+        exact = dist.Normal(pair.model.decoder(torch.ones(2).double()), 1.0).to_event(1).log_prob(x.double())
+    assert (found.log_likelihood - exact).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(("total", "near"), [(10.0, True), (1e7, False)])
+def test_log_gammas_that_cancel_are_seen_and_double_precision_is_near_poisson(total, near):
+    class Counts(Model):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+                rate = softplus(self.decoder(z)) + 1
+                counts = dist.NegativeBinomial(total, logits=(rate / total).log())
+                pyro.sample("x", counts.to_event(1), obs=x)
+
+    pair, x = Pair(Counts(), Guide()), torch.poisson(torch.full((20, 6), 2.0))
+    with torch.no_grad():  # the prior as the guide: every weight is p(x | z)
+        pair.guide.encoder.weight.zero_()
+        pair.guide.encoder.bias.copy_(torch.tensor([0.0, 0.0, 0.375, 0.375]))
+    verdict = evaluation.log_likelihood(pair, [x], 2000).verdict()
+    assert ("single precision" in verdict.sentence) is not near
+    assert verdict.trusted is near
+    found = evaluation.log_likelihood(pair.double(), [x], 2000)
+    assert found.verdict().trusted
+    run = pyrovae.fit(pair.float(), data=x, **SHORT)
+    assert any("single precision" in warning for warning in run.results["warnings"]) is not near
+
+
+def test_a_target_is_not_reached_by_an_estimate_that_is_not_to_be_trusted():
+    """A guide 0.75 times as wide as the posterior, in 10 dimensions."""
+    D = 10
+
+    class Wide(nn.Module):
+        def __init__(self, body):
+            super().__init__()
+            self.body, self.nothing = body, nn.Parameter(torch.zeros(()).double())
+
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                self.body(x)
+
+    def model(x):
+        z = pyro.sample("z", dist.Normal(x.new_zeros(D), 1.0).to_event(1))
+        pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    def guide(x):
+        pyro.sample("z", dist.Normal(x / 2, 0.75 / math.sqrt(2)).to_event(1))
+
+    pair, x = Pair(Wide(model), Wide(guide)), math.sqrt(2) * torch.randn(30, D).double()
+    seen = set()
+    for seed in range(6):
+        found = evaluation.log_likelihood(pair, [x], 100, target_se=0.02, max_samples=6400, seed=seed)
+        verdict = found.verdict()
+        assert not found.target_reached or verdict.trusted
+        assert found.target_reached or "were not reached" in verdict.sentence
+        seen.add(verdict.trusted)
+    assert False in seen

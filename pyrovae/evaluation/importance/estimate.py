@@ -40,7 +40,7 @@ class LogLikelihood:
         samples: the largest K.
         proposal: what was drawn from.
         target_se: the error that was asked for, nats; None where none was.
-        target_reached: whether error and bias of the mean are at most that.
+        target_reached: whether error and bias of the mean are at most that, and to be trusted.
         seconds: how long it took.
         lowering_seconds: how much of that went to tracing and compiling the weights.
         broken: what the pair does that an estimate of one datum assumes it does not, each in a sentence
@@ -183,9 +183,16 @@ def log_likelihood(
     drawn = collected.drawn.cpu()
     met = None if target_se is None else reached(collected, target_se)
     seconds = time.perf_counter() - started
-    return LogLikelihood(
-        *estimates, drawn, int(drawn.max()), kind, target_se, met, seconds, sampler.engine.seconds, told
+    return judged(
+        LogLikelihood(*estimates, drawn, int(drawn.max()), kind, target_se, met, seconds, sampler.engine.seconds, told)
     )
+
+
+def judged(found: LogLikelihood) -> LogLikelihood:
+    """The same; a target is not reached by an estimate that is not to be trusted, whose error says too little."""
+    if found.target_reached and found.verdict().trusted is not True:
+        return dataclasses.replace(found, target_reached=False)
+    return found
 
 
 def require_counts(samples: int, chunk: int | None, target_se: float | None, max_samples: int) -> None:

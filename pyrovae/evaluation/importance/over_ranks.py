@@ -11,7 +11,7 @@ from torch import Tensor, distributed
 
 from pyrovae.errors import UsageError
 from pyrovae.estimators import IMPORTANCE, PROPOSALS, Proposal
-from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
+from pyrovae.evaluation.importance.estimate import LogLikelihood, judged, log_likelihood
 from pyrovae.evaluation.importance.running import Estimates
 from pyrovae.evaluation.refitting.refit import Refitted
 from pyrovae.pairs.pair import Pair, first_dim
@@ -106,7 +106,7 @@ def _gathered(own: LogLikelihood, mine: int, n: int, seconds: float, device: tor
     numbers = torch.stack(every).cpu()
     likelihood, error, ess, k, smoothed, drawn = rows.unbind(1)
     met = numbers[:, 1].min().item()
-    return LogLikelihood(
+    found = LogLikelihood(
         likelihood,
         error,
         ess,
@@ -121,3 +121,4 @@ def _gathered(own: LogLikelihood, mine: int, n: int, seconds: float, device: tor
         lowering_seconds=numbers[:, 3].max().item(),
         broken=own.broken,
     )
+    return judged(found)
