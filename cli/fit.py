@@ -136,6 +136,8 @@ def _rows(outcome: "Outcome", out: Path, pictures: list[str]) -> list[tuple[str,
         ("run directory", out),
         ("test ELBO", f"{test.elbo:.3f} nats (rate {test.rate:.2f}, distortion {test.distortion:.2f})"),
         ("log-likelihood", likelihood_line(outcome)),
+        *([("", verdict)] if (verdict := test.likelihood.get("verdict")) else []),
+        *([("accuracy", accuracy_line(test.accuracy))] if test.accuracy is not None else []),
         ("best epoch", f"{outcome.best_epoch} of {outcome.epochs}{stopped.get(outcome.stopped, '')}"),
         ("parameters", f"{outcome.parameters:,}"),
         ("seconds", f"{outcome.train_seconds:.1f} training ({ran}{lowering}), {test.seconds:.1f} scoring"),
@@ -143,8 +145,6 @@ def _rows(outcome: "Outcome", out: Path, pictures: list[str]) -> list[tuple[str,
     ]
     if outcome.inner_steps:
         rows.append(("steps", f"{outcome.steps:,} of the model, {outcome.inner_steps:,} of the guide before them"))
-    if test.accuracy is not None:
-        rows.insert(3, ("accuracy", accuracy_line(test.accuracy)))
     if outcome.skipped_steps:
         rows.append(("skipped steps", f"{outcome.skipped_steps}: their loss or gradients were not finite"))
     return rows
