@@ -14,8 +14,9 @@ from pyrovae.errors import option
 from pyrovae.lowering.engine import FEW
 from pyrovae.objectives.elbo import ELBO
 from pyrovae.pairs.assumptions import TOLERANCE, apart
+from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import log_weights
+from pyrovae.pairs.traces import log_weights, traces
 from pyrovae.runs import tensors
 from pyrovae.svi import Optimizer, Step
 from pyrovae.testing.law import Case, DoesNotApplyError, LawError, latents, law, per_datum, trainable
@@ -57,6 +58,13 @@ def _optimizer(case: Case) -> None:
     for (name, ours), theirs in zip(pair.named_parameters(), other.parameters(), strict=True):
         if apart(ours, theirs) > TOLERANCE:
             raise LawError(f"our step moves {name} elsewhere than torch's Adam, a fault of pyrovae: please report it")
+
+
+@law("one datum", cure="take a batch_size that leaves no batch of one datum", needs=trainable)
+def _one_datum(case: Case) -> None:
+    """a batch of one datum can be trained on"""
+    with torch.no_grad(), unvalidated():
+        traces(case.pair().train(), [tensor[:1] for tensor in case.batch])
 
 
 @law("pyro.infer.SVI", cure="model and guide must be plain modules, without pyro.param and PyroModule", needs=trainable)

@@ -123,7 +123,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
         with _shown(show) as shown, alone(pair):
             for note in [*notes(dataset, recipe), *plan.notes]:
                 shown.line(f"note: {note}")
-            told = tried(pair, dataset, device) if pair.own else []
+            told = tried(pair, dataset, config, device) if pair.own else []
             for warning in told:
                 shown.line(f"warning: {warning}")
             journal: Journal | Unwritten = Unwritten()

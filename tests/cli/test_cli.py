@@ -237,7 +237,15 @@ def test_fit_prints_json_or_a_table(tmp_path):
     assert {"test_elbo", "log_likelihood", "standard_error", "best_epoch", "stopped", "parameters"} < set(found)
     assert "epoch 1/1" in result.stderr
     result = done("fit", *FITS["vector"], "--out", tmp_path / "b")
-    for words in ("run directory", "test ELBO", "nats", "log-likelihood", "cannot be judged from 2", "best epoch", "parameters"):
+    for words in (
+        "run directory",
+        "test ELBO",
+        "nats",
+        "log-likelihood",
+        "cannot be judged from 2",
+        "best epoch",
+        "parameters",
+    ):
         assert words in result.stdout
 
 

@@ -424,7 +424,7 @@ def test_what_cannot_be_widened_is_refused_by_name():
                 z = pyro.sample("z", dist.Gamma(torch.ones(1), 1.0).to_event(1))
                 pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
 
-    with pytest.raises(PyrovaeError, match=r"site 'z' is drawn from a .*cannot be widened: take proposal='refit'"):
+    with pytest.raises(PyrovaeError, match=r"site 'z' is drawn from a .*cannot be widened: take proposal='guide'"):
         log_likelihood(Pair(Model(), Guide()), [torch.ones(2, 1)], 5, proposal="widened")
     refitted = refit(Pair(Model(), Guide()), [torch.ones(2, 1)], steps=2, rounds=1)
     assert log_likelihood(Pair(Model(), Guide()), [torch.ones(2, 1)], 5, proposal=refitted).drawn.tolist() == [5, 5]

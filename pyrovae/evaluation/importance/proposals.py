@@ -13,6 +13,7 @@ from torch.distributions.transforms import AffineTransform
 
 from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.estimators import PROPOSALS
+from pyrovae.pairs.supports import family_of
 from pyrovae.pairs.traces import Program, Site
 
 
@@ -39,8 +40,9 @@ class Widened(Messenger):
                 msg["fn"] = widened(msg["fn"], self.wider)
         except NotImplementedError:
             raise PyrovaeError(
-                f"site '{msg['name']}' is drawn from a {type(msg['fn']).__name__}, which is not on the whole real line "
-                f"or does not know its mean, so it cannot be widened: take {option('proposal', 'refit')}, or guide"
+                f"site '{msg['name']}' is drawn from a {family_of(msg['fn'])}, which is not on the whole real line "
+                f"or does not know its mean, so it cannot be widened: take {option('proposal', 'guide')} with more "
+                f"samples, or {option('method', 'ais', python='ais')}"
             ) from None
 
 

@@ -1,0 +1,81 @@
+"""What is tried of a pair of the user's own before it trains."""
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+import pyrovae
+from pyrovae import Pair, PyrovaeError
+from pyrovae.training import fit as fitting
+
+SHORT = {"epochs": 1, "score_samples": 2, "device": "cpu", "show": False}
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.Linear(2, 6)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(self.decoder(z), 0.5).to_event(1), obs=x)
+
+
+class Guide(nn.Module):
+    def __init__(self, norm):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(6, 8), norm, nn.Linear(8, 4))
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            loc, raw = self.encoder(x).chunk(2, -1)
+            pyro.sample("z", dist.Normal(loc, softplus(raw) + 0.01).to_event(1))
+
+
+def data(train):
+    x = torch.randn(train + 10, 6)
+    return {"train": x[:train], "valid": x[train : train + 5], "test": x[train + 5 :]}
+
+
+def test_batch_normalization_and_a_last_batch_of_one_are_told_before_training():
+    with pytest.raises(
+        PyrovaeError, match=r"an epoch has a batch of one datum.*Expected more than 1 value.* batch_size"
+    ):
+        pyrovae.fit(Pair(Model(), Guide(nn.BatchNorm1d(8))), data=data(33), batch_size=16, **SHORT)
+    pyrovae.fit(Pair(Model(), Guide(nn.BatchNorm1d(8))), data=data(34), batch_size=16, **SHORT)
+    pyrovae.fit(Pair(Model(), Guide(nn.LayerNorm(8))), data=data(33), batch_size=16, **SHORT)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_pairs_that_pyrovae_brings_are_not_tried(own, monkeypatch):
+    seen = []
+    monkeypatch.setattr(fitting, "tried", lambda *given: seen.append(given) or [])
+    model = (lambda: Pair(Model(), Guide(nn.Tanh()))) if own else "vae"
+    run = pyrovae.fit(model, data=data(33), **SHORT)
+    assert (len(seen), run.pair.own) == (own, own)
+
+
+def test_a_trial_leaves_the_fit_as_it_was(monkeypatch):
+    def weights():
+        torch.manual_seed(0)
+        pair = Pair(Model(), Guide(nn.BatchNorm1d(8)))
+        return pyrovae.fit(pair, data=data(34), **SHORT).pair.state_dict()
+
+    tried = weights()
+    monkeypatch.setattr(fitting, "tried", lambda *given: [])
+    for name, tensor in weights().items():
+        assert torch.equal(tensor, tried[name]), name
+
+
+def test_a_pair_of_a_users_prior_is_a_users_own(tmp_path):
+    (tmp_path / "mine.py").write_text("from pyrovae.priors.standard import standard\n\n\ndef mine(features):\n    return standard(features)\n")
+    variant = pyrovae.registry.variant("vae")
+    fields = {"x": pyrovae.data.Field((6,), "real")}
+    family = pyrovae.registry.family("diagonal")
+    own = variant.build(variant.config(prior=f"{tmp_path / 'mine.py'}:mine"), fields, family)
+    brought = variant.build(variant.config(), fields, family)
+    assert (own.own, brought.own) == (True, False)
