@@ -35,6 +35,11 @@ class DataConfig(Config):
     limit_train: int | None = Field(
         default=None, ge=1, description="train on this many data only, drawn by --data-seed"
     )
+    pixels: bool | None = Field(
+        default=None,
+        description="whole numbers 0 to 255 are pixels, divided by 255: those of uint8 and of images, in every field; "
+        "--no-pixels: none are [default: those of the images x]",
+    )
     image_size: int | None = Field(default=None, ge=1, le=4096, description="resize images to this height and width")
     stream: bool | None = Field(
         default=None,

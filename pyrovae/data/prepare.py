@@ -11,10 +11,11 @@ from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Dataset, Split, Transform
 from pyrovae.data.describe import Splits, describe
 from pyrovae.data.field import Field
+from pyrovae.data.notes import of_numbers
 from pyrovae.data.options import DataConfig
 from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Found, Raw, Sentences
-from pyrovae.data.stored import Column, Stored, summarize
+from pyrovae.data.stored import Column, Stored
 from pyrovae.data.text import prepare_text
 from pyrovae.errors import PyrovaeError, UsageError, option
 
@@ -45,13 +46,12 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             size = classes(whole, names, f"data '{name}': {field}")
             fields[field] = Field(shape=(), kind="category", size=size, names=names)
             continue
-        values = Numbers.of(field, column, raw.divisor if field == "x" else 255.0)
+        values = Numbers.of(field, column, _divisor(field, column["train"], raw, config))
         used: Mode = "none"
         if field == "x":
+            notes += of_numbers(values, column["train"], config, raw.divisor is not None)
             values, used = values.resized(config.image_size, name).binarized(mode, config.data_seed, name)
             binarize = used
-        if values.kind == "real" and values.name == "x" and _look_like_bytes(column["train"]):
-            notes.append("x is taken as real numbers: if its 0 to 255 are pixels, save them as uint8")
         fields[field] = values.field()
         transforms += values.transforms(used)
         for split in SPLITS:
@@ -67,9 +67,16 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
         columns=splits,
         transforms=tuple(transforms),
         seed=config.data_seed,
-        description={**describe(name, splits, config), "binarize": binarize, "notes": notes},
+        description={**describe(name, splits, config), "binarize": binarize, "pixels": config.pixels, "notes": notes},
         workers=config.workers,
     )
+
+
+def _divisor(field: str, train: Column, raw: Raw, config: DataConfig) -> float:
+    """Of bytes: counts are bytes, too, so only images x, and what a source knows for pixels, are divided unasked."""
+    known = field == "x" and raw.divisor is not None
+    pixels = known or (field == "x" and train.dim() == 4) if config.pixels is None else config.pixels
+    return (raw.divisor if known else None) or 255.0 if pixels else 1.0
 
 
 def _part(column: Column, rows: Tensor | slice, split: Split) -> Column:
@@ -113,10 +120,3 @@ def _check(raw: Raw, name: str) -> Splits:
 
 def _form(column: Column) -> str:
     return f"{str(column.dtype).removeprefix('torch.')} {tuple(column.shape[1:])}"
-
-
-def _look_like_bytes(train: Column) -> bool:
-    if train.dim() != 4:
-        return False
-    found = summarize(train)
-    return found.low >= 0 and 1 < found.high <= 255 and found.whole

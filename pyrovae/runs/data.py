@@ -40,9 +40,11 @@ def data_of(recipe: Recipe, description: JsonMapping, given: DataSpec | None = N
 def data_options(recipe: Recipe, description: JsonMapping) -> DataConfig:
     """The options of the data of a run.
 
-    Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was.
+    Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was. In runs
+    that do not say what they took for pixels, whole numbers of uint8 are, in every field.
     """
-    options = recipe.data_options
+    pixels = description.get("pixels", True)
+    options = recipe.data_options.model_copy(update={"pixels": None if pixels is None else bool(pixels)})
     if options.stream is not None or str(recipe.data).endswith(".npy"):
         return options
     return options.model_copy(update={"stream": bool(description.get("streamed"))})

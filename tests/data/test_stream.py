@@ -308,7 +308,7 @@ def test_data_that_leave_no_memory_are_streamed_of_themselves(npy, folder, monke
         monkeypatch.setattr(stored, "free_memory", lambda nbytes=nbytes: 2 * nbytes - 1)
         told = load(path).description
         assert told["streamed"] is True
-        assert "more than half of the free memory; stream=False" in told["notes"][0]
+        assert "more than half of the free memory; stream=False" in told["notes"][-1]
         assert "streamed" not in load(path, DataConfig(stream=False)).description
         assert "streamed" not in load(path, DataConfig(binarize="static")).description
     assert "streamed" not in load(npy, DataConfig(image_size=3)).description

@@ -57,7 +57,7 @@ def read_images(folder: Path, config: DataConfig) -> Raw:
             columns[split] = {"x": _stack(files, mode, config.image_size)}
         if classes is not None:
             columns[split]["y"] = np.array([names.index(name) for name in classes], np.int64)
-    return Raw(columns=columns, names=tuple(names) or None)
+    return Raw(columns=columns, names=tuple(names) or None, divisor=255.0)
 
 
 class ImageFiles:

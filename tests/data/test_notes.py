@@ -1,0 +1,96 @@
+"""What data are taken for by their dtype and shape: the values that arrive, and the note that says so."""
+
+import numpy as np
+import pytest
+import torch
+
+import pyrovae
+from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import load
+from pyrovae.runs import data as rundata
+
+draw = np.random.default_rng(0)
+IMAGES = draw.integers(0, 256, (40, 4, 5)).astype(np.uint8)
+COUNTS = draw.poisson(3.0, (40, 6)).astype(np.uint8)
+REAL = draw.normal(size=(40, 3)).astype(np.float32)
+TINY = {"latent_dim": 2, "hidden": (4,), "score_samples": 2, "epochs": 1, "device": "cpu", "show": False}
+
+
+def values(dataset, name="x"):
+    return torch.cat([dataset.split(split, (name,))[0] for split in dataset.columns])
+
+
+def notes(data, **options):
+    return load(data, DataConfig(**options)).description["notes"]
+
+
+def same_rows(found, array):
+    """Whether both hold the same data, in any order."""
+    given = torch.from_numpy(np.asarray(array)).float().flatten(1)
+    return sorted(found.flatten(1).tolist()) == sorted(given.tolist())
+
+
+# ---- whole numbers of a byte
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+@pytest.mark.parametrize("shape", [(40, 6), (40, 1, 2, 3), (40, 2, 3)], ids=["vectors", "images", "flat-images"])
+def test_counts_of_another_field_than_x_arrive_as_they_are(dtype, shape):
+    counts = COUNTS.astype(dtype).reshape(shape)
+    dataset = load({"x": REAL, "c": counts})
+    assert same_rows(values(dataset, "c"), counts)
+    assert values(dataset, "c").dtype == torch.float32
+    assert dataset.fields["c"].kind == "real"
+    torch.testing.assert_close(dataset.fields["c"].mean, dataset.split("train", ("c",))[0].mean(0))
+    assert dataset.description["notes"] == []
+
+
+def test_counts_of_x_arrive_as_they_are_with_a_note_how_pixels_are_told(tmp_path):
+    np.save(tmp_path / "a.npy", COUNTS)
+    for data, stream in ((COUNTS, None), (tmp_path / "a.npy", False), (tmp_path / "a.npy", True)):
+        dataset = load(data, DataConfig(stream=stream))
+        assert dataset.fields["x"].kind == "real"
+        (note,) = dataset.description["notes"]
+        assert note.startswith("whole numbers in vectors x are taken as they are")
+        assert "pixels=True divides them by 255" in note
+        assert same_rows(torch.cat([dataset.split(s, ("x",), 40)[0] for s in dataset.columns]), COUNTS)
+    with pytest.raises(pyrovae.UsageError, match=r"scale it to \[0, 1\] first, or give pixels=True"):
+        load(COUNTS, DataConfig(binarize="threshold"))
+    assert load(COUNTS > 2).description["notes"] == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_images_of_x_are_pixels_and_that_is_said(dtype):
+    images = IMAGES[:, None].astype(dtype)
+    dataset = load(images)
+    assert dataset.fields["x"].kind == "unit"
+    torch.testing.assert_close(values(dataset).max(), torch.tensor(IMAGES.max() / np.float32(255)))
+    (note,) = dataset.description["notes"]
+    assert "in images x are taken for pixels and divided by 255; pixels=False" in note
+
+
+def test_what_is_taken_for_pixels_can_be_said():
+    assert notes(IMAGES, pixels=True) == notes(IMAGES, pixels=False) == notes(COUNTS, pixels=True) == []
+    assert same_rows(values(load(IMAGES, DataConfig(pixels=False))), IMAGES)
+    flat = load(IMAGES.reshape(40, 20), DataConfig(pixels=True))
+    assert flat.fields["x"].kind == "unit"
+    assert same_rows(values(flat) * 255, IMAGES)
+    both = load({"x": IMAGES, "mask": IMAGES}, DataConfig(pixels=True))
+    assert same_rows(values(both, "mask") * 255, IMAGES)
+
+
+def test_what_a_source_knows_for_pixels_needs_no_note():
+    assert notes("digits") == []
+    assert values(load("digits", DataConfig(pixels=False, binarize="none"))).max() == 16
+
+
+def test_a_run_that_does_not_say_what_it_took_for_pixels_took_all_bytes():
+    """Runs of earlier versions score the values that they were trained on."""
+    now = pyrovae.fit("vae", data=COUNTS, **TINY)
+    assert same_rows(values(now.data), COUNTS)
+    before = {name: value for name, value in now.description.items() if name != "pixels"}
+    data = rundata.data_of(now.recipe, before, COUNTS)
+    assert same_rows(values(data) * 255, COUNTS)
+    again = {**before, "pixels": data.description["pixels"]}  # of that run once it went on
+    assert same_rows(values(rundata.data_of(now.recipe, again, COUNTS)) * 255, COUNTS)
+    assert same_rows(values(rundata.data_of(now.recipe, now.description, COUNTS)), COUNTS)
