@@ -34,7 +34,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
     fields: dict[str, Field] = {}
     transforms: list[Transform] = []
     binarize: Mode = "none"
-    notes: list[str] = []
+    notes = [*raw.notes]
     mode: Mode = ("dynamic" if raw.gray else "none") if config.binarize == "auto" else config.binarize
     if mode != "none" and "x" not in splits["train"]:
         raise UsageError(f"{option('binarize', mode)}: data '{name}' has no field x: leave the option out")

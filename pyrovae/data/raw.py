@@ -36,12 +36,14 @@ class Raw:
         divisor: what makes a stored whole-number pixel of `x` lie in [0, 1]; None where it is not known whether these
             are pixels.
         gray: whether `binarize` "auto" means dynamic.
+        notes: what a person should know of how these were read.
     """
 
     columns: Mapping[Split, Mapping[str, Any]]
     names: tuple[str, ...] | None = None
     divisor: float | None = None
     gray: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import pyrovae
 from pyrovae.data import DataConfig
@@ -94,3 +95,57 @@ def test_a_run_that_does_not_say_what_it_took_for_pixels_took_all_bytes():
     again = {**before, "pixels": data.description["pixels"]}  # of that run once it went on
     assert same_rows(values(rundata.data_of(now.recipe, again, COUNTS)) * 255, COUNTS)
     assert same_rows(values(rundata.data_of(now.recipe, now.description, COUNTS)), COUNTS)
+
+
+# ---- what a folder of images leaves out
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve gray images."""
+    for i in range(12):
+        Image.fromarray(IMAGES[i]).save(tmp_path / f"{i:02}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("suffix", "split"), [("tif", "."), ("gif", "."), ("png", "."), ("webp", "."), ("tif", "test")]
+)
+def test_images_of_several_pages_are_refused_with_their_number(photos, suffix, split, stream):
+    if split == "test":
+        (photos / "train").mkdir()
+        for path in photos.glob("*.png"):
+            path.rename(photos / "train" / path.name)
+    (photos / split).mkdir(exist_ok=True)
+    pages = [Image.fromarray(image) for image in IMAGES[:3]]
+    pages[0].save(photos / split / f"00.{suffix}", save_all=True, append_images=pages[1:])
+    with pytest.raises(pyrovae.PyrovaeError, match=rf"00\.{suffix} holds 3 pages or frames: save each as an image"):
+        load(photos, DataConfig(stream=stream))
+
+
+def test_a_page_by_itself_is_an_image(photos):
+    for suffix in ("tif", "gif", "webp"):
+        Image.fromarray(IMAGES[0]).save(photos / f"one.{suffix}")
+    assert load(photos).size("train") == 11
+    assert notes(photos) == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_alpha_channel_is_left_out_with_a_note(photos, stream):
+    color = np.repeat(IMAGES[..., None], 4, 3)
+    Image.fromarray(color[0], "RGBA").save(photos / "00.png")
+    Image.fromarray(color[1, :, :, :2], "LA").save(photos / "01.png")
+    Image.fromarray(IMAGES[2], "L").save(photos / "02.png", transparency=7)
+    (note,) = notes(photos, stream=stream)
+    assert note.startswith("3 of 12 images have an alpha channel, which is left out")
+    found = torch.cat([load(photos, DataConfig(stream=stream)).columns[s]["x"][:] for s in ("train", "valid", "test")])
+    assert same_rows(found, np.repeat(IMAGES[:12, None], 3, 1))
+
+
+def test_photographs_with_previews_are_taken_with_a_note(photos):
+    images = [Image.fromarray(image) for image in IMAGES[:2]]
+    images[0].save(photos / "00.jpg", "MPO", save_all=True, append_images=images[1:])
+    (photos / "00.png").unlink()
+    (note,) = notes(photos)
+    assert note == "1 of 12 images are photographs with further pictures (MPO), of which the first is taken"
