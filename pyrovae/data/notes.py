@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import torch
+from torch import Tensor
 
 from pyrovae.data.options import DataConfig
 from pyrovae.data.pixels import Numbers
@@ -37,3 +40,42 @@ def _look_like_bytes(train: Column) -> bool:
         return False
     found = summarize(train)
     return found.low >= 0 and 1 < found.high <= 255 and found.whole
+
+
+def of_labels(columns: Sequence[Tensor], size: int, name: str, named: bool) -> list[str]:
+    """How many data each class has, where classes have none or labels are missing; the likely cure.
+
+    Args:
+        columns: the labels, -1 where missing, of all splits.
+        size: how many classes there are.
+        name: of the field.
+        named: whether the classes have names, so that their numbers are meant.
+    """
+    labels = torch.cat(list(columns))
+    counts = torch.bincount(labels[labels >= 0], minlength=size).tolist()
+    missing, empty = int((labels < 0).sum()), [label for label in range(size) if not counts[label]]
+    if not missing and not empty:
+        return []
+    full = [f"{label} ({count:,})" for label, count in enumerate(counts) if count]
+    told = [f"{name} has {size} {'class' if size == 1 else 'classes'}: {_first(full)}"]
+    if empty:
+        told.append(f"without data {_first(map(str, empty))}")
+    if missing:
+        told.append(f"{missing:,} of {len(labels):,} labels are missing (-1)")
+    return [", ".join(told) + ("" if named else _cure(empty, size, missing))]
+
+
+def _cure(empty: Sequence[int], size: int, missing: int) -> str:
+    """What labels were probably meant to be, by other conventions."""
+    if missing and empty == [0] and size == 2:
+        return ": if -1 and 1 are two classes, write 0 and 1"
+    if empty == [0]:
+        return ": number the classes from 0"
+    if size == 256 and 254 in empty:
+        return ": if 255 marks what is to be ignored, write -1"
+    return ": number the classes 0, 1, 2, ... without gaps" if empty else ""
+
+
+def _first(words: Iterable[str], most: int = 5) -> str:
+    listed = list(words)
+    return ", ".join(listed[:most]) + (f", ... ({len(listed)})" if len(listed) > most else "")

@@ -11,7 +11,7 @@ from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Dataset, Split, Transform
 from pyrovae.data.describe import Splits, describe
 from pyrovae.data.field import Field
-from pyrovae.data.notes import of_numbers
+from pyrovae.data.notes import of_labels, of_numbers
 from pyrovae.data.options import DataConfig
 from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Found, Raw, Sentences
@@ -45,6 +45,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             whole: list[Any] = [part[field] for part in source.values()]
             size = classes(whole, names, f"data '{name}': {field}")
             fields[field] = Field(shape=(), kind="category", size=size, names=names)
+            notes += of_labels(whole, size, field, names is not None)
             continue
         values = Numbers.of(field, column, _divisor(field, column["train"], raw, config))
         used: Mode = "none"

@@ -149,3 +149,56 @@ def test_photographs_with_previews_are_taken_with_a_note(photos):
     (photos / "00.png").unlink()
     (note,) = notes(photos)
     assert note == "1 of 12 images are photographs with further pictures (MPO), of which the first is taken"
+
+
+# ---- labels by other conventions
+
+
+FOUR = torch.arange(40) % 4
+
+
+FAULTS = {
+    "-1-and-1": (2 * (FOUR % 2) - 1, "1 (20), without data 0, 20 of 40 labels are missing (-1): if -1 and 1 are two"),
+    "255": (torch.where(FOUR == 3, 255, FOUR), "255 (10), without data 3, 4, 5, 6, 7, ... (252): if 255 marks what is"),
+    "from-1": (FOUR + 1, "y has 5 classes: 1 (10), 2 (10), 3 (10), 4 (10), without data 0: number the classes from 0"),
+    "gaps": (
+        2 * (torch.arange(40) % 8),
+        "8 (5), ... (8), without data 1, 3, 5, 7, 9, ... (7): number the classes 0, 1",
+    ),
+    "missing": (torch.where(torch.arange(40) < 9, -1, FOUR), "2 (8), 3 (8), 9 of 40 labels are missing (-1)"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_classes_without_data_and_missing_labels_are_counted(fault):
+    labels, told = FAULTS[fault]
+    (note,) = notes((REAL, labels))
+    assert told in note
+    for given in (labels.float(), labels[:, None].numpy()):
+        assert notes((REAL, given)) == [note]
+    splits = {"train": (REAL[:30], labels[:30]), "test": (REAL[30:], labels[30:])}
+    assert notes(splits) == [note]
+    assert notes((REAL, labels), limit_train=3) == [note]  # of all data, not of those that are trained on
+
+
+def test_of_good_labels_nothing_is_said(photos):
+    assert notes((REAL, FOUR)) == []
+    assert notes((REAL, torch.zeros(40).long())) == []
+    assert notes("digits") == []
+    for i, path in enumerate(sorted(photos.glob("*.png"))):
+        (photos / "cd"[i % 2]).mkdir(exist_ok=True)
+        path.rename(photos / "cd"[i % 2] / path.name)
+    assert notes(photos) == []
+
+
+def test_labels_that_a_model_hides_are_not_called_missing(capsys):
+    options = {**TINY, "show": True, "labels": 8, "binarize": "threshold"}
+    run = pyrovae.fit("ssvae", data=(torch.rand(40, 6), FOUR), **options)
+    assert (run.data.columns["train"]["y"] == -1).any()
+    assert run.description["notes"] == []
+    assert "missing" not in capsys.readouterr().err
+
+
+def test_notes_are_printed_by_a_fit_once(capsys):
+    pyrovae.fit("cvae", data=(torch.rand(40, 6) > 0.5, FOUR + 1), **TINY | {"show": True})
+    assert capsys.readouterr().err.count("note: y has 5 classes") == 1
