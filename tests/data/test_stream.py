@@ -451,10 +451,84 @@ def test_a_file_that_is_gone_is_told(folder, monkeypatch):
         pyrovae.fit("vae", data=data, **SHORT, **TINY)
 
 
+def overwritten(path):
+    np.save(path, np.load(path) ^ 1)
+
+
+def replaced(path):
+    np.save(path.with_name("other.npy"), np.load(path) ^ 1)
+    path.with_name("other.npy").replace(path)
+
+
+def shorter(path):
+    """By a row. The file is smaller than a page of memory: what is missing reads as zeros and harms no process."""
+    os.truncate(path, path.stat().st_size - 30)
+
+
+def longer(path):
+    with open(path, "ab") as file:
+        file.write(bytes(30))
+
+
+CHANGES = (overwritten, replaced, shorter, longer)
+
+
+CHANGED = r"images\.npy has changed since it was opened, .*: start again, with a file that nothing writes to"
+
+
+class Changing(type(progress(False))):
+    """A file that changes after each epoch; its time does, however coarse the clock is."""
+
+    def __init__(self, path, change):
+        super().__init__(silent=True)
+        self.path, self.change, self.epochs = path, change, 0
+
+    def advance(self, n=1, **figures):
+        self.epochs += 1
+        self.change(self.path)
+        os.utime(self.path, ns=(0, self.epochs))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_an_array_that_changes_while_it_is_trained_on_is_told_at_the_next_epoch(npy, workers, change):
+    show = Changing(npy, change)
+    with pytest.raises(PyrovaeError, match=CHANGED):
+        pyrovae.fit("vae", data=npy, stream=True, workers=workers, **SHORT, **{**TINY, "show": show})
+    assert show.epochs == 1
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_in_the_last_epoch_it_is_told_at_its_end(npy, change):
+    columns = stream.place(load(npy, DataConfig(stream=True)).columns["train"], CPU, 0)
+    batches = stream.batches(columns, torch.arange(64).split(32))
+    next(batches), next(batches)
+    change(npy)
+    os.utime(npy, ns=(0, 0))
+    with pytest.raises(PyrovaeError, match=CHANGED):
+        next(batches)
+
+
+@pytest.mark.parametrize("change", [shorter, longer])
+def test_an_array_of_another_size_is_told_where_it_is_read(npy, change):
+    x = load(npy, DataConfig(stream=True)).columns["train"]["x"]
+    assert len(x[:3]) == 3
+    change(npy)
+    for column in (x, pickle.loads(pickle.dumps(x))):  # in this process, and in another one
+        with pytest.raises(PyrovaeError, match=CHANGED):
+            column[:3]
+    npy.unlink()
+    with pytest.raises(PyrovaeError, match=r"images\.npy cannot be read: No such file"):
+        pickle.loads(pickle.dumps(x))[:3]
+
+
 class Dies:
     """A source that ends the worker that reads the last row."""
 
     shape, dtype, costly = (20, 2), torch.float32, False
+
+    def require_unchanged(self):
+        pass
 
     def read(self, rows):
         if 19 in rows and torch.utils.data.get_worker_info() is not None:
