@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.dataset import SPLITS
+from pyrovae.data.options import Layout
 from pyrovae.data.plain import require_plain, values_of
 from pyrovae.data.raw import Raw
 from pyrovae.errors import PyrovaeError, is_out_of_memory
@@ -88,11 +89,11 @@ def _native(value: object) -> np.ndarray:
         return array.astype(np.float64 if dtype.kind == "f" and dtype.itemsize > 8 else dtype)
 
 
-def arrange(x: Tensor, what: str) -> Tensor:
-    """`(N,)` -> `(N, 1)`; images of any order -> `(N, C, H, W)`; `(N, D)` stays."""
+def arrange(x: Tensor, what: str, layout: Layout) -> Tensor:
+    """`(N,)` -> `(N, 1)`; `(N, D)` stays; as image, images of any order become `(N, C, H, W)`; as given, all stay."""
     if x.dim() == 1:
         return x[:, None]
-    if x.dim() == 2:
+    if x.dim() == 2 or layout == "given":
         return x
     if x.dim() == 3:
         return x[:, None]

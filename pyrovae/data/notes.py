@@ -28,8 +28,11 @@ def of_numbers(values: Numbers, given: Column, config: DataConfig, known: bool) 
         taken = f"whole numbers 0 to 255 in images x are taken for pixels and divided by {values.divisor:g}"
         return [f"{taken}; {option('pixels', False)} takes them as they are"]
     if given.dtype == torch.uint8:
+        if given.dim() == 3:
+            shape = tuple(given.shape)
+            return [f"x is taken as it is, whole numbers {shape}; {option('layout', 'image')} takes it for images"]
         divided = f"{option('pixels', True)} divides them by 255"
-        return [f"whole numbers in vectors x are taken as they are; if they are pixels, {divided}"]
+        return [f"whole numbers in x are taken as they are; if they are pixels, {divided}"]
     if values.kind == "real" and _look_like_bytes(given):
         return ["x is taken as real numbers: if its 0 to 255 are pixels, save them as uint8"]
     return []

@@ -12,7 +12,7 @@ from pyrovae.data.dataset import SPLITS, Dataset, Split, Transform
 from pyrovae.data.describe import Splits, describe
 from pyrovae.data.field import Field
 from pyrovae.data.notes import of_labels, of_numbers
-from pyrovae.data.options import DataConfig
+from pyrovae.data.options import DataConfig, Layout
 from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Found, Raw, Sentences
 from pyrovae.data.stored import Column, Stored
@@ -25,7 +25,15 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
     if isinstance(data, Sentences):
         return prepare_text(data, name, config)
     raw = data if isinstance(data, Raw) else gather(data, name)
-    source = _check(raw, name)
+    layout: Layout = config.layout or "image"
+    if raw.divisor is not None:
+        layout = "image"
+    elif layout == "given" and config.image_size is not None:
+        raise UsageError(
+            f"{option('image_size', config.image_size)}: data '{name}' keep their axes, and only images are resized: "
+            f"give {option('layout', 'image')}"
+        )
+    source = _check(raw, name, layout)
     rows = cut({split: len(next(iter(columns.values()))) for split, columns in source.items()}, config, name)
     splits: Splits = {
         split: {field: _part(column, index, split) for field, column in source[origin].items()}
@@ -68,7 +76,13 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
         columns=splits,
         transforms=tuple(transforms),
         seed=config.data_seed,
-        description={**describe(name, splits, config), "binarize": binarize, "pixels": config.pixels, "notes": notes},
+        description={
+            **describe(name, splits, config),
+            "binarize": binarize,
+            "pixels": config.pixels,
+            "layout": layout,
+            "notes": notes,
+        },
         workers=config.workers,
     )
 
@@ -85,7 +99,7 @@ def _part(column: Column, rows: Tensor | slice, split: Split) -> Column:
     return column.select(rows) if isinstance(column, Stored) and split == "train" else column[rows]
 
 
-def _check(raw: Raw, name: str) -> Splits:
+def _check(raw: Raw, name: str, layout: Layout) -> Splits:
     """Tensors of one length in a split, of one shape and dtype over the splits; labels int64 of one dim."""
     checked: Splits = {}
     for split, columns in raw.columns.items():
@@ -98,7 +112,7 @@ def _check(raw: Raw, name: str) -> Splits:
             tensor = numbers(value, what)
             vector = tensor.is_floating_point() and (field != "y" or is_vector(tensor))
             is_label = not vector and (field == "y" or (field != "x" and tensor.dim() == 1))
-            checked[split][field] = labels(tensor, what) if is_label else arrange(tensor, what)
+            checked[split][field] = labels(tensor, what) if is_label else arrange(tensor, what, layout)
         lengths = {field: len(column) for field, column in checked[split].items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{field} has {length}" for field, length in lengths.items())

@@ -18,6 +18,7 @@ from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.data import options_for
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.training import freezing
@@ -87,7 +88,8 @@ def dataset_for(data: DataSpec | None, recipe: Recipe, variant: registry.Variant
     """The data as the pair reads them."""
     if source is not None:
         return freezing.data_of(source, data, recipe.data_options)
-    dataset = data_package.load(recipe.data if data is None else data, recipe.data_options)  # type: ignore[arg-type]
+    options = recipe.data_options if isinstance(data, Dataset) else options_for(recipe, variant)
+    dataset = data_package.load(recipe.data if data is None else data, options)  # type: ignore[arg-type]
     return dataset if variant is None else variant.prepare(recipe.options, dataset)
 
 

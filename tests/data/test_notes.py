@@ -52,7 +52,7 @@ def test_counts_of_x_arrive_as_they_are_with_a_note_how_pixels_are_told(tmp_path
         dataset = load(data, DataConfig(stream=stream))
         assert dataset.fields["x"].kind == "real"
         (note,) = dataset.description["notes"]
-        assert note.startswith("whole numbers in vectors x are taken as they are")
+        assert note.startswith("whole numbers in x are taken as they are")
         assert "pixels=True divides them by 255" in note
         assert same_rows(torch.cat([dataset.split(s, ("x",), 40)[0] for s in dataset.columns]), COUNTS)
     with pytest.raises(pyrovae.UsageError, match=r"scale it to \[0, 1\] first, or give pixels=True"):

@@ -102,7 +102,7 @@ class ImageFiles:
     def read(self, rows: np.ndarray) -> Tensor:
         """See Source."""
         files = self._files(rows)
-        return arrange(numbers(_stack(files, self.mode, self.size), str(self.folder)), str(self.folder))
+        return arrange(numbers(_stack(files, self.mode, self.size), str(self.folder)), str(self.folder), "image")
 
     def require_unchanged(self) -> None:
         """Nothing: to look at every file would take long."""

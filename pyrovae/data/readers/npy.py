@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pyrovae.data.columns import arrange, numbers
 from pyrovae.data.limits import require_memory
+from pyrovae.data.options import Layout
 from pyrovae.data.raw import Tensors
 from pyrovae.data.readers.arrays import read_header, read_numbers
 from pyrovae.data.readers.bytes import require_file
@@ -122,8 +123,8 @@ class NpyFile:
 
     costly = False
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, layout: Layout = "image") -> None:
+        self.path, self.layout = path, layout
         self._opened: tuple[mmap.mmap, np.ndarray] | None = None
         self._stamp = self._stamped()
         _, array = self._open()
@@ -141,7 +142,7 @@ class NpyFile:
         if opened.size() != self._stamp.size:
             raise self._changed()
         what = f"{self.path}, rows {rows.min()} to {rows.max()},"
-        return arrange(numbers(array[rows], what), what)
+        return arrange(numbers(array[rows], what), what, self.layout)
 
     def require_unchanged(self) -> None:
         """See Source."""
