@@ -134,9 +134,9 @@ def test_a_page_by_itself_is_an_image(photos):
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_alpha_channel_is_left_out_with_a_note(photos, stream):
     color = np.repeat(IMAGES[..., None], 4, 3)
-    Image.fromarray(color[0], "RGBA").save(photos / "00.png")
-    Image.fromarray(color[1, :, :, :2], "LA").save(photos / "01.png")
-    Image.fromarray(IMAGES[2], "L").save(photos / "02.png", transparency=7)
+    Image.fromarray(color[0]).save(photos / "00.png")
+    Image.fromarray(color[1, :, :, :2]).save(photos / "01.png")
+    Image.fromarray(IMAGES[2]).save(photos / "02.png", transparency=7)
     (note,) = notes(photos, stream=stream)
     assert note.startswith("3 of 12 images have an alpha channel, which is left out")
     found = torch.cat([load(photos, DataConfig(stream=stream)).columns[s]["x"][:] for s in ("train", "valid", "test")])

@@ -452,22 +452,31 @@ def test_a_file_that_is_gone_is_told(folder, monkeypatch):
 
 
 def overwritten(path):
+    """By other values; its time is another, however coarse the clock is."""
     np.save(path, np.load(path) ^ 1)
+    os.utime(path, ns=(0, 0))
 
 
 def replaced(path):
-    np.save(path.with_name("other.npy"), np.load(path) ^ 1)
-    path.with_name("other.npy").replace(path)
+    """By a file of the same size and time."""
+    other, was = path.with_name("other.npy"), path.stat()
+    np.save(other, np.load(path) ^ 1)
+    os.utime(other, ns=(was.st_atime_ns, was.st_mtime_ns))
+    other.replace(path)
 
 
 def shorter(path):
     """By a row. The file is smaller than a page of memory: what is missing reads as zeros and harms no process."""
-    os.truncate(path, path.stat().st_size - 30)
+    was = path.stat()
+    os.truncate(path, was.st_size - 30)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
 def longer(path):
+    was = path.stat()
     with open(path, "ab") as file:
         file.write(bytes(30))
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 
 
 CHANGES = (overwritten, replaced, shorter, longer)
@@ -477,7 +486,7 @@ CHANGED = r"images\.npy has changed since it was opened, .*: start again, with a
 
 
 class Changing(type(progress(False))):
-    """A file that changes after each epoch; its time does, however coarse the clock is."""
+    """A file that changes after each epoch."""
 
     def __init__(self, path, change):
         super().__init__(silent=True)
@@ -486,7 +495,6 @@ class Changing(type(progress(False))):
     def advance(self, n=1, **figures):
         self.epochs += 1
         self.change(self.path)
-        os.utime(self.path, ns=(0, self.epochs))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -504,7 +512,6 @@ def test_in_the_last_epoch_it_is_told_at_its_end(npy, change):
     batches = stream.batches(columns, torch.arange(64).split(32))
     next(batches), next(batches)
     change(npy)
-    os.utime(npy, ns=(0, 0))
     with pytest.raises(PyrovaeError, match=CHANGED):
         next(batches)
 
