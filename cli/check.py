@@ -54,6 +54,7 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     """
     from pyrovae.data.catalogue import load
     from pyrovae.pairs.pair import Pair
+    from pyrovae.runs.data import options_for
     from pyrovae.runs.recipe import Recipe
     from pyrovae.testing import check, sites_table
 
@@ -61,7 +62,7 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     given = {key: value for key, value in options.items() if value is not None}
     refuse_unknown(given, [*variant.config.model_fields, *DataConfig.model_fields], f"model {model}")
     recipe = Recipe.of(variant, guide, data or variant.data, given)
-    dataset = variant.prepare(recipe.options, load(data or variant.data, recipe.data_options))
+    dataset = variant.prepare(recipe.options, load(data or variant.data, options_for(recipe, variant)))
 
     def make() -> Pair:
         return recipe.build(variant, dataset.named_fields())

@@ -1,14 +1,17 @@
 """From what a caller or a file gives to checked tensors: pixels, numbers and labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyrovae.data.dataset import SPLITS
+from pyrovae.data.options import Layout
+from pyrovae.data.plain import require_plain, values_of
 from pyrovae.data.raw import Raw
-from pyrovae.errors import PyrovaeError
+from pyrovae.errors import PyrovaeError, is_out_of_memory
 
 
 def gather(data: object, name: str) -> Raw:
@@ -33,7 +36,9 @@ def _fields(data: object, name: str) -> dict[str, object]:
         return dict(zip(("x", "y"), data, strict=False))
     if isinstance(data, Tensor | np.ndarray):
         return {"x": data}
-    raise PyrovaeError(f"data {name}: a {type(data).__name__} is no tensor, array, tuple, dict or Dataset: give one")
+    raise PyrovaeError(
+        f"data {name}: a {type(data).__name__} is no tensor, array, tuple, dict or Dataset: give {values_of(data)}"
+    )
 
 
 def numbers(value: object, what: str) -> Tensor:
@@ -41,24 +46,39 @@ def numbers(value: object, what: str) -> Tensor:
 
     `bool` becomes uint8, every other float float32, every other whole number int64.
     """
-    try:
+    require_plain(value, what)
+    with _readable(value, what):
         tensor = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(_native(value))
-    except (TypeError, ValueError):
-        kind = getattr(value, "dtype", type(value).__name__)
-        raise PyrovaeError(f"{what} is {kind}: give whole numbers or floats") from None
     if tensor.dim() == 0 or tensor.numel() == 0:
         raise PyrovaeError(f"{what} has shape {tuple(tensor.shape)}: give at least one datum of at least one number")
     if tensor.is_complex():
         raise PyrovaeError(f"{what} is complex: give whole numbers or floats")
     if tensor.is_floating_point():
-        tensor = tensor.to(torch.float32)
+        with _readable(value, what):
+            tensor = tensor.to(torch.float32)
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise PyrovaeError(f"{what} holds {bad} values that are NaN or infinite: mend or leave out these data")
         return tensor.contiguous()
     if tensor.dtype == torch.uint64 and bool((tensor.view(torch.int64) < 0).any()):
         raise PyrovaeError(f"{what} holds whole numbers of 2**63 or more: save smaller ones, or floats")
-    return tensor.to(torch.uint8 if tensor.dtype in (torch.bool, torch.uint8) else torch.int64).contiguous()
+    with _readable(value, what):
+        tensor = tensor.to(torch.uint8 if tensor.dtype in (torch.bool, torch.uint8) else torch.int64)
+    return tensor.contiguous()
+
+
+@contextmanager
+def _readable(value: object, what: str) -> Iterator[None]:
+    """Raises PyrovaeError where numpy or torch can make no numbers of the value."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        kind = f"{getattr(value, 'dtype', type(value).__name__)}".removeprefix("torch.")
+        if isinstance(value, list | tuple):
+            kind = f"a {kind} that makes no array"
+        raise PyrovaeError(f"{what} is {kind}: give whole numbers or floats") from None
 
 
 def _native(value: object) -> np.ndarray:
@@ -69,11 +89,11 @@ def _native(value: object) -> np.ndarray:
         return array.astype(np.float64 if dtype.kind == "f" and dtype.itemsize > 8 else dtype)
 
 
-def arrange(x: Tensor, what: str) -> Tensor:
-    """`(N,)` -> `(N, 1)`; images of any order -> `(N, C, H, W)`; `(N, D)` stays."""
+def arrange(x: Tensor, what: str, layout: Layout) -> Tensor:
+    """`(N,)` -> `(N, 1)`; `(N, D)` stays; as image, images of any order become `(N, C, H, W)`; as given, all stay."""
     if x.dim() == 1:
         return x[:, None]
-    if x.dim() == 2:
+    if x.dim() == 2 or layout == "given":
         return x
     if x.dim() == 3:
         return x[:, None]

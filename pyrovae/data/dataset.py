@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from pyrovae.data.field import Field
+from pyrovae.data.plain import require_plain
 from pyrovae.data.stored import Column, Stored
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option, require_whole
@@ -64,6 +65,13 @@ class Dataset:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        for split, columns in self.columns.items():
+            for name, column in columns.items():
+                what = f"data '{self.name}': {name} of {split}"
+                if not isinstance(column, Tensor | Stored):
+                    kind = type(column).__name__
+                    raise PyrovaeError(f"{what} is a {kind} and no tensor: give one, or let pyrovae.data.load make it")
+                require_plain(column, what)
         for split in SPLITS:
             if self.size(split) == 0:
                 raise PyrovaeError(f"data '{self.name}': the {split} split is empty: give more data")

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 from pyrovae.config import Config
 from pyrovae.errors import UsageError, option
 
+Layout = Literal["image", "given"]
+"""Which axes arrays get."""
+
 
 class Source(NamedTuple):
     """A named data set: `target` is `"module:function"`, a function `(DataConfig) -> anything that load() takes`."""
@@ -34,6 +37,16 @@ class DataConfig(Config):
     )
     limit_train: int | None = Field(
         default=None, ge=1, description="train on this many data only, drawn by --data-seed"
+    )
+    layout: Layout | None = Field(
+        default=None,
+        description="axes of arrays: image makes (N, H, W) and (N, H, W, C) to (N, C, H, W), given leaves them "
+        "[default: given for a pair of your own, else image]",
+    )
+    pixels: bool | None = Field(
+        default=None,
+        description="whole numbers 0 to 255 are pixels, divided by 255: those of uint8 and of images, in every field; "
+        "--no-pixels: none are [default: those of the images x]",
     )
     image_size: int | None = Field(default=None, ge=1, le=4096, description="resize images to this height and width")
     stream: bool | None = Field(

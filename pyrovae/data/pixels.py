@@ -41,12 +41,17 @@ class Numbers:
 
     @classmethod
     def of(cls, name: str, column: Mapping[Split, Column], divisor: float) -> Numbers:
-        """Finds dtype and kind: whole numbers 0..255 are pixels where they are uint8 or in images; 0/1 are bits.
+        """Finds dtype and kind: 0/1 are bits; whole numbers 0..255 that are uint8 or in images stay bytes.
 
         Images that are not all decoded before training are gray or colour, whatever the first of them are.
+
+        Args:
+            name: of the field.
+            column: by split.
+            divisor: of these bytes: 255 where they are pixels, 1 where they are numbers.
         """
         if any(isinstance(part, Stored) and part.costly for part in column.values()):
-            return cls(name, dict(column), divisor, "unit")
+            return cls(name, dict(column), divisor, "unit" if divisor > 1 else "real")
         found = [summarize(part) for part in column.values()]
         low, high = min(part.low for part in found), max(part.high for part in found)
         if all(part.bits for part in found):
@@ -86,9 +91,10 @@ class Numbers:
         if self.kind == "real":
             low = min(summarize(part).low for part in self.column.values())
             high = max(summarize(part).high for part in self.column.values())
+            pixels = "" if self.column["train"].is_floating_point() else f", or give {option('pixels', True)}"
             raise UsageError(
                 f"{option('binarize', mode)}: {self.name} of data '{data}' lies in [{low:g}, {high:g}]: scale it to "
-                f"[0, 1] first"
+                f"[0, 1] first{pixels}"
             )
         if mode == "dynamic":
             return dataclasses.replace(self, kind="binary"), mode

@@ -11,10 +11,11 @@ from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Dataset, Split, Transform
 from pyrovae.data.describe import Splits, describe
 from pyrovae.data.field import Field
-from pyrovae.data.options import DataConfig
+from pyrovae.data.notes import of_labels, of_numbers
+from pyrovae.data.options import DataConfig, Layout
 from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Found, Raw, Sentences
-from pyrovae.data.stored import Column, Stored, summarize
+from pyrovae.data.stored import Column, Stored
 from pyrovae.data.text import prepare_text
 from pyrovae.errors import PyrovaeError, UsageError, option
 
@@ -24,7 +25,15 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
     if isinstance(data, Sentences):
         return prepare_text(data, name, config)
     raw = data if isinstance(data, Raw) else gather(data, name)
-    source = _check(raw, name)
+    layout: Layout = config.layout or "image"
+    if raw.divisor is not None:
+        layout = "image"
+    elif layout == "given" and config.image_size is not None:
+        raise UsageError(
+            f"{option('image_size', config.image_size)}: data '{name}' keep their axes, and only images are resized: "
+            f"give {option('layout', 'image')}"
+        )
+    source = _check(raw, name, layout)
     rows = cut({split: len(next(iter(columns.values()))) for split, columns in source.items()}, config, name)
     splits: Splits = {
         split: {field: _part(column, index, split) for field, column in source[origin].items()}
@@ -33,7 +42,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
     fields: dict[str, Field] = {}
     transforms: list[Transform] = []
     binarize: Mode = "none"
-    notes: list[str] = []
+    notes = [*raw.notes]
     mode: Mode = ("dynamic" if raw.gray else "none") if config.binarize == "auto" else config.binarize
     if mode != "none" and "x" not in splits["train"]:
         raise UsageError(f"{option('binarize', mode)}: data '{name}' has no field x: leave the option out")
@@ -44,14 +53,14 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             whole: list[Any] = [part[field] for part in source.values()]
             size = classes(whole, names, f"data '{name}': {field}")
             fields[field] = Field(shape=(), kind="category", size=size, names=names)
+            notes += of_labels(whole, size, field, names is not None)
             continue
-        values = Numbers.of(field, column, raw.divisor if field == "x" else 255.0)
+        values = Numbers.of(field, column, _divisor(field, column["train"], raw, config))
         used: Mode = "none"
         if field == "x":
+            notes += of_numbers(values, column["train"], config, raw.divisor is not None)
             values, used = values.resized(config.image_size, name).binarized(mode, config.data_seed, name)
             binarize = used
-        if values.kind == "real" and values.name == "x" and _look_like_bytes(column["train"]):
-            notes.append("x is taken as real numbers: if its 0 to 255 are pixels, save them as uint8")
         fields[field] = values.field()
         transforms += values.transforms(used)
         for split in SPLITS:
@@ -67,9 +76,22 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
         columns=splits,
         transforms=tuple(transforms),
         seed=config.data_seed,
-        description={**describe(name, splits, config), "binarize": binarize, "notes": notes},
+        description={
+            **describe(name, splits, config),
+            "binarize": binarize,
+            "pixels": config.pixels,
+            "layout": layout,
+            "notes": notes,
+        },
         workers=config.workers,
     )
+
+
+def _divisor(field: str, train: Column, raw: Raw, config: DataConfig) -> float:
+    """Of bytes: counts are bytes, too, so only images x, and what a source knows for pixels, are divided unasked."""
+    known = field == "x" and raw.divisor is not None
+    pixels = known or (field == "x" and train.dim() == 4) if config.pixels is None else config.pixels
+    return (raw.divisor if known else None) or 255.0 if pixels else 1.0
 
 
 def _part(column: Column, rows: Tensor | slice, split: Split) -> Column:
@@ -77,7 +99,7 @@ def _part(column: Column, rows: Tensor | slice, split: Split) -> Column:
     return column.select(rows) if isinstance(column, Stored) and split == "train" else column[rows]
 
 
-def _check(raw: Raw, name: str) -> Splits:
+def _check(raw: Raw, name: str, layout: Layout) -> Splits:
     """Tensors of one length in a split, of one shape and dtype over the splits; labels int64 of one dim."""
     checked: Splits = {}
     for split, columns in raw.columns.items():
@@ -90,7 +112,7 @@ def _check(raw: Raw, name: str) -> Splits:
             tensor = numbers(value, what)
             vector = tensor.is_floating_point() and (field != "y" or is_vector(tensor))
             is_label = not vector and (field == "y" or (field != "x" and tensor.dim() == 1))
-            checked[split][field] = labels(tensor, what) if is_label else arrange(tensor, what)
+            checked[split][field] = labels(tensor, what) if is_label else arrange(tensor, what, layout)
         lengths = {field: len(column) for field, column in checked[split].items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{field} has {length}" for field, length in lengths.items())
@@ -113,10 +135,3 @@ def _check(raw: Raw, name: str) -> Splits:
 
 def _form(column: Column) -> str:
     return f"{str(column.dtype).removeprefix('torch.')} {tuple(column.shape[1:])}"
-
-
-def _look_like_bytes(train: Column) -> bool:
-    if train.dim() != 4:
-        return False
-    found = summarize(train)
-    return found.low >= 0 and 1 < found.high <= 255 and found.whole

@@ -33,14 +33,17 @@ class Raw:
         columns: by split (`train` at least), by field: a tensor or an array, first dim the data; of `train` also a
             `Stored`, which stays on the disk.
         names: what the classes of `y` are called.
-        divisor: what makes a stored whole-number pixel of `x` lie in [0, 1].
+        divisor: what makes a stored whole-number pixel of `x` lie in [0, 1]; None where it is not known whether these
+            are pixels.
         gray: whether `binarize` "auto" means dynamic.
+        notes: what a person should know of how these were read.
     """
 
     columns: Mapping[Split, Mapping[str, Any]]
     names: tuple[str, ...] | None = None
-    divisor: float = 255.0
+    divisor: float | None = None
     gray: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

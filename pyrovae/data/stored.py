@@ -43,6 +43,10 @@ class Source(Protocol):
     def read(self, rows: np.ndarray) -> Tensor:
         """These rows, (len(rows), ...), as they would be in memory; raises PyrovaeError that names the file."""
 
+    def require_unchanged(self) -> None:
+        """Raises PyrovaeError where the data are others than when they were first read, as far as that is seen without
+        reading them; asked at the beginning and the end of each epoch."""
+
     def stamps(self, rows: np.ndarray) -> Iterator[bytes]:
         """By what these rows are known again without reading them; asked for where `costly`."""
 

@@ -63,7 +63,8 @@ class Stream:
         return self.column[rows.cpu()].to(self.device)
 
     def batches(self, pieces: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The rows of each piece, in turn; raises PyrovaeError where they cannot be read."""
+        """The rows of each piece, in turn; raises PyrovaeError where they cannot be read, or are not what they were."""
+        self.column.source.require_unchanged()
         sizes = [len(piece) for piece in pieces]
         self._order.pieces = np.split(torch.cat(list(pieces)).cpu().numpy(), np.cumsum(sizes)[:-1])
         batches: Any = None
@@ -74,6 +75,7 @@ class Stream:
                         batches = iter(self._loader)  # starts the workers at the first epoch, asks for them at others
                 batch = next(batches)
             except StopIteration:
+                self.column.source.require_unchanged()
                 return
             except RuntimeError as error:
                 if "DataLoader worker (pid" not in str(error):  # else an error of its own, with its traceback

@@ -40,12 +40,22 @@ def data_of(recipe: Recipe, description: JsonMapping, given: DataSpec | None = N
 def data_options(recipe: Recipe, description: JsonMapping) -> DataConfig:
     """The options of the data of a run.
 
-    Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was.
+    Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was. In runs
+    that do not say what they took for pixels, whole numbers of uint8 are, in every field, and arrays are images.
     """
-    options = recipe.data_options
+    pixels, layout = description.get("pixels", True), "given" if description.get("layout") == "given" else "image"
+    settled = {"pixels": None if pixels is None else bool(pixels), "layout": layout}
+    options = recipe.data_options.model_copy(update=settled)
     if options.stream is not None or str(recipe.data).endswith(".npy"):
         return options
     return options.model_copy(update={"stream": bool(description.get("streamed"))})
+
+
+def options_for(recipe: Recipe, variant: registry.Variant | None) -> DataConfig:
+    """The options of the data of a new fit: a pair of one's own gets arrays with the axes that they have."""
+    options = recipe.data_options
+    own = (variant is None or variant.own) and options.image_size is None
+    return options.model_copy(update={"layout": "given"}) if own and options.layout is None else options
 
 
 def checked(recipe: Recipe, description: JsonMapping, data: Dataset) -> Dataset:

@@ -19,6 +19,7 @@ from pyrovae.errors import UsageError
 from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.pairs.parameters import placed
 from pyrovae.runs.checkpoint import Checkpoint
+from pyrovae.runs.data import options_for
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.training import freezing
@@ -88,7 +89,8 @@ def dataset_for(data: DataSpec | None, recipe: Recipe, variant: registry.Variant
     """The data as the pair reads them."""
     if source is not None:
         return freezing.data_of(source, data, recipe.data_options)
-    dataset = data_package.load(recipe.data if data is None else data, recipe.data_options)  # type: ignore[arg-type]
+    options = recipe.data_options if isinstance(data, Dataset) else options_for(recipe, variant)
+    dataset = data_package.load(recipe.data if data is None else data, options)  # type: ignore[arg-type]
     return dataset if variant is None else variant.prepare(recipe.options, dataset)
 
 

@@ -308,7 +308,7 @@ def test_data_that_leave_no_memory_are_streamed_of_themselves(npy, folder, monke
         monkeypatch.setattr(stored, "free_memory", lambda nbytes=nbytes: 2 * nbytes - 1)
         told = load(path).description
         assert told["streamed"] is True
-        assert "more than half of the free memory; stream=False" in told["notes"][0]
+        assert "more than half of the free memory; stream=False" in told["notes"][-1]
         assert "streamed" not in load(path, DataConfig(stream=False)).description
         assert "streamed" not in load(path, DataConfig(binarize="static")).description
     assert "streamed" not in load(npy, DataConfig(image_size=3)).description
@@ -451,10 +451,91 @@ def test_a_file_that_is_gone_is_told(folder, monkeypatch):
         pyrovae.fit("vae", data=data, **SHORT, **TINY)
 
 
+def overwritten(path):
+    """By other values; its time is another, however coarse the clock is."""
+    np.save(path, np.load(path) ^ 1)
+    os.utime(path, ns=(0, 0))
+
+
+def replaced(path):
+    """By a file of the same size and time."""
+    other, was = path.with_name("other.npy"), path.stat()
+    np.save(other, np.load(path) ^ 1)
+    os.utime(other, ns=(was.st_atime_ns, was.st_mtime_ns))
+    other.replace(path)
+
+
+def shorter(path):
+    """By a row. The file is smaller than a page of memory: what is missing reads as zeros and harms no process."""
+    was = path.stat()
+    os.truncate(path, was.st_size - 30)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+
+def longer(path):
+    was = path.stat()
+    with open(path, "ab") as file:
+        file.write(bytes(30))
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+
+
+CHANGES = (overwritten, replaced, shorter, longer)
+
+
+CHANGED = r"images\.npy has changed since it was opened, .*: start again, with a file that nothing writes to"
+
+
+class Changing(type(progress(False))):
+    """A file that changes after each epoch."""
+
+    def __init__(self, path, change):
+        super().__init__(silent=True)
+        self.path, self.change, self.epochs = path, change, 0
+
+    def advance(self, n=1, **figures):
+        self.epochs += 1
+        self.change(self.path)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_an_array_that_changes_while_it_is_trained_on_is_told_at_the_next_epoch(npy, workers, change):
+    show = Changing(npy, change)
+    with pytest.raises(PyrovaeError, match=CHANGED):
+        pyrovae.fit("vae", data=npy, stream=True, workers=workers, **SHORT, **{**TINY, "show": show})
+    assert show.epochs == 1
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_in_the_last_epoch_it_is_told_at_its_end(npy, change):
+    columns = stream.place(load(npy, DataConfig(stream=True)).columns["train"], CPU, 0)
+    batches = stream.batches(columns, torch.arange(64).split(32))
+    next(batches), next(batches)
+    change(npy)
+    with pytest.raises(PyrovaeError, match=CHANGED):
+        next(batches)
+
+
+@pytest.mark.parametrize("change", [shorter, longer])
+def test_an_array_of_another_size_is_told_where_it_is_read(npy, change):
+    x = load(npy, DataConfig(stream=True)).columns["train"]["x"]
+    assert len(x[:3]) == 3
+    change(npy)
+    for column in (x, pickle.loads(pickle.dumps(x))):  # in this process, and in another one
+        with pytest.raises(PyrovaeError, match=CHANGED):
+            column[:3]
+    npy.unlink()
+    with pytest.raises(PyrovaeError, match=r"images\.npy cannot be read: No such file"):
+        pickle.loads(pickle.dumps(x))[:3]
+
+
 class Dies:
     """A source that ends the worker that reads the last row."""
 
     shape, dtype, costly = (20, 2), torch.float32, False
+
+    def require_unchanged(self):
+        pass
 
     def read(self, rows):
         if 19 in rows and torch.utils.data.get_worker_info() is not None:

@@ -21,7 +21,7 @@ def cifar10(config: DataConfig) -> Raw:
 
     train, test = (_open("cifar10", CIFAR10, config, train=train) for train in (True, False))
     columns: dict[Any, Any] = {s: {"x": d.data, "y": d.targets} for s, d in (("train", train), ("test", test))}
-    return Raw(columns=columns, names=tuple(train.classes))
+    return Raw(columns=columns, names=tuple(train.classes), divisor=255.0)
 
 
 def svhn(config: DataConfig) -> Raw:
@@ -32,7 +32,7 @@ def svhn(config: DataConfig) -> Raw:
     for split in ("train", "test"):
         data = _open("svhn", SVHN, config, split=split)
         columns[split] = {"x": data.data, "y": data.labels}
-    return Raw(columns=columns, names=tuple("0123456789"))
+    return Raw(columns=columns, names=tuple("0123456789"), divisor=255.0)
 
 
 def celeba(config: DataConfig) -> Raw:
@@ -49,7 +49,7 @@ def celeba(config: DataConfig) -> Raw:
             left, top = (image.width - 148) // 2, (image.height - 148) // 2
             pixels[i] = image.crop((left, top, left + 148, top + 148)).resize((size, size), Image.Resampling.BILINEAR)
         columns[split] = {"x": pixels}
-    return Raw(columns=columns)
+    return Raw(columns=columns, divisor=255.0)
 
 
 def _open(name: str, dataset: Callable[..., D], config: DataConfig, **options: object) -> D:

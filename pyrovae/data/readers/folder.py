@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,11 +30,19 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", 
 
 
 class Header(NamedTuple):
-    """What is known of an image before it is decoded."""
+    """What is known of an image before it is decoded.
+
+    Attributes:
+        mode: Pillow's name of what a pixel is.
+        size: height and width.
+        alpha: whether pixels may be transparent.
+        pictures: in the file: of a photograph, previews and depth maps among them.
+    """
 
     mode: str
-    height: int
-    width: int
+    size: tuple[int, int]
+    alpha: bool
+    pictures: int
 
 
 def read_images(folder: Path, config: DataConfig) -> Raw:
@@ -47,17 +55,29 @@ def read_images(folder: Path, config: DataConfig) -> Raw:
     mode = "L" if all(header.mode in GRAY for header in headers.values()) else "RGB"
     columns: dict[Any, Any] = {}
     for split, (files, classes) in found.items():
-        first = headers[files[0]]
-        pixels = first.width * first.height if config.image_size is None else config.image_size**2
+        height, width = headers[files[0]].size
+        pixels = width * height if config.image_size is None else config.image_size**2
         if split == "train" and streams(config, len(files) * pixels * len(mode)):
             if config.image_size is None:
-                _require_one_size({path: headers[path][1:] for path in files})
+                _require_one_size({path: headers[path].size for path in files})
             columns[split] = {"x": Stored(ImageFiles(folder, files, mode, config.image_size))}
         else:
             columns[split] = {"x": _stack(files, mode, config.image_size)}
         if classes is not None:
             columns[split]["y"] = np.array([names.index(name) for name in classes], np.int64)
-    return Raw(columns=columns, names=tuple(names) or None)
+    return Raw(columns=columns, names=tuple(names) or None, divisor=255.0, notes=_notes(headers.values()))
+
+
+def _notes(headers: Collection[Header]) -> tuple[str, ...]:
+    """What is left out of the images."""
+    alpha, several = sum(header.alpha for header in headers), sum(header.pictures > 1 for header in headers)
+    found = {
+        f"{alpha:,} of {len(headers):,} images have an alpha channel, which is left out: a transparent pixel has the "
+        "colour that is stored for it": alpha,
+        f"{several:,} of {len(headers):,} images are photographs with further pictures (MPO), of which the first is "
+        "taken": several,
+    }
+    return tuple(note for note, count in found.items() if count)
 
 
 class ImageFiles:
@@ -82,7 +102,10 @@ class ImageFiles:
     def read(self, rows: np.ndarray) -> Tensor:
         """See Source."""
         files = self._files(rows)
-        return arrange(numbers(_stack(files, self.mode, self.size), str(self.folder)), str(self.folder))
+        return arrange(numbers(_stack(files, self.mode, self.size), str(self.folder)), str(self.folder), "image")
+
+    def require_unchanged(self) -> None:
+        """Nothing: to look at every file would take long."""
 
     def stamps(self, rows: np.ndarray) -> Iterator[bytes]:
         """Name and bytes of each file."""
@@ -165,7 +188,11 @@ def _decoded(path: Path, mode: str, size: int | None) -> np.ndarray:
 def _header(path: Path) -> Header:
     """What the file says of the image; decodes nothing."""
     with _readable(path) as image:
-        return Header(image.mode, image.height, image.width)
+        pictures = getattr(image, "n_frames", 1)
+        if pictures > 1 and image.format != "MPO":
+            raise PyrovaeError(f"{path} holds {pictures} pages or frames: save each as an image of its own")
+        alpha = image.mode.endswith(("A", "a")) or "transparency" in image.info
+        return Header(image.mode, (image.height, image.width), alpha, pictures)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def emnist(config: DataConfig) -> Raw:
     upright: dict[Any, Any] = {
         split: {"x": np.ascontiguousarray(c["x"].swapaxes(1, 2)), "y": c["y"]} for split, c in raw.columns.items()
     }
-    return Raw(columns=upright, names=raw.names, gray=True)
+    return Raw(columns=upright, names=raw.names, divisor=255.0, gray=True)
 
 
 def _read(
@@ -59,7 +59,7 @@ def _read(
             for part, dims in (("images", 3), ("labels", 1))
         )
         columns[split] = {"x": x, "y": y}
-    return Raw(columns=columns, names=names, gray=True)
+    return Raw(columns=columns, names=names, divisor=255.0, gray=True)
 
 
 def _find(config: DataConfig, name: str, folder: str, file: str, options: dict[str, str]) -> Path:

@@ -23,7 +23,7 @@ def read(path: Path, config: DataConfig) -> Found:
         return read_images(path, config)
     require_file(path)
     if path.suffix == ".npy" and (config.stream or _is_large(path, config)):
-        return Raw(columns={"train": {"x": Stored(NpyFile(path))}})
+        return Raw(columns={"train": {"x": Stored(NpyFile(path, config.layout or "image"))}})
     config.refuse_stream(str(path))
     if path.name == amat.PACKED:
         return amat.unpack(path)
