@@ -72,7 +72,9 @@ def test_a_trial_leaves_the_fit_as_it_was(monkeypatch):
 
 
 def test_a_pair_of_a_users_prior_is_a_users_own(tmp_path):
-    (tmp_path / "mine.py").write_text("from pyrovae.priors.standard import standard\n\n\ndef mine(features):\n    return standard(features)\n")
+    (tmp_path / "mine.py").write_text(
+        "from pyrovae.priors.standard import standard\n\n\ndef mine(features):\n    return standard(features)\n"
+    )
     variant = pyrovae.registry.variant("vae")
     fields = {"x": pyrovae.data.Field((6,), "real")}
     family = pyrovae.registry.family("diagonal")
