@@ -37,6 +37,11 @@ def dashed() -> Iterator[None]:
         _DASHED.reset(token)
 
 
+def in_shell() -> bool:
+    """Whether whoever reads the message is at the command line."""
+    return _DASHED.get()
+
+
 def option(name: str, value: object = None, python: str | None = None) -> str:
     """An option in the words of whoever reads the message: of Python, or within `dashed` of the command line.
 

@@ -74,7 +74,7 @@ def _report(folder: Path) -> Json:
         },
         "progress": content.get("progress"),
         "results": results,
-        "own_code": _code(recipe, _object(content.get("code"))),
+        "own_code": code_now(recipe, _object(content.get("code"))),
         "environment": content.get("environment"),
         "files": files,
         "not_named": _not_named(folder, {each["path"] for each in files}),
@@ -136,7 +136,7 @@ def _tensors(path: Path, head: bytearray, size: int) -> Json:
     return {name: {"dtype": each.dtype, "shape": list(each.shape)} for name, each in found.items()}
 
 
-def _code(recipe: JsonMapping, recorded: JsonMapping) -> list[Json]:
+def code_now(recipe: JsonMapping, recorded: JsonMapping) -> list[Json]:
     """The user's own code that a run names, as it is now, and whether it is as it was."""
     model, guide = (recipe[key] if isinstance(recipe.get(key), str) else None for key in ("model", "guide"))
     named = _object(recipe.get("options")) | {"objective": _object(recipe.get("training")).get("objective")}
@@ -162,14 +162,14 @@ def code_of(folder: Path) -> list[Json]:
         FileNotFoundError, PyrovaeError: where there is no run, or it is damaged.
     """
     content = directory.content(folder)
-    found, frozen = _code(content["recipe"], content.get("code", {})), content["recipe"].get("frozen")
+    found, frozen = code_now(content["recipe"], content.get("code", {})), content["recipe"].get("frozen")
     if frozen is None or frozen["run"] is None:
         return found
     try:
         source = directory.content(Path(frozen["run"]))
     except (FileNotFoundError, PyrovaeError):
         return found
-    return found + [each for each in _code(source["recipe"], source.get("code", {})) if each not in found]
+    return found + [each for each in code_now(source["recipe"], source.get("code", {})) if each not in found]
 
 
 def _not_named(folder: Path, named: set[str]) -> list[str]:

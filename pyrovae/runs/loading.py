@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +12,9 @@ from pyrovae import registry
 from pyrovae.data import Field
 from pyrovae.data.raw import DataSpec
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import PyrovaeError, UsageError, option
+from pyrovae.errors import PyrovaeError, UsageError, in_shell, option
 from pyrovae.pairs.pair import Pair
-from pyrovae.runs import directory, tensors, texts
+from pyrovae.runs import directory, inspection, tensors, texts
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
@@ -135,6 +136,8 @@ def _opened(path: Path, content: Json, pair: Pair | None, trust: bool) -> Opened
     own = registry.own_code(name, values["guide"], values["options"]) if pair is None else []
     if own and not trust:
         raise UsageError(f"{path} was made with your own code, {own[0]}: it is only run with {option('trust', True)}")
+    if own:
+        _tell_changed(path, content)
     fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
     variant = None if name is None or (pair is not None and ":" in name) else registry.variant(name)
     try:
@@ -146,6 +149,14 @@ def _opened(path: Path, content: Json, pair: Pair | None, trust: bool) -> Opened
     # Whoever loads a run has not asked for a download.
     recipe = dataclasses.replace(recipe, data_options=recipe.data_options.model_copy(update={"download": False}))
     return Opened(path, content, recipe, variant, fields)
+
+
+def _tell_changed(path: Path, content: JsonMapping) -> None:
+    """Warns of the user's own code that is not as it was when the run was made; the command line has shown it."""
+    for each in inspection.code_now(content["recipe"], content.get("code") or {}):
+        if not in_shell() and each["was"] not in (None, each.get("sha256")):
+            what = f"{each['path'] or each['name']} is not as it was when the run in {path} was made"
+            warnings.warn(f"{what}: what it computes may be other numbers than those of the run", stacklevel=2)
 
 
 def metrics_of(path: Path, content: JsonMapping) -> list[dict[str, float | None]]:

@@ -808,3 +808,18 @@ def test_behind_a_checksum_that_was_put_right_nothing_but_a_sentence_comes(text,
         except (PyrovaeError, UnsealableError):
             refusals += 1
     assert refusals > 10
+
+
+def test_own_code_that_was_edited_is_told_when_it_is_run_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my_model.py"
+    file.write_text(OWN)
+    x = torch.randn(40, 6)
+    options = {"epochs": 1, "score_samples": 2, "show": False}
+    pyrovae.fit("my_model.py:MyVAE", data=x, out=tmp_path / "run", **options)
+    pyrovae.load(tmp_path / "run", data=x, trust=True)  # as it was: without a word
+    file.write_text(OWN.replace("self.decoder(z), 1.0)", "self.decoder(z), 2.0)"))
+    with pytest.warns(UserWarning, match=r"my_model.py is not as it was when the run in .* was made"):
+        pyrovae.load(tmp_path / "run", data=x, trust=True)
+    with pytest.warns(UserWarning, match=r"my_model.py is not as it was"):
+        pyrovae.fit(resume=tmp_path / "run", data=x, trust=True, epochs=2, show=False)

@@ -81,3 +81,9 @@ def test_a_pair_of_a_users_prior_is_a_users_own(tmp_path):
     own = variant.build(variant.config(prior=f"{tmp_path / 'mine.py'}:mine"), fields, family)
     brought = variant.build(variant.config(), fields, family)
     assert (own.own, brought.own) == (True, False)
+
+
+def test_data_of_another_width_are_told_with_their_shape():
+    says = r"the pair does not run on these data, whose shapes are x \(5,\): RuntimeError: mat1 and mat2"
+    with pytest.raises(PyrovaeError, match=says):
+        pyrovae.fit(Pair(Model(), Guide(nn.Tanh())), data=torch.randn(40, 5), **SHORT)
