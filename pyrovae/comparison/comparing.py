@@ -25,6 +25,7 @@ from pyrovae.runs.claim import is_run
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
+from pyrovae.runtime.ranks import require_alone
 from pyrovae.storage import atomic
 from pyrovae.storage.jsonable import Json
 from pyrovae.training import freezing
@@ -73,6 +74,7 @@ def compare(
     Raises:
         UsageError: for names, options or values that do not fit, before anything is fitted.
     """
+    require_alone("compare")
     guides, seeds, folder = list(guides), list(seeds), None if out is None else Path(out)
     gaps = Gaps(gaps) if isinstance(gaps, int) else gaps
     baseline = _baseline(guides, seeds, baseline, gaps)

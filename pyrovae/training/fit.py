@@ -27,6 +27,7 @@ from pyrovae.training import freezing, resuming
 from pyrovae.training.advice import concerns, notes
 from pyrovae.training.journal import Journal, Unwritten
 from pyrovae.training.loop import train
+from pyrovae.training.order import require_one_each
 from pyrovae.training.plan import Plan, dataset_for, made, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores
 
@@ -108,6 +109,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
     """What a plan says, in a directory that is locked."""
     config, folder, dataset = plan.recipe.training, plan.folder, plan.dataset
     device = devices.find(config.device)
+    require_one_each(dataset, config)
     together()  # no process reads what the first one is about to write
     with memory.limited(config.max_memory, device), seeded(config.seed, device):
         pair, recipe = pair_for(plan, device)
