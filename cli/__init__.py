@@ -10,7 +10,7 @@ import click
 
 from pyrovae._version import __version__
 from pyrovae.cli._group import LazyGroup, debug_option
-from pyrovae.runtime.streams import forget, open_closed
+from pyrovae.runtime.streams import forget, prepare
 
 
 def _version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     # the cores, and those that never spin are slow where nothing does. CONTRIBUTING.md has the measurement.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    open_closed()
+    prepare()
     try:
         cli(prog_name="pyrovae")
     finally:

@@ -14,7 +14,6 @@ from pyrovae.config import Config, Options, Settings, read_toml, refuse_unknown
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError, brief
 from pyrovae.options import TrainConfig
-from pyrovae.storage import atomic
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -61,6 +60,8 @@ def _claimed(path: Path) -> bool:
         return False
     except (OSError, ValueError):
         return True  # it cannot be made, which is told where it is written to
+    from pyrovae.storage import atomic  # not before a fit: help would wait for numpy
+
     context.call_on_close(lambda: atomic.remove_empty(made))
     return True
 

@@ -1,5 +1,6 @@
 """stdout and stderr that are closed or full, or whose reader has gone: no fit is lost with a line of its progress."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -48,7 +49,15 @@ class Spare:
         return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
 
 
-def open_closed() -> None:
+def prepare() -> None:
+    """Makes stdout and stderr take all that a command prints, once, before it opens a file."""
+    _open_closed()
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # A name of a file may be no UTF-8, and a word none of the letters of the terminal: as Python does on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _open_closed() -> None:
     """Gives a process that was started with stdout or stderr closed (`>&-`) one that keeps nothing: Python has None
     there, and the first files that are opened would get their numbers, to which libraries write."""
     for number, name in ((1, "stdout"), (2, "stderr")):

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import torch
 from commands import TINY, run, write_data
 
 import pyrovae
+from pyrovae.cli import main
 from pyrovae.runtime.progress import notes_only, progress
 
 
@@ -95,3 +97,18 @@ def test_streams_that_are_closed_or_full(command, code, says):
     done = subprocess.run(["sh", "-c", f"{sys.executable} -m pyrovae {command}"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, "")
     assert says in done.stdout
+
+
+def test_a_name_that_is_no_utf8_is_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path)
+    name = os.fsdecode(b"caf\xe9")
+    args = ["fit", "--model", "vae", "--data", "vectors.npy", *TINY, "--quiet", "--out", name]
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # else the command chooses how threads wait
+    monkeypatch.setattr(sys, "argv", ["pyrovae", *args])
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "run directory   caf\\udce9\n" in sys.stdout.buffer.getvalue().decode()
+    assert pyrovae.load(name).status == "done"
