@@ -41,13 +41,21 @@ def require_outline(build: Callable[[], nn.Module], weights: State, what: str) -
 
 @contextmanager
 def bounded(weights: State, what: str) -> Iterator[None]:
-    """Inside, this thread makes no more modules and parameters than a pair of these weights may have: raises
-    PyrovaeError at the first that is too many, where `what` names the weights."""
+    """Inside, this thread makes no more modules and parameters than a pair of these weights may have, and none that is
+    larger than all of them: raises PyrovaeError at the first that is, where `what` names the weights."""
     most, made, here = SPARE + EACH * len(weights), 0, threading.get_ident()
+    numbers = sum(tensor.numel() for tensor in weights.values())
 
-    def count(*registered: object) -> None:
+    def count(module: nn.Module, name: str, registered: object) -> None:
         nonlocal made
-        made += threading.get_ident() == here
+        if threading.get_ident() != here:
+            return
+        made += 1
+        if type(registered) is nn.Parameter and registered.numel() > numbers:
+            raise PyrovaeError(
+                f"{what} hold {numbers:,} numbers, and a tensor '{name}' of the pair of run.json has "
+                f"{registered.numel():,}: they are of another model"
+            )
         if made > most:
             raise PyrovaeError(
                 f"{what} are {len(weights)} tensors, and the pair of run.json needs more than {most:,} modules and "
@@ -66,8 +74,8 @@ def bounded(weights: State, what: str) -> Iterator[None]:
 
 
 class _Unknown(TorchFunctionMode):
-    """Where values are not known: what reads one gets 0, what writes one does nothing. These and a few others torch
-    would refuse, or do in Python, for which it loads more than a second of modules."""
+    """Where values are not known: what reads one gets 0, what writes one does nothing. The other two torch would do in
+    Python, for which it loads more than a second of modules; the masks of `iaf` need them in any case."""
 
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -77,14 +85,6 @@ class _Unknown(TorchFunctionMode):
                 return 0
             case ("__setitem__", *_), {}:
                 return None
-            case ("__eq__", tensor, _), {}:
-                return torch.empty_like(tensor, dtype=torch.bool)
-            case ("all", _), {**none} if not none:
-                return torch.empty((), dtype=torch.bool)
-            case ("linspace", _, _, int(steps)), {**none} if not none:
-                return torch.empty(steps)
-            case ("linspace", _, _), {"steps": int(steps), **none} if not none:
-                return torch.empty(steps)
             case ("arange", *ends), {**none} if not none and all(type(end) is int for end in ends):
                 return torch.empty(len(range(*ends)), dtype=torch.int64)
             case ("tril_indices", int(n), int(m)), {"offset": -1, **none} if n == m and not none:

@@ -83,9 +83,22 @@ def asks(made, tmp_path, name, **values):
 
 ASKED = {
     "steps": ("iaf", {"guide": "iaf:steps=60:hidden=4"}, r"have no tensor 'guide\.q\.steps\.2"),
-    "components": ("mixture", {"guide": "mixture:components=5000"}, r"the pair needs \(5000, 4\)"),
-    "hidden": ("mixture", {"options": {"hidden": [10_000]}}, r"the pair needs \(10000, 2\)"),
-    "latent_dim": ("full", {"options": {"latent_dim": 300}}, r"the pair needs \(\d+, 300\)|\(4, 300\)"),
+    "components": (
+        "mixture",
+        {"guide": "mixture:components=5000"},
+        r"a tensor '(weight|bias)' of the pair of run\.json has [\d,]+: they are",
+    ),
+    "hidden": (
+        "mixture",
+        {"options": {"hidden": [10_000]}},
+        r"a tensor '(weight|bias)' of the pair of run\.json has [\d,]+: they are",
+    ),
+    "width": ("mixture", {"options": {"hidden": [5]}}, r"has shape \(4, 2\), the pair needs \(5, 2\)"),
+    "latent_dim": (
+        "full",
+        {"options": {"latent_dim": 300}},
+        r"a tensor '(weight|bias)' of the pair of run\.json has [\d,]+: they are",
+    ),
 }
 
 
