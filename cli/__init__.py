@@ -4,11 +4,13 @@ if __name__ != "pyrovae.cli":
     raise ImportError(f"this package is imported as pyrovae.cli, not as {__name__}: write `import pyrovae.cli`")
 
 import os
+import sys
 
 import click
 
 from pyrovae._version import __version__
 from pyrovae.cli._group import LazyGroup, debug_option
+from pyrovae.runtime.streams import forget, prepare
 
 
 def _version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
@@ -40,4 +42,8 @@ def main() -> None:
     # the cores, and those that never spin are slow where nothing does. CONTRIBUTING.md has the measurement.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    cli(prog_name="pyrovae")
+    prepare()
+    try:
+        cli(prog_name="pyrovae")
+    finally:
+        forget(sys.stderr)

@@ -1,5 +1,6 @@
 """What the commands that fit share: options, which are declared here once, and where their values come from."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,13 +33,37 @@ def configs(model: str | None) -> Mapping[str, type[Config]]:
 
 
 def next_free(model: str, data: str, root: Path = Path("runs")) -> Path:
-    """runs/cvae-digits, or runs/cvae-digits-2 and so on where there is one."""
+    """runs/cvae-digits, or runs/cvae-digits-2 and so on where there is one.
+
+    The folder is made, so that of commands that run at once each has its own; where nothing was written in it, it goes
+    when the command ends.
+    """
     name = f"{Path(model.rpartition(':')[2]).stem}-{Path(data).stem}"
     name = name[:100]  # of data whose name no file could have, which is told later
     path, count = root / name, 2
-    while path.exists():
+    while not _claimed(path):
         path, count = root / f"{name}-{count}", count + 1
     return path
+
+
+def _claimed(path: Path) -> bool:
+    """Makes a folder; whether nobody else has."""
+    if path.exists():
+        return False
+    context = click.get_current_context(silent=True)
+    if context is None or os.environ.get("RANK", "0") != "0":  # the first process of torchrun writes for all
+        return True
+    made = [each for each in (path, *path.parents) if not each.exists()]
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except (OSError, ValueError):
+        return True  # it cannot be made, which is told where it is written to
+    from pyrovae.storage import atomic  # not before a fit: help would wait for numpy
+
+    context.call_on_close(lambda: atomic.remove_empty(made))
+    return True
 
 
 def folder_of(settings: Options, overwrite: bool, model: str, data: str) -> Path:

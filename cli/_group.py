@@ -3,11 +3,10 @@
 import errno
 import importlib
 import itertools
-import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from click.shell_completion import CompletionItem
 from pyrovae.cli import _files
 from pyrovae.errors import PyrovaeError, dashed, did_you_mean, is_out_of_memory, system
 from pyrovae.runtime.installed import installed
+from pyrovae.runtime.streams import forget
 
 DEBUG = "pyrovae.debug"
 
@@ -131,7 +131,7 @@ def one_sentence(debug: bool) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise  # the reader has gone, as in `pyrovae models | head`: click ends quietly
-        _forget_stdout()
+        forget(sys.stdout)
         raise _exit(error, f"Error: {_line(system(error))}", 1, debug) from error
     except Exception as error:
         if is_out_of_memory(error):
@@ -141,9 +141,10 @@ def one_sentence(debug: bool) -> Iterator[None]:
 
 
 def _exit(error: BaseException, line: str, exit_code: int, debug: bool) -> click.exceptions.Exit:
-    if debug:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    click.echo(line, err=True)
+    with suppress(OSError):
+        if debug:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(line, err=True)
     return click.exceptions.Exit(exit_code)
 
 
@@ -152,13 +153,3 @@ def _line(text: str) -> str:
     text = " ".join(text.split())
     text = text if text.isprintable() else repr(text)[1:-1]  # names from files may hold what moves the cursor
     return text if len(text) <= 500 else f"{text[:499]}…"
-
-
-def _forget_stdout() -> None:
-    """Where stdout cannot be written, keeps the interpreter from trying again, and complaining, at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)

@@ -7,12 +7,18 @@ from collections.abc import Sequence
 
 import click
 
+from pyrovae.runtime.streams import Spare
 from pyrovae.storage.jsonable import JsonMapping, finite
 
 
 def print_json(value: JsonMapping | Sequence[object]) -> None:
     """One JSON value on stdout; numbers that are not finite become null."""
     click.echo(json.dumps(finite(value), allow_nan=False, default=str))
+
+
+def print_note(text: str) -> None:
+    """A line on stderr, where that can be written."""
+    print(text, file=Spare(), flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:

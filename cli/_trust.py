@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pyrovae.cli._output import print_note
 from pyrovae.errors import PyrovaeError
 
 SHOWN = "pyrovae.code_shown"
@@ -30,4 +31,4 @@ def show_code(run: Path | str) -> None:
             if each["was"] not in (None, each["sha256"]):
                 line += f" (sha256 {each['was']})"
         line = f"--trust runs your own code, {line}"
-        click.echo(line if line.isprintable() else repr(line)[1:-1], err=True)
+        print_note(line if line.isprintable() else repr(line)[1:-1])

@@ -8,7 +8,7 @@ import click
 from pyrovae import registry
 from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._model_command import ModelCommand
-from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
+from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_note, print_table
 from pyrovae.cli._trust import show_code
 from pyrovae.config import Options
 from pyrovae.errors import PyrovaeError, UsageError
@@ -112,7 +112,7 @@ def _report(run: "Run", out: Path, as_json: bool) -> None:
             if run.path is None
             else f"the weights are in {out}, and `pyrovae fit --resume {out}` goes on"
         )
-        click.echo(f"stopped by Ctrl-C after {outcome.epochs} epochs; {kept}", err=True)
+        print_note(f"stopped by Ctrl-C after {outcome.epochs} epochs; {kept}")
         raise click.exceptions.Exit(130)
     pictures = sorted(path.name for path in out.glob("*.png"))
     if as_json:

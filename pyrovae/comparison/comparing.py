@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,23 +13,25 @@ import numpy as np
 from torch import Tensor
 
 from pyrovae import plots, registry
+from pyrovae.comparison.begun import FILE, Begun, require_free
 from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.posteriors import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_p, stacked
 from pyrovae.config import Settings
 from pyrovae.data.raw import DataSpec
-from pyrovae.errors import UsageError, option
+from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
-from pyrovae.runs.claim import is_run
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
+from pyrovae.runtime.ranks import require_alone
 from pyrovae.storage import atomic
 from pyrovae.storage.jsonable import Json
 from pyrovae.training import freezing
 from pyrovae.training.fit import fit, rehearse
+from pyrovae.training.plan import recipe_for
 
 
 def compare(
@@ -54,6 +57,8 @@ def compare(
     pyrovae.compare("vae", ("diagonal", "iaf"), data="digits", latent_dim=2).table
     pyrovae.compare(guides=("diagonal", "iaf"), freeze_model="runs/vae-digits").table    # one model for all
 
+    A comparison that was stopped goes on where it is called again with the same arguments.
+
     Args:
         model: the name of a variant, or your own `my_model.py:MyVAE` that takes a `family`.
         guides: specs of guide families, `("diagonal", "iaf:steps=4")`.
@@ -73,13 +78,18 @@ def compare(
     Raises:
         UsageError: for names, options or values that do not fit, before anything is fitted.
     """
+    require_alone("compare")
     guides, seeds, folder = list(guides), list(seeds), None if out is None else Path(out)
     gaps = Gaps(gaps) if isinstance(gaps, int) else gaps
     baseline = _baseline(guides, seeds, baseline, gaps)
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
     name = _require_fits(model, guides, seeds, data, source, settings)
+    begun: dict[tuple[str, int], Begun] = {}
     if folder is not None:
-        _require_free(folder, overwrite)
+        require_free(folder, overwrite)
+        for guide, seed in itertools.product(guides, seeds) if not overwrite else ():
+            wanted, _ = recipe_for(model, data, guide, source, {**settings, "seed": seed})
+            begun[guide, seed] = Begun(_path(folder, guide, seed), wanted, source)
     rehearse(model, guides, data, source, {**settings, "seed": seeds[0]})
     rows: dict[tuple[str, int], dict[str, Value]] = {}
     errors: dict[tuple[str, int], Tensor] = {}
@@ -89,8 +99,11 @@ def compare(
         for guide in guides:
             for seed in seeds:
                 shown.line(f"{name} with {guide}, seed {seed}")
-                path = None if folder is None else folder / re.sub(r"[^=.\w-]+", "_", f"{guide}-{seed}")
-                run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
+                if (guide, seed) in begun and begun[guide, seed].is_there:
+                    run = begun[guide, seed].gone_on(data, settings, shown, trust)
+                else:
+                    path = None if folder is None else _path(folder, guide, seed)
+                    run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
                 if run.outcome.stopped == "interrupted":
                     raise KeyboardInterrupt
                 if seed == seeds[0] and folder is not None:
@@ -111,11 +124,16 @@ def compare(
         named["gap_rows"] = scored.gap_rows.numpy()
     compared = Comparison(name, baseline, runs, table, _setting(run, seeds, gaps), values | named)
     if folder is not None:
-        atomic.write_json(folder / "compare.json", compared.to_json())
+        atomic.write_json(folder / FILE, compared.to_json())
         atomic.write_arrays(folder / "compare.npz", compared.values)
         plots.comparison(compared.table, folder / "compare.png", baseline)
         drawn.draw(guides, folder / "posteriors.png", source is not None)
     return compared
+
+
+def _path(folder: Path, guide: str, seed: int) -> Path:
+    """The run directory of a fit."""
+    return folder / re.sub(r"[^=.\w-]+", "_", f"{guide}-{seed}")
 
 
 def _baseline(guides: list[str], seeds: list[int], baseline: str | None, gaps: Gaps | None) -> str:
@@ -171,16 +189,3 @@ def _setting(run: Run, seeds: list[int], gaps: Gaps | None) -> Json:
         "gaps": None if gaps is None else dataclasses.asdict(gaps),
         "frozen": None if run.recipe.frozen is None else dict(run.recipe.frozen),
     }
-
-
-def _require_free(folder: Path, overwrite: bool) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is a file: give a folder for the comparison")
-    if not (folder / "compare.json").is_file() and not all(is_run(each) for each in folder.iterdir()):
-        raise UsageError(f"{folder} exists and holds no comparison: give a new folder")
-    if not overwrite:
-        raise UsageError(
-            f"there is a comparison in {folder} already: take another {option('out')}, or {option('overwrite', True)}"
-        )

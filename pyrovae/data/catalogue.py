@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrovae.data.options import DataConfig, Source
-from pyrovae.errors import PyrovaeError, UsageError, did_you_mean
+from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, is_out_of_memory
 from pyrovae.runtime.installed import installed
 
 if TYPE_CHECKING:
@@ -65,8 +65,19 @@ def load(spec: DataSpec, config: DataConfig | None = None) -> Dataset:
 
     Raises:
         UsageError: a name or path that does not exist.
-        PyrovaeError: data that cannot be read, or that no model could be trained on.
+        PyrovaeError: data that cannot be read, that take more memory than there is, or that no model could be trained
+            on.
     """
+    try:
+        return _load(spec, config)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        name = f"data {os.fspath(spec)}" if isinstance(spec, str | os.PathLike) else "these data"
+        raise PyrovaeError(f"{name} take more memory than there is: give less data, or free some memory") from error
+
+
+def _load(spec: DataSpec, config: DataConfig | None) -> Dataset:
     from pyrovae.data.dataset import Dataset
     from pyrovae.data.prepare import prepare
 

@@ -10,7 +10,7 @@ from pyrovae.registry.bounds import Bound, bound, bound_config
 from pyrovae.registry.families import Family, GuideSpec, family, guide_config
 from pyrovae.registry.names import describe
 from pyrovae.registry.own_code import code, found_in, own_code
-from pyrovae.registry.parts import Part, part, require_own_parts, settled
+from pyrovae.registry.parts import Part, is_foreign, part, require_own_parts, settled
 from pyrovae.registry.specs import split_guides, split_spec
 from pyrovae.registry.variants import Variant, variant, variant_options
 
@@ -27,6 +27,7 @@ __all__ = [
     "family",
     "found_in",
     "guide_config",
+    "is_foreign",
     "own_code",
     "part",
     "require_own_parts",

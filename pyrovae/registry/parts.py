@@ -1,14 +1,15 @@
 """From the spec of a likelihood or a prior to what makes it: `normal:scale=fixed:sigma=0.5`, `flow:steps=4`."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 from pyrovae.config import Config, Named, Settings, from_signature, parse
 from pyrovae.errors import UsageError
-from pyrovae.registry.names import find, of_its_name
+from pyrovae.registry.families import GuideSpec
+from pyrovae.registry.names import Kind, files, find, of_its_name
 from pyrovae.registry.own_code import name_of
 from pyrovae.registry.specs import split_spec
 
@@ -107,7 +108,22 @@ def settled(kind: PartKind, values: object, read: Callable[[object], C], flags: 
 def require_own_parts(options: Config) -> None:
     """Runs the user's own code that options name as likelihood or prior, so that a wrong name or option is told before
     any data are read; raises UsageError for these."""
+    for kind, spec in _named(options):
+        if name_of(spec) is not None:
+            part(kind, spec)
+
+
+def is_foreign(model: str, guide: GuideSpec | None, options: Config) -> bool:
+    """Whether a part of a pair is no file of pyrovae: the user's own code, or that of an installed package."""
+    named: list[tuple[Kind, str]] = [("models", model)]
+    named += [("guides", name) for name in ([] if guide is None else guide.names)]
+    named += [(kind, split_spec(spec, kind)[0]) for kind, spec in _named(options)]
+    return any(name not in files(kind) for kind, name in named)
+
+
+def _named(options: Config) -> Iterator[tuple[PartKind, str]]:
+    """The specs of likelihoods and priors among options."""
     for key, info in type(options).model_fields.items():
         for mark in info.metadata:
-            if isinstance(mark, Named) and mark.kind in GIVEN and name_of(getattr(options, key)) is not None:
-                part(mark.kind, getattr(options, key))
+            if isinstance(mark, Named) and mark.kind in GIVEN:
+                yield mark.kind, getattr(options, key)

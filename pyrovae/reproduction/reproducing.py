@@ -20,6 +20,7 @@ from pyrovae.runs.loading import load
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.ranks import require_alone
 from pyrovae.storage import atomic
 from pyrovae.storage.jsonable import Json, JsonMapping
 from pyrovae.training.fit import fit
@@ -59,6 +60,7 @@ def reproduce(
         UsageError: where a run of other options lies in its place, or data that a recipe names by a path are not found.
         PyrovaeError: as `fit` and the scores.
     """
+    require_alone("reproduce")
     chosen = recipe.experiment.seeds if seeds is None else tuple(seeds)
     if budget == "quick":
         chosen = chosen[:1]

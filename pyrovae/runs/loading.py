@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from pyrovae.data.raw import DataSpec
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError, in_shell, option
 from pyrovae.pairs.pair import Pair
-from pyrovae.runs import directory, inspection, tensors, texts
+from pyrovae.runs import directory, inspection, outline, tensors, texts
 from pyrovae.runs.checkpoint import Checkpoint
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
@@ -47,20 +48,40 @@ class Opened:
         description: dict[str, Any] = self.content["data"]
         return description
 
-    def build(self) -> Pair:
+    def build(self, weights: tensors.State, what: str) -> Pair:
         """The pair, with weights that are still to be replaced; the caller's generator stays as it is.
+
+        Args:
+            weights: that it is to get; where it would need others nothing is made that takes memory or time.
+            what: names them in errors.
 
         Raises:
             UsageError: where the pair was handed over in Python.
-            PyrovaeError: where it cannot be built.
+            PyrovaeError: where it cannot be built, or needs other weights.
         """
         if self.variant is None:
             raise UsageError(
                 f"{self.path} holds a pair that was handed over in Python: give one again, pyrovae.load(run, pair=...)"
             )
+        self.require_outline(weights, what)
+        with self._told(), seeded(0), outline.bounded(weights, what):
+            return self.recipe.build(self.variant, self.fields)
+
+    def require_outline(self, weights: tensors.State, what: str) -> None:
+        """Raises PyrovaeError where the pair would need others than these weights. It is not built for that, and so
+        nothing is said of one with code that is not pyrovae's, which may need numbers."""
+        recipe, variant = self.recipe, self.variant
+        if variant is None or recipe.model is None or recipe.options is None:
+            return
+        if registry.is_foreign(recipe.model, recipe.guide, recipe.options):
+            return
+        with self._told():
+            outline.require_outline(lambda: recipe.build(variant, self.fields), weights, what)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            with seeded(0):
-                return self.recipe.build(self.variant, self.fields)
+            yield
         except PyrovaeError:
             raise
         except Exception as error:
@@ -94,8 +115,9 @@ def load(
         return stored, weights_of(path, content), metrics_of(path, content), vocabulary
 
     stored, weights, metrics, vocabulary = _of_run(path, files)
-    pair = stored.build() if pair is None else pair
-    tensors.set_weights(pair, weights, f"the weights in {path}")
+    what = f"the weights in {path}"
+    pair = stored.build(weights, what) if pair is None else pair
+    tensors.set_weights(pair, weights, what)
     pair.to(where).eval()
     run = Run(
         pair,

@@ -51,28 +51,39 @@ def set_weights(module: nn.Module, state: Mapping[str, Tensor], what: str = "the
         PyrovaeError: where names or shapes differ, or a value is NaN or infinite that is not so in the module: a mask
             of -inf is no damage.
     """
-    owner: dict[int, str] = {}
     full: State = {}
+    for name, (found, tensor) in matched(module, state, what).items():
+        if not is_finite(cast := found.to(tensor.dtype)):
+            own = tensor.detach().to(cast.device)
+            if not (cast.isfinite() | (cast == own) | (cast.isnan() & own.isnan())).all():
+                raise PyrovaeError(f"{what}: '{name}' holds {_odd(cast)}: they are damaged")
+        full[name] = found
+    module.load_state_dict(full)
+
+
+def matched(module: nn.Module, state: Mapping[str, Tensor], what: str) -> dict[str, tuple[Tensor, Tensor]]:
+    """Name -> the tensor of `state`, the one of the module; of neither the values are looked at.
+
+    Raises:
+        PyrovaeError: where names, shapes or kinds of numbers differ.
+    """
+    owner: dict[int, str] = {}
+    found: dict[str, tuple[Tensor, Tensor]] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
         name_in_file = owner.setdefault(id(tensor), name)
         if name_in_file not in state:
             raise PyrovaeError(
                 f"{what} have no tensor '{name_in_file}', which the pair needs: they are of another model"
             )
-        found = state[name_in_file]
-        if found.shape != tensor.shape:
-            raise PyrovaeError(f"{what}: '{name}' has shape {tuple(found.shape)}, the pair needs {tuple(tensor.shape)}")
-        if found.is_floating_point() != tensor.is_floating_point():
-            raise PyrovaeError(f"{what}: '{name}' has dtype {found.dtype}, the pair needs {tensor.dtype}")
-        if not is_finite(cast := found.to(tensor.dtype)):
-            own = tensor.detach().to(cast.device)
-            if not (cast.isfinite() | (cast == own) | (cast.isnan() & own.isnan())).all():
-                raise PyrovaeError(f"{what}: '{name}' holds {_odd(cast)}: they are damaged")
-        full[name] = found
-    extra = sorted(set(state) - set(full))
-    if extra:
+        new = state[name_in_file]
+        if new.shape != tensor.shape:
+            raise PyrovaeError(f"{what}: '{name}' has shape {tuple(new.shape)}, the pair needs {tuple(tensor.shape)}")
+        if new.is_floating_point() != tensor.is_floating_point():
+            raise PyrovaeError(f"{what}: '{name}' has dtype {new.dtype}, the pair needs {tensor.dtype}")
+        found[name] = new, tensor
+    if extra := sorted(set(state) - set(found)):
         raise PyrovaeError(f"{what} have a tensor '{extra[0]}' that the pair lacks: they are of another model")
-    module.load_state_dict(full)
+    return found
 
 
 def to_bytes(state: State) -> bytes:

@@ -2,15 +2,16 @@
 
 import math
 import os
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import final
+from typing import IO, cast, final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+from pyrovae.runtime.streams import Spare
 
 EVERY = 5.0  # seconds between two lines
 
@@ -23,9 +24,9 @@ def progress(enabled: bool | None = None) -> "Progress":
     """
     if enabled is None:
         enabled = os.environ.get("RANK", "0") == "0"
-    silent = not enabled or sys.stderr is None
-    bars = not silent and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return _Bars() if bars else _Lines(silent)
+    file = Spare()
+    bars = enabled and file.isatty() and os.environ.get("TERM") != "dumb"
+    return _Bars(file) if bars else _Lines(file, not enabled)
 
 
 def notes_only() -> "Progress":
@@ -76,8 +77,8 @@ def _figure(value: float | str) -> str:
 
 @final
 class _Lines(Progress):
-    def __init__(self, silent: bool) -> None:
-        self.silent = silent
+    def __init__(self, file: Spare, silent: bool) -> None:
+        self.file, self.silent = file, silent
         self.description, self.done, self.figures = "", 0, ""
         self.total: int | None = None
         self.printed, self.when = True, -math.inf
@@ -96,7 +97,7 @@ class _Lines(Progress):
 
     def line(self, text: str) -> None:
         if not self.silent:
-            print(text, file=sys.stderr, flush=True)
+            print(text, file=self.file, flush=True)
 
     def close(self) -> None:
         if not self.printed:
@@ -126,8 +127,8 @@ class _Notes(Progress):
 
 @final
 class _Bars(Progress):
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
+    def __init__(self, file: Spare) -> None:
+        self.console = Console(file=cast(IO[str], file))
         self.bars: RichProgress | None = None
 
     def start(self, description: str, total: int | None) -> None:

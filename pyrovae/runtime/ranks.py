@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
-from pyrovae.errors import PyrovaeError, option
+from pyrovae.errors import PyrovaeError, UsageError, option
 
 
 class World(NamedTuple):
@@ -29,6 +29,17 @@ def world() -> World:
     if not (distributed.is_available() and distributed.is_initialized()):
         return World(0, 1)
     return World(distributed.get_rank(), distributed.get_world_size())
+
+
+def started() -> int:
+    """How many processes `torchrun` has started, whether they have joined or not."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def require_alone(what: str) -> None:
+    """Raises UsageError where `torchrun` has started several processes, which would all write to one place."""
+    if started() > 1:
+        raise UsageError(f"{what} is for one process, and torchrun has started {started()}: leave torchrun out")
 
 
 def summed(tensor: Tensor) -> None:
@@ -68,7 +79,7 @@ def joined() -> Iterator[None]:
     Raises:
         PyrovaeError: where they do not find each other.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ or distributed.is_initialized():
+    if started() == 1 or distributed.is_initialized():
         yield
         return
     try:

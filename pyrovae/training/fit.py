@@ -31,6 +31,7 @@ from pyrovae.training import freezing, resuming
 from pyrovae.training.advice import concerns, notes
 from pyrovae.training.journal import Journal, Unwritten
 from pyrovae.training.loop import train
+from pyrovae.training.order import require_one_each
 from pyrovae.training.plan import Plan, dataset_for, made, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores
 from pyrovae.training.trial import tried
@@ -115,6 +116,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
     """What a plan says, in a directory that is locked."""
     config, folder, dataset = plan.recipe.training, plan.folder, plan.dataset
     device = devices.find(config.device)
+    require_one_each(dataset, config)
     together()  # no process reads what the first one is about to write
     own = plan.pair is not None or (plan.variant is not None and plan.variant.own)
     precision = alone(dtype=None if own else torch.float32)

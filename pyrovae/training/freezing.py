@@ -86,7 +86,7 @@ def recipe_of(
     require_repeated(_named(source), given, data_options, ELSEWHERE)
     inherited = {**was.options.model_dump(), **data_options.model_dump(), **was.training.model_dump()}
     spec = str(data) if isinstance(data, str | Path) else was.data if data is None else None
-    return Recipe.of(variant, guide or was.guide, spec, inherited | given)
+    return Recipe.of(variant, was.guide if guide is None else guide, spec, inherited | given)
 
 
 def data_of(source: Run, data: DataSpec | None, options: DataConfig) -> Dataset:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.dataset import Dataset
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.options import TrainConfig
+from pyrovae.runtime.ranks import world
 
 STEPS = 3000
 """Steps of a fit whose epochs were not given."""
@@ -28,6 +29,19 @@ def batch_size(data: Dataset, config: TrainConfig) -> int:
     if config.batch_size is not None and config.batch_size > n and "batch_size" in config.model_fields_set:
         raise UsageError(f"batch size {config.batch_size} is larger than the {n} training data: set it to {n} or less")
     return min(config.batch_size or BATCH, n)
+
+
+def require_one_each(data: Dataset, config: TrainConfig) -> None:
+    """Raises UsageError where a batch, or the data that are held out, have less than a datum for each process."""
+    processes, size = world().size, batch_size(data, config)
+    if size < processes:
+        fewer = data.size("train") < processes
+        cure = "start fewer processes" if fewer else f"give {option('batch_size', processes)} or more"
+        raise UsageError(f"{processes} processes train on batches of {size} data, at least one each is needed: {cure}")
+    if (held_out := data.size("valid")) < processes:
+        raise UsageError(
+            f"{processes} processes score {held_out} held-out data, at least one each is needed: start fewer"
+        )
 
 
 def epochs(data: Dataset, config: TrainConfig) -> int:

@@ -223,6 +223,7 @@ def test_what_contradicts_the_frozen_run_is_refused_by_name(x, own, tmp_path):
         ({"data": x + 1}, "is frozen with its data: .* are not those of this run"),
         ({"nonsense": 3}, "no option 'nonsense'"),
         ({"guide": "iaff"}, "did you mean 'iaf'"),
+        ({"guide": ""}, "there is no guide ''"),
     ]:
         with pytest.raises(PyrovaeError, match=says) as told:
             pyrovae.fit(freeze_model=source, show=False, out=tmp_path / "new", **given)

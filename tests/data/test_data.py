@@ -669,3 +669,23 @@ def test_frozen_bits_do_not_depend_on_limit_train(mode):
     assert few.size("train") == 10
     for split in ("valid", "test"):
         assert torch.equal(whole.columns[split]["x"], few.columns[split]["x"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        type("_ArrayMemoryError", (MemoryError,), {})("Unable to allocate 8.00 TiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["Python", "numpy", "torch"],
+)
+def test_memory_that_runs_out_while_data_are_read_is_told(tmp_path, monkeypatch, error):
+    def full(*args):
+        raise error
+
+    np.save(tmp_path / "a.npy", np.zeros((9, 3), np.float32))
+    monkeypatch.setattr("pyrovae.data.prepare.prepare", full)
+    for data, says in ((tmp_path / "a.npy", "a.npy take"), (np.zeros((9, 3)), "these data take")):
+        with pytest.raises(PyrovaeError, match=f"{says} more memory than there is: give less data"):
+            load(data)

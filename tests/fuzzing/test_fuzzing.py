@@ -15,7 +15,7 @@ from fuzzing.case import MARKER, Case, Pickled, Target, kept
 from fuzzing.damage import damaged
 from fuzzing.judge import FREE, Fault, outcome
 from pyrovae import PyrovaeError
-from pyrovae.data import DataConfig, limits
+from pyrovae.data import DataConfig, limits, vocabulary
 from pyrovae.data.catalogue import load
 
 CRASHES = sorted(path.parent for path in (Path(__file__).parents[1] / "crashes").glob("*/case.json"))
@@ -149,8 +149,37 @@ def test_whole_numbers_that_no_int64_holds_do_not_turn_negative(tmp_path):
         load(tmp_path / "a.npy")
 
 
-def test_a_word_without_an_end_is_trained_on_in_pieces(tmp_path):
+def test_a_word_without_an_end_is_trained_on_in_pieces():
+    """Of words of 50,000 letters tokenizers' trainer finds no end: each merge goes through all of the word."""
     draw = Random(0)
-    word = "".join(draw.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(50_000))
-    (tmp_path / "a.txt").write_text("\n".join(["the cat"] * 20 + [word]))
+    word = "".join(draw.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(2500))
+    pieces = list(vocabulary._bearable(["the cat", f"a {word}"]))
+    assert max(map(len, pieces)) == 1000
+    assert "".join(pieces) == f"the cata {word}"
+
+
+def test_the_trainer_gets_bearable_words_alone(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("\n".join(["the cat"] * 20 + ["ab" * 1250]))
+    seen, bearable = [], vocabulary._bearable
+
+    def watched(sentences):
+        for sentence in bearable(sentences):
+            seen.append(sentence)
+            yield sentence
+
+    monkeypatch.setattr(vocabulary, "_bearable", watched)
     assert outcome(fuzzing.TARGETS["text"], Case(tmp_path, "a.txt", {"vocab": "subword"})) == "loaded"
+    assert max(map(len, seen)) <= 1000
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RecursionError("maximum recursion depth exceeded")], ids=["memory", "depth"]
+)
+def test_a_header_on_which_the_parser_gives_up_is_told(tmp_path, monkeypatch, error):
+    def deep(file):
+        raise error
+
+    np.save(tmp_path / "a.npy", np.zeros((9, 3)))
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", deep)
+    with pytest.raises(PyrovaeError, match=r"a\.npy is no array file of numpy, or damaged"):
+        load(tmp_path / "a.npy")

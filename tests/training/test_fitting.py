@@ -13,7 +13,11 @@ import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, evaluation
 from pyrovae.data import DataConfig
 from pyrovae.data.catalogue import load
+from pyrovae.reproduction import recipes
+from pyrovae.reproduction.reproducing import reproduce
 from pyrovae.runs import tensors
+from pyrovae.runtime.progress import progress
+from pyrovae.runtime.ranks import World
 
 TINY = {"epochs": 1, "score_samples": 3, "device": "cpu", "show": False}
 VAE = TINY | {"latent_dim": 2, "hidden": (6,), "held_out": 24}
@@ -202,3 +206,32 @@ def test_a_function_gives_the_pair_and_its_weights_follow_from_the_seed(x, tmp_p
 def test_what_gives_no_pair_is_refused(x, model, says):
     with pytest.raises(UsageError, match=re.escape(says)):
         pyrovae.fit(model, data=x.flatten(1), **TINY)
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "says"),
+    [
+        (40, 1, "3 processes train on batches of 1 data, at least one each is needed: give batch_size=3 or more"),
+        (3, None, "3 processes train on batches of . data, at least one each is needed: start fewer processes"),
+        (7, 3, "3 processes score 1 held-out data, at least one each is needed: start fewer"),
+    ],
+)
+def test_fewer_data_than_processes_are_refused_before_anything_is_written(tmp_path, monkeypatch, n, batch_size, says):
+    monkeypatch.setattr("pyrovae.training.order.world", lambda: World(0, 3))
+    monkeypatch.setattr("pyrovae.training.fit.train", lambda *args, **options: pytest.fail("it trains"))
+    options = {"epochs": 1, "latent_dim": 2, "hidden": (4,), "batch_size": batch_size}
+    with pytest.raises(UsageError, match=says):
+        pyrovae.fit("vae", data=torch.randn(n, 5), out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_several_processes_would_write_to_one_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    (recipe, *_) = (recipe for name in recipes.names() for recipe in recipes.find(name))
+    says = "is for one process, and torchrun has started 2: leave torchrun out"
+    with pytest.raises(UsageError, match=f"compare {says}"):
+        pyrovae.compare("vae", ("diagonal",), data=torch.randn(40, 5), out=tmp_path / "both", epochs=1)
+    with pytest.raises(UsageError, match=f"reproduce {says}"):
+        reproduce(recipe, tmp_path / "both", progress(False), "quick")
+    assert not (tmp_path / "both").exists()

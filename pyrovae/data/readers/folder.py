@@ -28,6 +28,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
+LOOKED = 100_000
+"""Files and folders that are looked at where none is an image, and ten more for each image: not a whole disk."""
+
 
 class Header(NamedTuple):
     """What is known of an image before it is decoded.
@@ -135,19 +138,29 @@ def _splits(folder: Path) -> dict[str, Path]:
 
 def _list(folder: Path) -> tuple[list[Path], list[str] | None]:
     """The image files below a folder, and the class of each if they lie in subfolders."""
-    here = [path for path in _children(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()]
-    below = [
-        (path, child.name)
-        for child in _children(folder)
-        if child.is_dir()
-        for path in sorted(child.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and not path.is_dir() and not path.name.startswith(".")
-    ]
+    children, looked = _children(folder), 0
+    here = [path for path in children if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+    below: list[tuple[Path, str]] = []
+    for child in children:
+        images: list[Path] = []
+        for where, folders, files in os.walk(child):
+            images += [Path(where, name) for name in files if _is_image(name)]
+            looked, found = looked + len(folders) + len(files), len(here) + len(below) + len(images)
+            if looked > LOOKED + 10 * found:
+                raise PyrovaeError(
+                    f"{folder} holds many other things, of {looked:,} files and folders that were looked at {found:,} "
+                    f"are images: give the folder that holds the images alone"
+                )
+        below += [(path, child.name) for path in sorted(images)]
     if here and below:
         raise PyrovaeError(f"{folder} holds images beside subfolders of images: put all in subfolders, or none")
     if not here and not below:
         raise PyrovaeError(f"{folder} holds no image, no train.txt and no .amat file: give another folder")
     return (here, None) if here else ([path for path, _ in below], [name for _, name in below])
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def _children(folder: Path) -> list[Path]:

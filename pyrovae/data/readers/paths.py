@@ -17,6 +17,8 @@ from pyrovae.errors import PyrovaeError, UsageError
 def read(path: Path, config: DataConfig) -> Found:
     """What a file or folder holds; raises UsageError for a kind of file that is not known."""
     if path.is_dir():
+        if path.resolve() == Path(path.resolve().anchor):
+            raise UsageError(f"data {path} is the root of all files: give the folder that holds the data")
         if held := amat.binarized(path) or _text(path):
             config.refuse_stream(str(path))
             return held
