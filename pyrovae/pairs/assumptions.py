@@ -81,7 +81,7 @@ def leaks(pair: Pair, batch: Sequence[Tensor], found: Structure) -> str:
         trace.compute_log_prob()
         drawn.append(sites(trace))
     for name, site in drawn[0].items():
-        if any(not torch.equal(site[key], drawn[1][name][key]) for key in ("value", "log_prob")):
+        if any(not _same(site[key], drawn[1][name][key]) for key in ("value", "log_prob")):
             return (
                 f"site '{name}' changes with the content of {names}, which the model generates: read its shape only "
                 f"(a decoder that is fed the words before is a Distribution, as pyrovae.likelihoods.Autoregressive)"
@@ -106,19 +106,24 @@ def interacts(pair: Pair, batch: Sequence[Tensor]) -> str:
     )
 
 
-def coarse(pair: Pair, batch: Sequence[Tensor], K: int = 64) -> str:
-    """Which latent the guide draws from a few numbers only, in a sentence; empty where there is none. The density of
-    such draws is not that of the guide: its scale is below what the precision resolves, or it is no density."""
+def coarse(pair: Pair, batch: Sequence[Tensor], K: int = 256, same: int = 6) -> str:
+    """Which latent the guide draws at one and the same number time and again, in a sentence; empty where there is none.
+
+    The density of such draws is not that of the guide: its scale is below what the precision resolves, it stands at a
+    border of its support (torch takes what a Beta draws above 1 - 1e-16 for that), or it has no density.
+    """
     for name, site in sites(draw(particles(pair.guide, K), batch), observed=False).items():
         value = site["value"]
         if not value.is_floating_point() or value.dim() < 2 or len(value) != K:
             continue
-        different = 1 + value.sort(0).values.diff(dim=0).ne(0).sum(0)  # (B, *event)
-        if (different < K / 2).any():
-            row = int(different.flatten(1).min(1).values.argmin()) if different.dim() > 1 else int(different.argmin())
+        ordered = value.sort(0).values
+        equal = (ordered[same - 1 :] == ordered[: K - same + 1]).any(0)  # (B, *event)
+        if equal.any():
+            row = int(equal.nonzero()[0, 0])
             return (
-                f"site '{name}' takes {int(different.min())} values in {K} draws for datum {row}, as its scale is "
-                f"below what its precision resolves: score in double precision, pair.double()"
+                f"{same} or more of {K} draws of site '{name}' for datum {row} are one and the same number, as its "
+                f"scale is below what its precision resolves, or it stands at a border: score in double precision, "
+                f"pair.double(), or take another distribution"
             )
     return ""
 
@@ -145,6 +150,11 @@ def cancels(pair: Pair, batch: Sequence[Tensor], K: int = 8) -> str:
         f"the log weight of a datum is up to {off.abs().max():.2g} nats off in single precision, as large numbers "
         f"cancel in a log-probability: score in double precision, pair.double()"
     )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Bit for bit; what is not a number is like itself."""
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def latents(pair: Pair, batch: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -385,7 +385,7 @@ def test_draws_that_float32_does_not_tell_apart_are_seen(scale):
     pair, x = Pair(Near(scale), Narrow(scale)), torch.randn(20, 6)
     verdict = evaluation.log_likelihood(pair, [x], 200).verdict()
     assert verdict.trusted is (scale == 1e-3)
-    assert ("values in 64 draws for datum" in verdict.sentence) is (scale == 3e-8)
+    assert ("of 256 draws of site 'z'" in verdict.sentence) is (scale == 3e-8)
     found = evaluation.log_likelihood(pair.double(), [x], 200)
     assert found.verdict().trusted
     with torch.no_grad():
@@ -445,3 +445,27 @@ def test_a_target_is_not_reached_by_an_estimate_that_is_not_to_be_trusted():
         assert found.target_reached or "were not reached" in verdict.sentence
         seen.add(verdict.trusted)
     assert False in seen
+
+
+def test_a_guide_at_a_border_is_seen():
+    """More than half of what Beta(6.6, 0.03) draws lies nearer to 1 than double precision says."""
+
+    class Share(nn.Module):
+        def __init__(self, b):
+            super().__init__()
+            self.b = nn.Parameter(torch.tensor(b, dtype=torch.float64))
+
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z = pyro.sample("z", dist.Beta(x.new_full((1,), 6.6), self.b).to_event(1))
+                if isinstance(self, Seen):
+                    pyro.sample("x", dist.Binomial(20, z).to_event(1), obs=x)
+
+    class Seen(Share):
+        pass
+
+    x = torch.tensor([[15.0], [18.0], [16.0]], dtype=torch.float64)
+    for b, trusted in ((0.03, False), (2.0, True)):
+        verdict = evaluation.log_likelihood(Pair(Seen(b), Share(b)), [x], 4000).verdict()
+        assert verdict.trusted is trusted
+        assert ("stands at a border" in verdict.sentence) is not trusted
