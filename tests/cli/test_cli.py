@@ -499,7 +499,7 @@ def test_ctrl_c_during_fit_saves_the_last_weights(tmp_path, monkeypatch, epochs)
     done("loglik", out, "--samples", 2)
 
 
-def test_ctrl_c_during_compare_leaves_whole_runs(tmp_path, monkeypatch):
+def test_ctrl_c_during_compare_leaves_whole_runs_from_which_it_goes_on(tmp_path, monkeypatch):
     args = ("--model", "vae", "--data", "vectors.npy", "--guides", "diagonal,full", *TINY, "--out", tmp_path / "c")
     with monkeypatch.context() as patch:
         interrupt_at(patch, 2)  # the first of the second guide
@@ -509,7 +509,8 @@ def test_ctrl_c_during_compare_leaves_whole_runs(tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "c").iterdir()} == {"diagonal-0", "full-0"}
     for name in ("diagonal-0", "full-0"):
         done("loglik", tmp_path / "c" / name, "--samples", 2)
-    assert "--overwrite" in run("compare", *args).stderr
+    assert "diagonal-0 is done" in done("compare", *args).stderr  # it goes on
+    assert "--overwrite" in run("compare", *args, "--latent-dim", 3).stderr
     done("compare", *args, "--overwrite", "--quiet")
 
 
