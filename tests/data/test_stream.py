@@ -25,6 +25,7 @@ from pyrovae.options import TrainConfig
 from pyrovae.runs import tensors
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
+from pyrovae.runtime.streams import Spare
 from pyrovae.training.loop import train
 from pyrovae.training.order import shuffled
 
@@ -489,7 +490,7 @@ class Changing(type(progress(False))):
     """A file that changes after each epoch."""
 
     def __init__(self, path, change):
-        super().__init__(silent=True)
+        super().__init__(Spare(), silent=True)
         self.path, self.change, self.epochs = path, change, 0
 
     def advance(self, n=1, **figures):
@@ -571,7 +572,7 @@ class Pressed(type(progress(False))):
     """Ctrl-C after the first epoch."""
 
     def __init__(self):
-        super().__init__(silent=True)
+        super().__init__(Spare(), silent=True)
 
     def advance(self, n=1, **figures):
         raise KeyboardInterrupt
