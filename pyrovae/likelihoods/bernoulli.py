@@ -5,9 +5,16 @@ from typing import NoReturn
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
+from torch.distributions import constraints
 
 from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, option
+
+
+class CrossEntropy(dist.Bernoulli):  # type: ignore[misc]  # Pyro has no types
+    """Bernoulli's formula where it is asked for on values between 0 and 1."""
+
+    support = constraints.unit_interval
 
 
 class Bernoulli(nn.Module):
@@ -31,7 +38,7 @@ class Bernoulli(nn.Module):
 
     def forward(self, h: Tensor, mask: Tensor | None = None) -> dist.TorchDistribution:
         """`mask`, of the event's shape, says which dims are scored; None is all."""
-        pixels = dist.Bernoulli(logits=h, validate_args=None if self.binary else False)
+        pixels = dist.Bernoulli(logits=h) if self.binary else CrossEntropy(logits=h)
         p: dist.TorchDistribution = (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
         return p
 

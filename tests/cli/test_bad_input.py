@@ -479,7 +479,7 @@ DAMAGE = [  # run, file, what is done to it, exit code, what is said
     ("label", "weights.safetensors", text(""), 1, "its checksum differs"),
     ("label", "weights.safetensors", put(lambda data: b""), 1, "cannot be read"),
     ("label", "weights.safetensors", put(lambda data: data[:-9]), 1, "cannot be read"),
-    ("label", "weights.safetensors", put(narrow), 1, "the pair needs"),
+    ("label", "weights.safetensors", put(narrow), 1, "they are of another model"),
     ("label", "metrics.jsonl", put(lambda data: b"garbage"), 1, "is damaged"),
     ("label", "metrics.jsonl", put(lambda data: b"3\n"), 1, "is damaged"),
     ("label", "metrics.jsonl", put(lambda data: b"\xff\xfe"), 1, "is damaged"),

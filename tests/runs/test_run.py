@@ -199,7 +199,7 @@ def sealed(path, data):
         (
             "weights.safetensors",
             lambda path: sealed(path, store.to_bytes({"extra": torch.ones(1)})),
-            "have no tensor",
+            "they are of another model",
         ),
         ("weights.safetensors", lambda path: sealed(path, path.read_bytes()[:-10]), "cannot be read"),
         ("weights.safetensors", lambda path: sealed(path, b""), "cannot be read"),

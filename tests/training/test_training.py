@@ -20,6 +20,7 @@ from pyrovae.options import TrainConfig
 from pyrovae.runs import tensors
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runtime.progress import progress
+from pyrovae.runtime.streams import Spare
 from pyrovae.svi import Optimizer, Step, kl_weight, learning_rate
 from pyrovae.training.advice import notes
 from pyrovae.training.order import batch_size, epochs, shuffled
@@ -350,7 +351,7 @@ class Pressed(type(progress(False))):
     """Ctrl-C at a chosen moment of the fit."""
 
     def __init__(self, when):
-        super().__init__(silent=True)
+        super().__init__(Spare(), silent=True)
         self.left = when
 
     def advance(self, n=1, **figures):
