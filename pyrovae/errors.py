@@ -82,6 +82,11 @@ def brief(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first, of bearable length."""
+    return brief(str(error).strip().partition("\n")[0])
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`": did you mean 'x'?"` where one of `known` is close to `name`, else the list of what there is."""
     known = sorted(known)

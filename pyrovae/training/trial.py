@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyrovae.data.dataset import SPLITS, Dataset, Split
 from pyrovae.data.stored import Stored
-from pyrovae.errors import PyrovaeError, brief, is_out_of_memory, option
+from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory, option
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.assumptions import FEW, broken
 from pyrovae.pairs.modes import unvalidated
@@ -44,7 +44,7 @@ def tried(pair: Pair, dataset: Dataset, config: TrainConfig, device: torch.devic
             if is_out_of_memory(error) or isinstance(error, PyrovaeError):
                 raise
             shapes = ", ".join(f"{name} {tuple(each.shape[1:])}" for name, each in zip(pair.inputs, few, strict=True))
-            what = f"{type(error).__name__}: {_first(error)}"
+            what = f"{type(error).__name__}: {first_line(error)}"
             raise PyrovaeError(f"the pair does not run on these data, whose shapes are {shapes}: {what}") from error
         refuse_missing(found)
         refuse_weighed(found)
@@ -74,13 +74,9 @@ def _require_one(pair: Pair, few: Sequence[Tensor]) -> None:
             traces(twin, [tensor[:1] for tensor in few])
     except ValueError as error:
         raise PyrovaeError(
-            f"an epoch has a batch of one datum, which the pair does not take ({_first(error)}): take another "
+            f"an epoch has a batch of one datum, which the pair does not take ({first_line(error)}): take another "
             f"{option('batch_size')}"
         ) from error
-
-
-def _first(error: Exception) -> str:
-    return brief(str(error).strip().partition("\n")[0])
 
 
 def _parts(dataset: Dataset, split: Split, inputs: tuple[str, ...]) -> Iterator[tuple[Tensor, ...]]:

@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, brief, is_out_of_memory, option, require_whole
+from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory, option, require_whole
 from pyrovae.evaluation.chunks import LIVE, budget, bytes_of
 from pyrovae.evaluation.refitting.copies import One, copied, draw_each
 from pyrovae.pairs.alone import alone
@@ -229,13 +229,9 @@ def _at_once(pair: Pair, batch: Sequence[Tensor], device: torch.device) -> int:
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        why = "torch.func.vmap has no rule for its gradient" if "setup_context" in str(error) else _first(error)
+        why = "torch.func.vmap has no rule for its gradient" if "setup_context" in str(error) else first_line(error)
         raise PyrovaeError(
             f"torch cannot draw from this guide with parameters for each datum ({why}), so it is not refitted: take "
             f"the guide as it is with more samples, or {option('method', 'ais', python='ais')}, which needs no guide"
         ) from error
     return max(1, budget(device, most=CPU_BYTES) // max(bytes_of_one, 1))
-
-
-def _first(error: Exception) -> str:
-    return brief(str(error).strip().partition("\n")[0])
