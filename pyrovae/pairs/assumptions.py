@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import dtype_of, placed
@@ -50,22 +51,34 @@ def broken(pair: Pair, batch: Sequence[Tensor], found: Structure, seed: int = 0)
         batch: data, of which the first few are taken.
         found: the structure of the pair.
         seed: of what is drawn.
+
+    Raises:
+        PyrovaeError: where the pair does not run with particles, by which every estimate of log p(x) is computed.
     """
     few = [tensor[:FEW] for tensor in batch]
     if first_dim(few) < 2:
         return []
     with scoring(pair, seed):
-        trials: list[Callable[[], str]] = [
-            lambda: leaks(pair, few, found),
-            lambda: interacts(pair, few),
-            lambda: coarse(pair, few),
-            lambda: cancels(pair, few),
-        ]
         told = []
-        for trial in trials:
-            with suppress(memory.NoMemoryError), memory.tried(few[0].device):
-                told.append(trial())
+        with suppress(memory.NoMemoryError), memory.tried(few[0].device):
+            told += [leaks(pair, few, found), interacts(pair, few)]
+        with suppress(memory.NoMemoryError), memory.tried(few[0].device), _with_particles():
+            told += [coarse(pair, few), cancels(pair, few)]
         return [each for each in told if each]
+
+
+@contextmanager
+def _with_particles() -> Iterator[None]:
+    """Raises PyrovaeError where a program that runs without particles does not run with them."""
+    try:
+        yield
+    except (RuntimeError, ValueError, IndexError) as error:
+        if isinstance(error, PyrovaeError) or is_out_of_memory(error):
+            raise
+        raise PyrovaeError(
+            f"the pair does not run with particles, dims that come in from the left ({first_line(error)}): act on the "
+            f"last dims; pyrovae.nets.fold calls what takes one left dim"
+        ) from error
 
 
 def leaks(pair: Pair, batch: Sequence[Tensor], found: Structure) -> str:

@@ -57,7 +57,10 @@ def tried(pair: Pair, dataset: Dataset, config: TrainConfig, device: torch.devic
             for part in _parts(dataset, split, pair.inputs):
                 require_supported(pair, placed(pair, part), f" of {split}", start)
                 start += len(part[0])
-        return broken(pair, few, found)
+        try:
+            return broken(pair, few, found)
+        except PyrovaeError as error:  # it trains by one draw, and has no log-likelihood
+            return [str(error)]
 
 
 def smallest(dataset: Dataset, config: TrainConfig) -> int:

@@ -87,3 +87,24 @@ def test_data_of_another_width_are_told_with_their_shape():
     says = r"the pair does not run on these data, whose shapes are x \(5,\): RuntimeError: mat1 and mat2"
     with pytest.raises(PyrovaeError, match=says):
         pyrovae.fit(Pair(Model(), Guide(nn.Tanh())), data=torch.randn(40, 5), **SHORT)
+
+
+class NoLeft(Model):
+    """It expands by the number of data, and so takes no particles."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(self.decoder(z.expand(len(x), 2)), 0.5).to_event(1), obs=x)
+
+
+def test_a_pair_that_takes_no_particles_trains_and_is_told_that_it_has_no_log_likelihood(capsys):
+    run = pyrovae.fit(Pair(NoLeft(), Guide(nn.Tanh())), data=torch.randn(40, 6), **SHORT | {"show": None})
+    assert run.results["log_likelihood"] is None
+    (warning,) = [each for each in run.results["warnings"] if "particles" in each]
+    assert "the pair does not run with particles" in warning
+    told = capsys.readouterr().err
+    assert told.index("warning: the pair does not run with particles") < told.index("epoch 1/1")
+    assert "note: no log-likelihood: the pair does not run with particles" in told
+    with pytest.raises(PyrovaeError, match=r"does not run with particles.*act on the last dims"):
+        run.log_likelihood(10)
