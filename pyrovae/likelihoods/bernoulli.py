@@ -11,10 +11,20 @@ from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, option
 
 
+class Shares(constraints.Constraint):
+    """Values between 0 and 1 that are scored as 0 and 1 are: by a probability, not by a density."""
+
+    is_discrete = True
+    event_dim = 0
+
+    def check(self, value: Tensor) -> Tensor:
+        return (value >= 0) & (value <= 1)
+
+
 class CrossEntropy(dist.Bernoulli):  # type: ignore[misc]  # Pyro has no types
     """Bernoulli's formula where it is asked for on values between 0 and 1."""
 
-    support = constraints.unit_interval
+    support = Shares()
 
 
 class Bernoulli(nn.Module):

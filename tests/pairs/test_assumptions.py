@@ -8,6 +8,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from commands import score_quickly
 from conftest import linear
 from torch import nn
 from torch.distributions.transforms import SigmoidTransform
@@ -22,7 +23,12 @@ from pyrovae.pairs.supports import outside
 from pyrovae.pairs.traces import log_weights
 from pyrovae.testing import check
 
-SHORT = {"epochs": 2, "score_samples": 30, "device": "cpu", "show": False, "compile": False}
+SHORT = {"epochs": 1, "score_samples": 5, "device": "cpu", "show": False, "compile": False}
+
+
+@pytest.fixture(autouse=True)
+def quick_scores(monkeypatch):
+    score_quickly(monkeypatch)
 
 
 class Model(nn.Module):
