@@ -8,6 +8,7 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.chunks import bytes_of, pieces
 from pyrovae.objectives.elbo import ELBO
+from pyrovae.pairs.assumptions import require_elbo
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of, placed
@@ -30,10 +31,13 @@ def elbo(
     smaller pieces are taken, and `show` says so.
 
     Raises:
-        PyrovaeError: on an empty batch.
+        PyrovaeError: on an empty batch, and where a handler scales or masks a site. Of a pair of the user's own without
+            `batch_size` also where data, or what the guide draws, lie outside a support.
     """
     if first_dim(batch) == 0:
         raise PyrovaeError("the ELBO of no data is not defined: give at least one datum")
+    if pair.own and batch_size is None:  # where the size is known, the same data are scored time and again
+        require_elbo(pair, batch)
     size = batch_size or data_at_once(pair, batch)
     device, objective = device_of(pair), ELBO(pair)
 

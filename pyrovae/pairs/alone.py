@@ -11,7 +11,8 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import _DIM_ALLOCATOR, _PYRO_STACK
 from torch import nn
 
-from pyrovae.pairs.parameters import device_of, dtype_of
+from pyrovae.errors import UsageError, option
+from pyrovae.pairs.parameters import dtype_of
 from pyrovae.runtime.turns import Shared
 
 OURS = "pyrovae."
@@ -20,13 +21,17 @@ OURS = "pyrovae."
 
 @contextmanager
 def alone(pair: nn.Module | None = None, dtype: torch.dtype | None = None) -> Iterator[None]:
-    """Inside, Pyro's handlers of the caller, autocast, no_grad, inference mode and other defaults of dtype and device
-    do not hold: a score under `pyro.poutine.scale` would be another number, and one under autocast has 8 bits.
+    """Inside, Pyro's handlers of the caller, autocast, no_grad, inference mode and another default dtype do not hold: a
+    score under `pyro.poutine.scale` would be another number, and one under autocast has 8 bits.
 
     Args:
-        pair: whose precision and device new tensors have; None leaves these defaults as they are.
+        pair: whose precision new tensors have; None leaves it as it is.
         dtype: theirs, where there is no pair yet.
+
+    Raises:
+        UsageError: for another default device than the CPU.
     """
+    require_default_device()
     with _Apart(dtype if pair is None else dtype_of(pair)), ExitStack() as own:  # what belongs to the thread alone
         if torch.is_inference_mode_enabled():
             own.enter_context(torch.inference_mode(False))
@@ -35,9 +40,16 @@ def alone(pair: nn.Module | None = None, dtype: torch.dtype | None = None) -> It
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 own.enter_context(torch.autocast(kind, enabled=False))
-        if pair is not None and torch.get_default_device().type != device_of(pair).type:
-            own.enter_context(device_of(pair))
         yield
+
+
+def require_default_device() -> None:
+    """Raises UsageError where tensors that are made on the way would not lie on the CPU, as rows and counts must."""
+    if (device := torch.get_default_device()).type != "cpu":
+        raise UsageError(
+            f"torch's default device is {device}: leave it, or torch.set_default_device('cpu'); a fit takes "
+            f"{option('device')}, and scores are computed where the pair is"
+        )
 
 
 @final

@@ -46,12 +46,13 @@ class Pair(nn.Module):
             are tried by its tests.
     """
 
+    own = True
+
     def __init__(self, model: nn.Module, guide: nn.Module, inputs: Sequence[str] = ("x",)) -> None:
         super().__init__()
         self.model = model
         self.guide = guide
         self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
-        self.own = True
         for program in (model, guide):
             if announce not in program._forward_pre_hooks.values():
                 program.register_forward_pre_hook(announce)

@@ -15,7 +15,7 @@ from pyrovae.options import TrainConfig
 from pyrovae.registry.excerpts import NeedsImportError, options_of_model
 from pyrovae.registry.families import BySite, Family
 from pyrovae.registry.names import find
-from pyrovae.registry.own_code import own_code
+from pyrovae.registry.parts import is_foreign
 
 if TYPE_CHECKING:
     from pyrovae.data import Dataset, Field
@@ -64,7 +64,7 @@ def variant(name: str) -> Variant:
         return Variant(
             name=name,
             config=found.Config,
-            build=_checked(found.build, own),
+            build=_checked(found.build, name),
             prepare=getattr(found, "prepare", lambda config, data: data),
             guide=getattr(found, "GUIDE", "diagonal"),
             data=getattr(found, "DATA", "digits"),
@@ -110,19 +110,19 @@ def _from_callable(name: str, make: Any, own: bool) -> Variant:
 
     config = from_signature(make, leave_out=GIVEN_TO_MODEL)
     guide = "diagonal" if "family" in takes else None
-    return Variant(name, config, _checked(build, own), lambda config, data: data, guide, "digits", TrainConfig, own)
+    return Variant(name, config, _checked(build, name), lambda config, data: data, guide, "digits", TrainConfig, own)
 
 
-def _checked(build: Build, own: bool) -> Build:
-    """`build`, which then raises UsageError where a family is given for a site that the pair has not, and says of the
-    pair whether it is the user's code, or options name some."""
+def _checked(build: Build, name: str) -> Build:
+    """`build` of a variant, which then raises UsageError where a family is given for a site that the pair has not, and
+    says of the pair whether anything of it is no file of pyrovae."""
 
     def checked(config: Config, fields: Mapping[str, "Field"], family: Family | None) -> "Pair":
         family = family.for_one_pair() if isinstance(family, BySite) else family
         pair = build(config, fields, family)
         if isinstance(family, BySite):
             family.require_all_used()
-        pair.own = own or bool(own_code(None, None, dict(config)))
+        pair.own = is_foreign(name, None, config)
         return pair
 
     return checked

@@ -97,7 +97,7 @@ class Recipe:
     def build(self, variant: registry.Variant, fields: Mapping[str, Field]) -> Pair:
         """The pair, with fresh weights from torch's generator."""
         pair = variant.build(self.options, fields, None if self.guide is None else self.guide.family)
-        pair.own = pair.own or bool(registry.own_code(None, self.guide))
+        pair.own = registry.is_foreign(variant.name, self.guide, self.options or Config())
         return pair
 
     def to_json(self) -> Json:

@@ -14,7 +14,7 @@ from pyrovae.data.dataset import Dataset
 from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.objectives.choose import objective
-from pyrovae.pairs.alone import alone
+from pyrovae.pairs.alone import alone, require_default_device
 from pyrovae.pairs.pair import ModelSpec
 from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.structure import structure
@@ -85,6 +85,7 @@ def fit(
     """
     if torch.is_inference_mode_enabled():
         raise UsageError("training takes gradients, which torch.inference_mode() forbids: call fit outside of it")
+    require_default_device()
     own = None if isinstance(model, str) else model
     if resume is not None:
         given = {"guide": guide, "out": out, "freeze_model": freeze_model, "overwrite": overwrite or None}

@@ -155,6 +155,7 @@ CHANGES = "something else at every call"
         (lambda z: z * (next(count) + 1), CHANGES),
         (lambda z: z * (1 + 1e-6 * next(count)), CHANGES),  # too little to be seen in the results
         (lambda z: z * torch.tensor(1 + 1e-6 * next(count)), CHANGES),
+        (lambda z: z * torch.tensor(1j * next(count)).abs(), CHANGES),
         (lambda z: z * 2 if next(count) % 2 else z.tanh(), CHANGES),
         (lambda z: z if z.sum() > 0 else -z, FOLLOWS),
         (lambda z: z * float(z.mean()), FOLLOWS),

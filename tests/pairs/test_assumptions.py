@@ -92,6 +92,7 @@ SCORES = {
     "ais": lambda pair, x: evaluation.ais(pair, [x], 3, 2),
     "bdmc": lambda pair, x: evaluation.bdmc(pair, [x], 3, 2),
     "elbo": lambda pair, x: evaluation.elbo_per_datum(pair, [x]),
+    "mean": lambda pair, x: evaluation.elbo(pair, [x]),
     "refit": lambda pair, x: evaluation.refit(pair, [x], steps=2, rounds=1),
     "fit": lambda pair, x: pyrovae.fit(pair, data=x, **SHORT),
 }
@@ -182,7 +183,7 @@ def test_an_observed_value_outside_the_support_is_refused_with_site_datum_and_co
     require_supported(pair, [x])
     assert math.isfinite(evaluation.log_likelihood(pair, [x[:5]], 30).log_likelihood.mean())
     x[577, 4] = wrong
-    for score in ("is", "ais", "bdmc", "elbo", "refit"):
+    for score in ("is", "ais", "bdmc", "elbo", "mean", "refit"):
         with pytest.raises(PyrovaeError, match=f"site 'x' observes {wrong:g} in datum 577, outside .*{words}"):
             SCORES[score](pair, x)
     with pytest.raises(PyrovaeError, match=f"site 'x' observes {wrong:g} in datum .* of (train|valid|test), outside"):
@@ -344,6 +345,16 @@ def test_what_a_caller_has_put_around_a_verb_does_not_reach_it(verb):
         assert torch.get_default_dtype() == torch.float32
 
 
+@pytest.mark.parametrize("score", SCORES)
+def test_another_default_device_is_refused(score):
+    pair, x = Pair(Model(), Guide()), torch.randn(30, 6)
+    with (
+        torch.device("meta"),
+        pytest.raises(UsageError, match=r"default device is meta: .*set_default_device\('cpu'\)"),
+    ):
+        SCORES[score](pair, x)
+
+
 def test_a_pair_that_was_made_in_inference_mode_is_refused():
     with torch.inference_mode():
         pair = Pair(Model(), Guide())
@@ -413,8 +424,9 @@ def test_log_gammas_that_cancel_are_seen_and_double_precision_is_near_poisson(to
     with torch.no_grad():  # the prior as the guide: every weight is p(x | z)
         pair.guide.encoder.weight.zero_()
         pair.guide.encoder.bias.copy_(torch.tensor([0.0, 0.0, 0.375, 0.375]))
-    verdict = evaluation.log_likelihood(pair, [x], 2000).verdict()
-    assert ("single precision" in verdict.sentence) is not near
+    for data in (x, x[:1]):
+        verdict = evaluation.log_likelihood(pair, [data], 2000).verdict()
+        assert ("single precision" in verdict.sentence) is not near
     assert verdict.trusted is near
     found = evaluation.log_likelihood(pair.double(), [x], 2000)
     assert found.verdict().trusted

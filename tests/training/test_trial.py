@@ -1,5 +1,6 @@
 """What is tried of a pair of the user's own before it trains."""
 
+import plugins
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -71,16 +72,21 @@ def test_a_trial_leaves_the_fit_as_it_was(monkeypatch):
         assert torch.equal(tensor, tried[name]), name
 
 
-def test_a_pair_of_a_users_prior_is_a_users_own(tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "from pyrovae.priors.standard import standard\n\n\ndef mine(features):\n    return standard(features)\n"
-    )
+PRIOR = "from pyrovae.priors.standard import standard\n\n\ndef mine(features):\n    return standard(features)\n"
+
+
+def own(**options):
     variant = pyrovae.registry.variant("vae")
-    fields = {"x": pyrovae.data.Field((6,), "real")}
-    family = pyrovae.registry.family("diagonal")
-    own = variant.build(variant.config(prior=f"{tmp_path / 'mine.py'}:mine"), fields, family)
-    brought = variant.build(variant.config(), fields, family)
-    assert (own.own, brought.own) == (True, False)
+    fields, family = {"x": pyrovae.data.Field((6,), "real")}, pyrovae.registry.family("diagonal")
+    return variant.build(variant.config(**options), fields, family).own
+
+
+def test_a_pair_of_which_a_part_is_no_file_of_pyrovae_is_tried(tmp_path, monkeypatch):
+    assert own() is False
+    (tmp_path / "mine.py").write_text(PRIOR)
+    assert own(prior=f"{tmp_path / 'mine.py'}:mine")
+    with plugins.packaged(pyrovae.priors, tmp_path, "theirs", "mine", PRIOR, monkeypatch):
+        assert own(prior="theirs")
 
 
 def test_data_of_another_width_are_told_with_their_shape():
