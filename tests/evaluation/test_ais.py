@@ -214,7 +214,8 @@ def known(request):
 
 
 @pytest.mark.parametrize("start", ["prior", "guide"])
-def test_weights_are_unbiased_and_estimates_lie_within_their_errors(known, start):
+def test_weights_are_unbiased_and_estimates_lie_within_their_errors(known, start, monkeypatch):
+    monkeypatch.setattr(annealing, "PILOT", 20)
     """With as many chains, the mean of w / p(x) is 1 within a few percent."""
     found = ais(known.pair, known.batch, chains=1000, start=start, **FEW)
     ratio = (found.log_likelihood - known.log_p).exp()
@@ -278,7 +279,8 @@ def test_weights_are_unbiased_in_both_directions():
         assert ratio.std() / math.sqrt(len(ratio)) < 0.02
 
 
-def test_bounds_meet_for_every_pair(known):
+def test_bounds_meet_for_every_pair(known, monkeypatch):
+    monkeypatch.setattr(annealing, "PILOT", 20)
     """The lower one is right (see above), so the upper one is."""
     batch = [tensor[torch.arange(60) % len(tensor)] for tensor in known.batch]
     found = bdmc(known.pair, batch, chains=4, steps=60, leapfrog=4)

@@ -216,7 +216,7 @@ def test_families_that_draw_in_place(q, module):
         return q(a, nn.functional.softplus(b) + 0.1).to_event(1)
 
     exact = known(n=3)
-    found = refit(Pair(exact.pair.model, Own(make, module)), [exact.x], **QUICK)
+    found = refit(Pair(exact.pair.model, Own(make, module)), [exact.x], **QUICK | {"steps": 20, "rounds": 1})
     assert set(found.parameters) == ({"net.bias"} if module else {"net.weight", "net.bias"})
     with torch.no_grad(), unvalidated():
         values, log_q = found.draw(torch.arange(3), 20000)
