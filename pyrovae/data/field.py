@@ -28,7 +28,10 @@ class Field:
         of: of a partial field, the field that it is a part of.
         names: of a category, what the classes are called.
         labelled: of a category, the share of the training rows whose label is not missing, where some were hidden.
-        mean: mean of the training data, in `shape`; only used to set the first output bias, never saved.
+        standardized: of a vector, whether networks and Normal of a built-in pair take it in units of the training
+            deviation around the training mean (`pyrovae.nets.standard`); the values themselves stay as they are.
+        mean: mean of the training data, in `shape`; never saved, as what follows from it is in the weights.
+        deviation: standard deviation of the training data, in `shape`, so kept; None of binary data.
     """
 
     shape: tuple[int, ...]
@@ -41,7 +44,9 @@ class Field:
     of: str | None = None
     names: tuple[str, ...] | None = None
     labelled: float | None = None
+    standardized: bool = False
     mean: Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
+    deviation: Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def numel(self) -> int:
@@ -54,9 +59,9 @@ class Field:
         return len(self.shape) == 3
 
     def to_json(self) -> Json:
-        """Everything but `mean`, without what is None."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "mean"}
-        return {name: value for name, value in values.items() if value is not None}
+        """Everything but `mean` and `deviation`, without what is None."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+        return {name: value for name, value in values.items() if value is not None and value is not False}
 
     @classmethod
     def from_json(cls, values: JsonMapping) -> Field:

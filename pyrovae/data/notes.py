@@ -7,10 +7,14 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from pyrovae.data.field import Field
 from pyrovae.data.options import DataConfig
 from pyrovae.data.pixels import Numbers
 from pyrovae.data.stored import Column, summarize
 from pyrovae.errors import option
+
+COARSE = 64
+"""Steps of float32 in a deviation, below which a column is told to be coarse."""
 
 
 def of_numbers(values: Numbers, given: Column, config: DataConfig, known: bool) -> list[str]:
@@ -36,6 +40,32 @@ def of_numbers(values: Numbers, given: Column, config: DataConfig, known: bool) 
     if values.kind == "real" and _look_like_bytes(given):
         return ["x is taken as real numbers: if its 0 to 255 are pixels, save them as uint8"]
     return []
+
+
+def of_columns(name: str, field: Field) -> list[str]:
+    """Columns of a vector that do not vary in the training data, and those whose variation float32 hardly holds.
+
+    Args:
+        name: of the field.
+        field: with the moments of the training data.
+    """
+    if len(field.shape) != 1 or field.kind == "binary" or field.mean is None or field.deviation is None:
+        return []
+    mean, deviation = field.mean.double(), field.deviation.double()
+    step = mean.abs() * torch.finfo(torch.float32).eps
+    told = []
+    if still := (deviation <= step).nonzero().flatten().tolist():
+        listed = _first(f"{column} ({float(mean[column]):g})" for column in still)
+        told.append(
+            f"{len(still)} of the {len(mean)} columns of {name} (from 0) do not vary in the training data: {listed}"
+        )
+    if coarse := ((deviation > step) & (deviation < COARSE * step)).nonzero().flatten().tolist():
+        listed = _first(f"{column} ({float(mean[column]):g} +- {float(deviation[column]):.3g})" for column in coarse)
+        told.append(
+            f"{len(coarse)} of the {len(mean)} columns of {name} (from 0) vary by little of their size, of which "
+            f"float32 holds seven digits: {listed}; subtract a number near the mean before they are given"
+        )
+    return told
 
 
 def _look_like_bytes(train: Column) -> bool:

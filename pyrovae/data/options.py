@@ -48,6 +48,11 @@ class DataConfig(Config):
         description="whole numbers 0 to 255 are pixels, divided by 255: those of uint8 and of images, in every field; "
         "--no-pixels: none are [default: those of the images x]",
     )
+    standardize: bool | None = Field(
+        default=None,
+        description="a built-in pair takes vectors in units of their training deviation around their training mean; "
+        "log p and outputs keep the units of the data [default: vectors beyond [0, 1]]",
+    )
     image_size: int | None = Field(default=None, ge=1, le=4096, description="resize images to this height and width")
     stream: bool | None = Field(
         default=None,

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from pyrovae.data.dataset import SPLITS, Split, Transform
 from pyrovae.data.field import Field, Kind
-from pyrovae.data.stored import Column, Stored, summarize, total_of
+from pyrovae.data.stored import Column, Stored, moments_of, summarize, total_of
 from pyrovae.data.transforms import Binarize, Scale
 from pyrovae.errors import UsageError, option
 
@@ -121,12 +121,19 @@ class Numbers:
                     bits[start : start + CHUNK] = above_half(stored, self.divisor)
         return Numbers(self.name, column, 1.0, "binary"), mode
 
-    def field(self) -> Field:
-        """Shape and kind, with the mean of train."""
-        train = self.column["train"]
-        total, count = total_of(train)
-        mean = (total / (count * self.divisor)).to(torch.float32)
-        return Field(shape=tuple(train.shape[1:]), kind=self.kind, mean=mean)
+    def field(self, standardize: bool | None) -> Field:
+        """Shape and kind, with mean and deviation of train.
+
+        Args:
+            standardize: vectors of numbers that are not binary; None: of those that are not in [0, 1], either.
+        """
+        train, shape = self.column["train"], tuple(self.column["train"].shape[1:])
+        if self.kind == "binary":
+            total, count = total_of(train)
+            return Field(shape, self.kind, mean=(total / (count * self.divisor)).to(torch.float32))
+        mean, deviation = (each.to(torch.float32) for each in moments_of(train, self.divisor))
+        vector = len(shape) == 1 and (self.kind == "real" or bool(standardize)) and standardize is not False
+        return Field(shape, self.kind, standardized=vector, mean=mean, deviation=deviation)
 
     def transforms(self, mode: Mode) -> list[Transform]:
         """What makes a batch of stored rows."""

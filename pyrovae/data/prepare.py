@@ -11,7 +11,7 @@ from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Dataset, Split, Transform
 from pyrovae.data.describe import Splits, describe
 from pyrovae.data.field import Field
-from pyrovae.data.notes import of_labels, of_numbers
+from pyrovae.data.notes import of_columns, of_labels, of_numbers
 from pyrovae.data.options import DataConfig, Layout
 from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Found, Raw, Sentences
@@ -61,7 +61,8 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             notes += of_numbers(values, column["train"], config, raw.divisor is not None)
             values, used = values.resized(config.image_size, name).binarized(mode, config.data_seed, name)
             binarize = used
-        fields[field] = values.field()
+        fields[field] = values.field(config.standardize)
+        notes += of_columns(field, fields[field])
         transforms += values.transforms(used)
         for split in SPLITS:
             splits[split][field] = values.column[split]
@@ -81,6 +82,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             "binarize": binarize,
             "pixels": config.pixels,
             "layout": layout,
+            "standardized": any(each.standardized for each in fields.values()),
             "notes": notes,
         },
         workers=config.workers,

@@ -143,6 +143,8 @@ class Summary:
         whole: whether all are whole numbers.
         total: sum over the data that were looked at, in the shape of a datum, double precision; None of a column in
             memory, where it costs more than all the rest, and a second pass costs little.
+        first: of these data, in double precision.
+        squares: so the sum of squares of what each datum is away from the first.
         count: of these data.
     """
 
@@ -151,6 +153,8 @@ class Summary:
     bits: bool
     whole: bool
     total: Tensor | None
+    first: Tensor | None
+    squares: Tensor | None
     count: int
 
 
@@ -171,13 +175,17 @@ def summarize(column: Column) -> Summary:
         looked_at = column.select(np.arange(count) * len(column) // count)
     low, high, bits, whole = float("inf"), -float("inf"), True, True
     total = torch.zeros(column.shape[1:], dtype=torch.float64) if isinstance(column, Stored) else None
+    squares = None if total is None else torch.zeros_like(total)
+    first = None
     for piece in pieces(looked_at):
         low, high = min(low, float(piece.min())), max(high, float(piece.max()))
         bits = bits and bool(((piece == 0) | (piece == 1)).all())
         whole = whole and (not piece.is_floating_point() or bool((piece == piece.round()).all()))
-        if total is not None:
+        if total is not None and squares is not None:
+            first = _stored(piece[:1]) if first is None else first
             total += sum_of(piece)
-    found = Summary(low, high, bits, whole, total, len(looked_at))
+            squares += squares_of(piece, first)
+    found = Summary(low, high, bits, whole, total, first, squares, len(looked_at))
     if isinstance(column, Stored):
         column.known = found
     return found
@@ -195,9 +203,38 @@ def total_of(column: Column) -> tuple[Tensor, int]:
     return total, len(column)
 
 
+def moments_of(column: Column, divisor: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of column / divisor over the data, in double precision; the same bits in memory and
+    from the disk.
+
+    A standard deviation of 0 is exact: these numbers do not vary.
+    """
+    total, count = total_of(column)
+    if isinstance(column, Stored):
+        first, squares = summarize(column).first, summarize(column).squares
+        assert first is not None and squares is not None
+    else:
+        first, squares = _stored(column[:1]), torch.zeros_like(total)
+        for piece in pieces(column):
+            squares += squares_of(piece, first)
+    # Squares around the first datum, so that a mean far from 0 takes no digits away.
+    variance = (squares / count - (total / count - first[0]).square()).clamp(min=0)
+    return total / (count * divisor), torch.where(squares == 0, 0, variance.sqrt()) / divisor
+
+
 def sum_of(piece: Tensor) -> Tensor:
     """The sum over the data of what is stored in the end: whole numbers that are no bytes become float32."""
     return (piece.to(torch.float32) if piece.dtype == torch.int64 else piece).sum(0, dtype=torch.float64)
+
+
+def squares_of(piece: Tensor, first: Tensor) -> Tensor:
+    """The sum over the data of the squares of what is stored in the end, less `first`; in double precision."""
+    return _stored(piece).sub_(first).square_().sum(0)
+
+
+def _stored(piece: Tensor) -> Tensor:
+    """In double precision what is stored in the end, a copy."""
+    return (piece.to(torch.float32) if piece.dtype == torch.int64 else piece).to(torch.float64, copy=True)
 
 
 def streams(config: DataConfig, nbytes: int) -> bool:

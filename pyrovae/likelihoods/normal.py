@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyrovae.data.field import Field
+from pyrovae.likelihoods.units import Rescaled
+from pyrovae.nets.standard import standard
 
 Scale = Annotated[
     Literal["learned", "fixed", "pixel"],
@@ -22,13 +24,16 @@ SMALLEST = 1e-3
 class Normal(nn.Module):
     """p(x | h) = prod_d N(x_d; mean_d, sigma_d), (*L, outputs * shape[0], ...) -> batch shape L.
 
+    Of a field that is standardised h gives mean and sigma in units of each dim's training deviation around its training
+    mean; x, and the density, are in the units of the data.
+
     A dim that is constant in the data has unbounded density under a scale that is learned, so scales stay above 0.001.
 
     Args:
         field: what is generated.
         scale: `fixed`: sigma stays as given; `learned`: one sigma for all dims, a parameter that starts there;
             `pixel`: the decoder gives one for each dim, that starts there.
-        sigma: the scale, in the units of the data.
+        sigma: the scale, in the units of the data, or of each dim where it is standardised and the scale not fixed.
         at_mean: whether `bias` is the training mean, or none.
     """
 
@@ -46,6 +51,7 @@ class Normal(nn.Module):
         self.register_buffer("offset", raw)
         self.register_buffer("sigma", torch.tensor(float(sigma)))
         self.scale = scale
+        self.standard = standard(field)
 
     def forward(self, h: Tensor, mask: Tensor | None = None) -> dist.TorchDistribution:
         """`mask`, of the event's shape, says which dims are scored; None is all."""
@@ -55,13 +61,20 @@ class Normal(nn.Module):
             sigma = SMALLEST + softplus(raw + self.offset)
         else:
             sigma = self.sigma if self.raw is None else SMALLEST + softplus(self.raw)
-        pixels = dist.Normal(loc, sigma.expand_as(loc))
+        if self.standard is None:
+            pixels = dist.Normal(loc, sigma.expand_as(loc))
+        else:
+            sigma = sigma / self.standard.scale if self.scale == "fixed" else sigma
+            pixels = Rescaled(loc, sigma.expand_as(loc), self.standard.loc, self.standard.scale)
         p: dist.TorchDistribution = (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
         return p
 
     def bias(self, field: Field) -> Tensor | None:
         """The training mean (and no change of scale)."""
-        if field.mean is None or not self.at_mean:
+        if self.standard is not None:
+            mean = torch.zeros(field.shape) if self.at_mean else self.standard(torch.zeros(field.shape))
+        elif field.mean is None or not self.at_mean:
             return None
-        mean = field.mean.float()
+        else:
+            mean = field.mean.float()
         return torch.cat([mean, torch.zeros_like(mean)]) if self.outputs == 2 else mean

@@ -14,6 +14,7 @@ from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, option
 from pyrovae.nets.conv import ConvDecoder, ConvEncoder
 from pyrovae.nets.mlp import linear, mlp
+from pyrovae.nets.standard import standard
 
 Width = Annotated[int, Option(ge=1)]
 
@@ -65,14 +66,16 @@ def embed(field: Field, dim: int | None = None) -> Label | Flat:
 
 
 class Flat(nn.Module):
-    """(*L, *shape) -> (*L, features)."""
+    """(*L, *shape) -> (*L, features), in units of their own where the field is standardised."""
 
     def __init__(self, field: Field) -> None:
         super().__init__()
         self.features = field.numel
         self.dims = len(field.shape)
+        self.standard = standard(field)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x if self.standard is None else self.standard(x)
         return x.flatten(-self.dims) if self.dims else x.unsqueeze(-1)
 
 

@@ -13,6 +13,7 @@ from torch.nn.functional import hardtanh
 
 from pyrovae.data.field import Field
 from pyrovae.flows.gaussians import log_prob_of_each
+from pyrovae.nets.standard import Standard, standard
 
 SPREAD = 0.01
 """Standard deviation of the pseudo-inputs around the mean of the data when training starts, as in the paper."""
@@ -33,16 +34,22 @@ class VampPrior(nn.Module):
         posterior: method of the guide, (C, *shape) -> q(z | u) of batch shape (C,) and event shape (features,).
         start: (C, *shape), where the pseudo-inputs start.
         unit: whether they are kept in [0, 1], as the data are.
+        units: of standardised data: what is learned is in these units, as is `start`.
     """
 
-    def __init__(self, posterior: Callable[[Tensor], Distribution], start: Tensor, unit: bool) -> None:
+    def __init__(
+        self, posterior: Callable[[Tensor], Distribution], start: Tensor, unit: bool, units: Standard | None = None
+    ) -> None:
         super().__init__()
         self.posterior = posterior
         self.pseudo = nn.Parameter(start.clone())
         self.unit = unit
+        self.standard = units
 
     def inputs(self) -> Tensor:
         """u, (C, *shape)."""
+        if self.standard is not None:
+            return self.standard.inverse(self.pseudo)
         return hardtanh(self.pseudo, 0.0, 1.0) if self.unit else self.pseudo
 
     def forward(self) -> dist.TorchDistribution:
@@ -59,6 +66,8 @@ def vamp(
     stand in the place of a latent."""
     if isinstance(of, int):
         return VampPrior(posterior, torch.randn(pseudo_inputs, of), unit=False)
+    if of.standardized:
+        return VampPrior(posterior, SPREAD * torch.randn(pseudo_inputs, *of.shape), False, standard(of))
     unit = of.kind in ("binary", "unit")
     mean = torch.zeros(of.shape) if of.mean is None else of.mean.float()
     mean = mean.clamp(INSIDE, 1 - INSIDE) if unit else mean

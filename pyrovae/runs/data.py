@@ -41,10 +41,12 @@ def data_options(recipe: Recipe, description: JsonMapping) -> DataConfig:
     """The options of the data of a run.
 
     Whether a folder of images is streamed decides what its fingerprint is of, so that is settled as it was. In runs
-    that do not say what they took for pixels, whole numbers of uint8 are, in every field, and arrays are images.
+    that do not say what they took for pixels, whole numbers of uint8 are, in every field, and arrays are images; in
+    those that do not say what was standardised, nothing is.
     """
     pixels, layout = description.get("pixels", True), "given" if description.get("layout") == "given" else "image"
-    settled = {"pixels": None if pixels is None else bool(pixels), "layout": layout}
+    standardize = recipe.data_options.standardize if description.get("standardized") else False
+    settled = {"pixels": None if pixels is None else bool(pixels), "layout": layout, "standardize": standardize}
     options = recipe.data_options.model_copy(update=settled)
     if options.stream is not None or str(recipe.data).endswith(".npy"):
         return options
@@ -52,10 +54,15 @@ def data_options(recipe: Recipe, description: JsonMapping) -> DataConfig:
 
 
 def options_for(recipe: Recipe, variant: registry.Variant | None) -> DataConfig:
-    """The options of the data of a new fit: a pair of one's own gets arrays with the axes that they have."""
-    options = recipe.data_options
-    own = (variant is None or variant.own) and options.image_size is None
-    return options.model_copy(update={"layout": "given"}) if own and options.layout is None else options
+    """The options of the data of a new fit: a pair of one's own gets arrays with the axes that they have, and its parts
+    take vectors as they are."""
+    options, own = recipe.data_options, variant is None or variant.own
+    settled: dict[str, object] = {}
+    if own and options.standardize is None:
+        settled["standardize"] = False
+    if own and options.layout is None and options.image_size is None:
+        settled["layout"] = "given"
+    return options.model_copy(update=settled) if settled else options
 
 
 def checked(recipe: Recipe, description: JsonMapping, data: Dataset) -> Dataset:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pyrovae.errors import PyrovaeError
+from pyrovae.evaluation.independent import Baseline
 from pyrovae.lowering.engine import Tier
 from pyrovae.storage.jsonable import Json, JsonMapping
 
@@ -38,6 +39,8 @@ class FinalScores:
         accuracy: of a guide that classifies (`pyrovae.evaluation.Accuracy.summary`); None where it does not.
         scored_elbo: the ELBO of the data that the log-likelihood scores, where these are a part of the split.
         likelihood: the summary of the log-likelihood, without seconds.
+        baseline: log p(x) of independent dims over the whole split, in closed form, and its name
+            (`pyrovae.evaluation.independent`); None where there is none to compare with.
         seconds: what all of it took.
     """
 
@@ -48,6 +51,7 @@ class FinalScores:
     scored_elbo: float | None
     likelihood: dict[str, Any]
     seconds: float
+    baseline: Baseline | None = None
 
     def summary(self) -> Json:
         """By the names that run.json has."""
@@ -58,6 +62,7 @@ class FinalScores:
             **{f"test_{name}": value for name, value in (self.accuracy or {}).items()},
             **({} if self.scored_elbo is None else {"scored_elbo": self.scored_elbo}),
             **self.likelihood,
+            **({} if self.baseline is None else {"baseline": self.baseline._asdict()}),
             "score_seconds": self.seconds,
         }
 
@@ -67,8 +72,11 @@ class FinalScores:
         rest = dict(summary)
         elbo, rate, distortion = (rest.pop(f"test_{name}") for name in ("elbo", "rate", "distortion"))
         seconds, scored_elbo = rest.pop("score_seconds"), rest.pop("scored_elbo", None)
+        baseline = rest.pop("baseline", None)
         accuracy = {name.removeprefix("test_"): rest.pop(name) for name in summary if name.startswith("test_accuracy")}
-        return cls(elbo, rate, distortion, accuracy or None, scored_elbo, rest, seconds)
+        return cls(
+            elbo, rate, distortion, accuracy or None, scored_elbo, rest, seconds, baseline and Baseline(**baseline)
+        )
 
 
 @dataclass(frozen=True, eq=False)

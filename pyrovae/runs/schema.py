@@ -114,6 +114,7 @@ class FieldFile(Strict):
     of: Name | None = None
     names: list[Text] | None = None
     labelled: Annotated[float, Field(gt=0, le=1)] | None = None
+    standardized: bool = False
 
 
 class PositionFile(Strict):

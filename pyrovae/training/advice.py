@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import option
 from pyrovae.options import TrainConfig
-from pyrovae.runs.outcome import Outcome
+from pyrovae.runs.outcome import FinalScores, Outcome
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.texts import Metrics
 from pyrovae.training.order import epochs
 
 UNUSED = 0.1
 """Nats of rate below which z carries nothing that a picture shows (`pyrovae.evaluation.latents.diagnosis`)."""
+
+BEHIND = 0.01
+"""Of the baseline's nats, and of nats, that a model may be behind it before that is said."""
 
 FIRST = 3
 """Epochs before which a falling ELBO says nothing."""
@@ -49,6 +52,8 @@ def concerns(metrics: Sequence[Metrics], outcome: Outcome, config: TrainConfig, 
             f"the latent has collapsed: the rate is {outcome.test.rate:.3f} nats, so z tells the model nothing of "
             f"the data; try {option('kl_warmup')}, {option('free_bits')} or a weaker decoder, and `pyrovae evaluate`"
         )
+    if outcome.test is not None and (behind := _behind(outcome.test)):
+        found.append(behind)
     weight = metrics[-1]["kl_weight"] if metrics else math.nan
     per_epoch = max(1, steps // max(1, len(metrics)))
     warm_up, beta = round(config.kl_warmup * per_epoch), config.beta
@@ -58,6 +63,18 @@ def concerns(metrics: Sequence[Metrics], outcome: Outcome, config: TrainConfig, 
             f"set {option('kl_warmup')} below {len(metrics)} epochs"
         )
     return found
+
+
+def _behind(test: FinalScores) -> str:
+    """That the model is worse than the baseline; empty where it is not."""
+    best = max(test.elbo, test.likelihood.get("log_likelihood") or -math.inf)
+    if test.baseline is None or best >= test.baseline.log_likelihood - BEHIND * (1 + abs(test.baseline.log_likelihood)):
+        return ""
+    name, floor = test.baseline
+    return (
+        f"the model is worse than an {name} with the moments of the training data: {best:,.2f} nats a datum, where "
+        f"that has {floor:,.2f}; train longer, lower {option('lr')}, or look for columns of unlike scale"
+    )
 
 
 def notes(data: Dataset, recipe: Recipe) -> list[str]:
@@ -74,6 +91,11 @@ def notes(data: Dataset, recipe: Recipe) -> list[str]:
         )
     if getattr(recipe.options, "likelihood", None) == "bce":
         found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")
+    if recipe.model is not None and (columns := [name for name, each in data.fields.items() if each.standardized]):
+        found.append(
+            f"the pair takes {' and '.join(columns)} in units of each column's training deviation around its training "
+            f"mean; log p and outputs keep the units of the data ({option('standardize', False)}: all do)"
+        )
     if recipe.frozen and recipe.frozen["shared"]:
         found.append(f"model and guide share {', '.join(recipe.frozen['shared'])}: frozen with the model, too")
     return found

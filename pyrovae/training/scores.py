@@ -6,6 +6,7 @@ import time
 
 from pyrovae import evaluation
 from pyrovae.errors import PyrovaeError
+from pyrovae.evaluation.independent import baseline
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs.outcome import FinalScores, Outcome
@@ -47,6 +48,7 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> FinalScores:
         accuracy=None if accuracy is None else accuracy.summary(),
         scored_elbo=scored_elbo,
         likelihood=likelihood,
+        baseline=baseline(run.pair, batch, run.data),
         seconds=time.perf_counter() - started,
     )
 

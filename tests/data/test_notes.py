@@ -1,5 +1,7 @@
 """What data are taken for by their dtype and shape: the values that arrive, and the note that says so."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -202,3 +204,16 @@ def test_labels_that_a_model_hides_are_not_called_missing(capsys):
 def test_notes_are_printed_by_a_fit_once(capsys):
     pyrovae.fit("cvae", data=(torch.rand(40, 6) > 0.5, FOUR + 1), **TINY | {"show": True})
     assert capsys.readouterr().err.count("note: y has 5 classes") == 1
+
+
+def test_columns_that_do_not_vary_and_those_that_float32_hardly_holds_are_named():
+    x = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).double()
+    assert notes(x) == []
+    x[:, 1] = 7
+    x[:, 3] = 1e6 + 0.5 * x[:, 3]
+    still, coarse = notes(x)
+    assert still == "1 of the 5 columns of x (from 0) do not vary in the training data: 1 (7)"
+    assert re.search(
+        r"1 of the 5 .* vary by little of their size, of which float32 holds .*: 3 \(1e\+06 \+- 0\.\d+\)", coarse
+    )
+    assert notes((x > 0).float()) == []  # of bits that are always 0, as the border of an image is, nothing
