@@ -33,7 +33,7 @@ def parse_given(given: Sequence[str]) -> dict[str, float | list[float]]:
 
 def show(run: "Run", value: "Tensor | list[str] | list[list[str]]", out: Path | None) -> None:
     """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a .npz under the name x."""
-    from pyrovae.storage.atomic import write_arrays
+    from pyrovae.storage.tables import write_table
 
     if isinstance(value, list):
         if out is not None:
@@ -42,6 +42,6 @@ def show(run: "Run", value: "Tensor | list[str] | list[list[str]]", out: Path | 
             click.echo(item if isinstance(item, str) else "\n".join(item) + "\n")
         return
     if out is None or out.suffix == ".png":
-        raise UsageError("these data are no images: name a file for the values, --out FILE.npz")
-    write_arrays(out, {"x": value.numpy()})
+        raise UsageError("these data are no images: name a file for the values, --out FILE.csv")
+    write_table(out, {"x": value.numpy()})
     click.echo(out)

@@ -3,24 +3,37 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyrovae.cli._output import print_note
 from pyrovae.cli._trust import show_code
 from pyrovae.errors import UsageError
+from pyrovae.storage.tables import require_writable, write_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
     from pyrovae.runs.run import Run
 
 
 def on_run(command: Callable[..., object]) -> Callable[..., object]:
-    """Adds RUN, --device, --trust and --data-root; the command gets the loaded run as its first argument, and takes at
-    most as much memory as `max_memory_option` says, where it has that."""
+    """Adds RUN, --data, --device, --trust and --data-root; the command gets the loaded run as its first argument, on
+    the new data where there are some, and takes at most as much memory as `max_memory_option` says, where it has that.
+    """
 
     @functools.wraps(command)
     def opened(
-        path: Path, device: str, trust: bool, data_root: Path | None, max_memory: str | None = None, **options: object
+        path: Path,
+        data: str | None,
+        device: str,
+        trust: bool,
+        data_root: Path | None,
+        max_memory: str | None = None,
+        **options: Any,
     ) -> object:
         from pyrovae.pairs.parameters import device_of
         from pyrovae.runtime import memory
@@ -28,11 +41,24 @@ def on_run(command: Callable[..., object]) -> Callable[..., object]:
         if max_memory is not None:
             memory.bytes_in(max_memory)
         run = open_run(path, device, trust, data_root)
+        split = options.get("split")
+        if data is not None:
+            run = run.on(data, split or "all", conditions="given" in options)
+            for note in run.description["notes"]:
+                print_note(f"note: {note}")
+        if "split" in options:
+            options["split"] = "test" if data is not None else split or "test"
         with memory.limited(max_memory, device_of(run.pair)):
             return command(run, **options)
 
     options = [
         click.argument("path", metavar="RUN", type=click.Path(path_type=Path)),
+        click.option(
+            "--data",
+            metavar="FILE",
+            help="Data that were not in the run: a file, a folder, the name of a data set, or - for standard input; "
+            "read as those of the run were.",
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
         click.option("--trust", is_flag=True, help="Run your own Python file where the run was made with one."),
         click.option("--data-root", type=click.Path(path_type=Path), help="Where the data are now, if they moved."),
@@ -67,7 +93,7 @@ def count(least: int = 1, most: int = MOST) -> click.IntRange:
 
 
 split_option = click.option(
-    "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="Which data."
+    "--split", type=click.Choice(["train", "valid", "test", "all"]), help="Which data [default: test; of --data all]."
 )
 limit_option = click.option("--limit", type=count(), help="Only the first so many data.")
 seed_option = click.option(
@@ -94,3 +120,14 @@ def require_suffix(out: Path | None, *suffixes: str, option: str = "--out") -> N
         raise UsageError(f"{option} {out}: there is no folder {out.parent}: make it first")
     if out is not None and out.is_dir():
         raise UsageError(f"{option} {out} is a folder: name a file")
+    require_writable(out)
+
+
+def write_rows(
+    run: "Run", out: Path, arrays: "Mapping[str, np.ndarray]", split: Any, limit: int | None, evenly: bool = False
+) -> None:
+    """Writes a value or more of each datum, in a table with the number of its row, and its name where it has one."""
+    from pyrovae.data.new import NewData
+
+    known = run.index(split, limit, evenly) if out.suffix != ".npz" or isinstance(run.data, NewData) else {}
+    write_table(out, {**known, **arrays})

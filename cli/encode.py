@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae.cli._options import debug_option
-from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option, write_rows
+from pyrovae.storage.tables import SUFFIXES
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -25,7 +26,9 @@ Examples:
 @limit_option
 @seed_option
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="The .npz [default: latents.npz, unless there is --picture]."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The .csv, .npz or .parquet [default: latents.npz, unless there is --picture].",
 )
 @click.option(
     "--picture", type=click.Path(path_type=Path), help="Draw the posterior means in two dimensions to this .png."
@@ -33,16 +36,14 @@ Examples:
 @debug_option
 @on_run
 def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | None, picture: Path | None) -> None:
-    """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a .npz."""
-    require_suffix(out, ".npz")
+    """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a file."""
+    require_suffix(out, *SUFFIXES)
     require_suffix(picture, ".png", option="--picture")
     from pyrovae.runs import pictures
-    from pyrovae.storage.atomic import write_arrays
 
     if out is not None or picture is None:
         out = out or Path("latents.npz")
-        arrays = run.encode(split, limit, seed)  # type: ignore[arg-type]
-        write_arrays(out, arrays)
+        write_rows(run, out, run.encode(split, limit, seed), split, limit)
         click.echo(out)
     if picture is not None:
         click.echo(pictures.latents(run, picture, split, limit))  # type: ignore[arg-type]

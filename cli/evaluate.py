@@ -62,6 +62,8 @@ def command(
         raise UsageError("--evenly says which data --limit keeps, and there is no limit: give both or none")
     with progress() as show:
         beside = None if baseline is None else open_run(baseline, *(ctx.params[name] for name in OPENS))
+        if beside is not None:
+            beside = beside.on(ctx.params["data"], ctx.params["split"] or "all")
         scores = run.evaluate(samples, split, limit, seed, show, beside, evenly).summary()  # type: ignore[arg-type]
     if as_json:
         return print_json(scores)

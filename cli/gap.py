@@ -7,8 +7,9 @@ import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
-from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, seed_option, split_option, write_rows
 from pyrovae.estimators import GAPS
+from pyrovae.storage.tables import SUFFIXES
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -41,7 +42,9 @@ Examples:
 )
 @click.option("--chains", type=count(), default=GAPS.chains, show_default=True, help="Of annealing, a datum.")
 @seed_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .npz.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .csv, .npz or .parquet."
+)
 @max_memory_option
 @json_option
 @debug_option
@@ -58,15 +61,14 @@ def command(
     as_json: bool,
 ) -> None:
     """Take log p(x) - ELBO apart: what the guide's family cannot express, and what its encoder loses."""
-    require_suffix(out, ".npz")
+    require_suffix(out, *SUFFIXES)
     from pyrovae.runtime.progress import progress
-    from pyrovae.storage.atomic import write_arrays
 
     with progress() as show:
         found = run.gap(split, limit, samples, ais_steps, chains, seed, show)  # type: ignore[arg-type]
     if out is not None:
         names = ("log_likelihood", "standard_error", "best", "elbo")
-        write_arrays(out, {name: getattr(found, name).numpy() for name in names})
+        write_rows(run, out, {name: getattr(found, name).numpy() for name in names}, split, limit, evenly=True)
     summary = found.summary()
     if as_json:
         return print_json(summary)

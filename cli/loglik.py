@@ -9,9 +9,18 @@ from pyrovae.cli import _method
 from pyrovae.cli._method_command import MethodCommand
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
-from pyrovae.cli._runs import limit_option, max_memory_option, on_run, require_suffix, seed_option, split_option
+from pyrovae.cli._runs import (
+    limit_option,
+    max_memory_option,
+    on_run,
+    require_suffix,
+    seed_option,
+    split_option,
+    write_rows,
+)
 from pyrovae.config import parse
 from pyrovae.errors import UsageError
+from pyrovae.storage.tables import SUFFIXES
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -47,7 +56,7 @@ Examples:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Write the values of each datum to this .npz, or pictures of the --worst to this .png.",
+    help="Write the values of each datum to this .csv, .npz or .parquet, or pictures of the --worst to this .png.",
 )
 @max_memory_option
 @json_option
@@ -71,8 +80,8 @@ def command(
     estimator.require(chosen)
     worst = given.get("worst")
     if out is not None and out.suffix == ".png" and not worst:
-        raise UsageError(f"--out {out}: a .png shows the data of --worst N: give both, or end the name in .npz")
-    require_suffix(out, *((".npz", ".png") if worst else (".npz",)))
+        raise UsageError(f"--out {out}: a .png shows the data of --worst N: give both, or end the name in .csv")
+    require_suffix(out, *((*SUFFIXES, ".png") if worst else SUFFIXES))
     pictures = out is not None and out.suffix == ".png"
     if pictures:
         from pyrovae.runs.pictures import require_image
@@ -81,7 +90,6 @@ def command(
 
     from pyrovae.runtime.progress import progress
     from pyrovae.runtime.ranks import joined, world
-    from pyrovae.storage.atomic import write_arrays
 
     with joined(), progress(False if (rank := world().rank) else None) as show:
         if world().size > 1 and not estimator.processes:
@@ -98,12 +106,14 @@ def command(
 
         gallery.worst(run, out, found, summary["worst"], split)  # type: ignore[arg-type]
     elif out is not None:
-        write_arrays(out, {name: getattr(found, name).numpy() for name in estimator.arrays})
+        write_rows(run, out, {name: getattr(found, name).numpy() for name in estimator.arrays}, split, limit)
     if as_json:
         return print_json(summary)
     print_table(("", ""), estimator.rows(summary))
     if worst is not None:
         columns = ("log_likelihood", "standard_error", "ess", "pareto_k")
-        rows = [(row, *(float(getattr(found, name)[row]) for name in columns)) for row in summary["worst"]]
+        index = run.index(split, limit)  # type: ignore[arg-type]
+        called = index.get("name", index["row"])
+        rows = [(called[row], *(float(getattr(found, name)[row]) for name in columns)) for row in summary["worst"]]
         print_table(("row", "log-likelihood", "standard error", "effective", "Pareto k"), rows, "least to be trusted")
     return None if out is None else click.echo(str(out))

@@ -8,6 +8,7 @@ import click
 from pyrovae.cli._generated import show
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
+from pyrovae.storage.tables import SUFFIXES
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -25,12 +26,14 @@ Examples:
 @click.option("-n", "--number", "n", type=count(most=SHOWN), default=10, show_default=True, help="How many data.")
 @temperature_option
 @seed_option
-@click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A .png of images, or a .csv, .npz or .parquet of any data."
+)
 @debug_option
 @on_run
 def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path | None) -> None:
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
-    require_suffix(out, ".png", ".npz")
+    require_suffix(out, ".png", *SUFFIXES)
     from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
 

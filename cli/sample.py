@@ -8,6 +8,7 @@ import click
 from pyrovae.cli._generated import parse_given, show
 from pyrovae.cli._options import debug_option
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
+from pyrovae.storage.tables import SUFFIXES
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -26,14 +27,16 @@ Examples:
 @click.option("--given", multiple=True, metavar="NAME=VALUE", help="Fix a condition or a latent: y=3, z=0.5,-1.")
 @temperature_option
 @seed_option
-@click.option("--out", type=click.Path(path_type=Path), help="A .png of images, or a .npz of any data.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A .png of images, or a .csv, .npz or .parquet of any data."
+)
 @debug_option
 @on_run
 def command(
     run: "Run", n: int | None, given: tuple[str, ...], temperature: float | None, seed: int, out: Path | None
 ) -> None:
     """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), or sentences."""
-    require_suffix(out, ".png", ".npz")
+    require_suffix(out, ".png", *SUFFIXES)
     values = parse_given(given)
     from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
@@ -44,4 +47,4 @@ def command(
         pictures.samples(run, out, n, seed, values)
         click.echo(out)
     else:
-        show(run, run.sample(n or (10 if run.vocabulary is not None else 100), seed, temperature, **values), out)
+        show(run, run.sample(n or (10 if run.vocabulary is not None else 100), seed, temperature, None, **values), out)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,9 @@ SOURCES: dict[str, Source] = {
 }
 
 
+STDIN = "-"
+"""Where data may be new to a run, standard input."""
+
 SUFFIXES = (".npy", ".npz", ".amat", ".txt", ".txt.gz")
 
 
@@ -68,8 +72,15 @@ def load(spec: DataSpec, config: DataConfig | None = None) -> Dataset:
         PyrovaeError: data that cannot be read, that take more memory than there is, or that no model could be trained
             on.
     """
-    try:
+    with in_memory(spec):
         return _load(spec, config)
+
+
+@contextmanager
+def in_memory(spec: DataSpec) -> Iterator[None]:
+    """Raises PyrovaeError, which names the data, where there is not the memory to read them."""
+    try:
+        yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -82,19 +93,36 @@ def _load(spec: DataSpec, config: DataConfig | None) -> Dataset:
     from pyrovae.data.prepare import prepare
 
     config = config or DataConfig()
+    if isinstance(spec, Dataset) and config.model_fields_set:
+        named = ", ".join(sorted(config.model_fields_set))
+        raise UsageError(f"{named}: a Dataset is made already: give these options when you make it, to data.load")
+    found, name = found_in(spec, config)
+    return found if isinstance(found, Dataset) else prepare(found, name, config)
+
+
+def found_in(spec: DataSpec, config: DataConfig, text: bool | None = None) -> tuple[Dataset | Found, str]:
+    """What is there, before it is checked, cut and described, and what it is called; raises as `load`.
+
+    Args:
+        spec: see `load`.
+        config: options.
+        text: whether standard input, which `-` is then, holds sentences and no numbers.
+    """
+    from pyrovae.data.dataset import Dataset
+
+    if text is not None and isinstance(spec, str) and spec == STDIN:
+        from pyrovae.data.readers.stdin import read_stdin
+
+        return read_stdin(config, text), spec
     if isinstance(spec, Dataset):
-        if config.model_fields_set:
-            named = ", ".join(sorted(config.model_fields_set))
-            raise UsageError(f"{named}: a Dataset is made already: give these options when you make it, to data.load")
-        return spec
+        return spec, spec.name
     if not isinstance(spec, str | os.PathLike):
         config.refuse_stream("arrays")
-        return prepare(spec, "arrays", config)
+        return spec, "arrays"
     name = os.fspath(spec)
     if isinstance(spec, str) and name in sources():
         config.refuse_stream(name)
-        found = _source(name)(config)
-        return found if isinstance(found, Dataset) else prepare(found, name, config)
+        return _source(name)(config), name
     path = Path(name)
     if not name or not _exists(path):
         if isinstance(spec, Path) or {os.sep, os.altsep} & set(name) or name.endswith(SUFFIXES):
@@ -102,7 +130,7 @@ def _load(spec: DataSpec, config: DataConfig | None) -> Dataset:
         raise UsageError(f"there is no data set '{name}'{did_you_mean(name, sources())}")
     from pyrovae.data.readers.paths import read
 
-    return prepare(read(path, config), name, config)
+    return read(path, config), name
 
 
 def _exists(path: Path) -> bool:

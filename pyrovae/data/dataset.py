@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
+from torch.nn.functional import pad as padded
 
 from pyrovae.data.field import Field
 from pyrovae.data.plain import require_plain
@@ -17,6 +19,9 @@ from pyrovae.runtime.seeding import seeded
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+Part = Literal["train", "valid", "test", "all"]
+"""A split, or all of them behind each other in the order of SPLITS."""
+PARTS: tuple[Part, ...] = (*SPLITS, "all")
 TRUTH = "truth"
 """The column of true labels where the field y hides some of them; no pair reads it."""
 Columns = dict[str, Tensor]
@@ -55,6 +60,9 @@ class Dataset:
         workers: processes that read stored columns; None leaves their number to the machine.
     """
 
+    needs: ClassVar[tuple[Split, ...]] = SPLITS
+    """The splits that there must be."""
+
     name: str
     fields: Mapping[str, Field]
     columns: Mapping[Split, Mapping[str, Column]]
@@ -72,26 +80,36 @@ class Dataset:
                     kind = type(column).__name__
                     raise PyrovaeError(f"{what} is a {kind} and no tensor: give one, or let pyrovae.data.load make it")
                 require_plain(column, what)
-        for split in SPLITS:
+        for split in self.needs:
             if self.size(split) == 0:
                 raise PyrovaeError(f"data '{self.name}': the {split} split is empty: give more data")
 
-    def size(self, split: Split) -> int:
-        """How many data a split has."""
-        columns = self.columns.get(split, {})
-        return min((len(column) for column in columns.values()), default=0)
+    def splits(self, part: Part = "all") -> tuple[Split, ...]:
+        """The splits that a part is made of; raises UsageError where it is none of these data."""
+        if part not in PARTS:
+            raise UsageError(f"there is no split '{part}'{did_you_mean(part, PARTS)}")
+        there = tuple(split for split in SPLITS if split in self.columns)
+        if part != "all" and part not in there:
+            raise UsageError(f"data '{self.name}' have no {part} split, only {', '.join(there)}")
+        return there if part == "all" else (part,)
 
-    def labels(self, split: Split) -> Tensor | None:
+    def size(self, part: Part) -> int:
+        """How many data a split has, or all."""
+        splits = [self.columns.get(split, {}) for split in (SPLITS if part == "all" else (part,))]
+        return sum(min((len(column) for column in columns.values()), default=0) for columns in splits)
+
+    def labels(self, part: Part) -> Tensor | None:
         """The classes of a split, (N,), also where they are hidden from the pair; None where the data have none."""
-        columns = self.columns[split]
-        found = columns.get(TRUTH, columns.get("y"))
-        return found if isinstance(found, Tensor) and found.dim() == 1 else None
+        found = [columns.get(TRUTH, columns.get("y")) for columns in map(self.columns.__getitem__, self.splits(part))]
+        labels = [column for column in found if isinstance(column, Tensor) and column.dim() == 1]
+        return torch.cat(labels) if len(labels) == len(found) else None
 
-    def lengths(self, split: Split) -> Tensor | None:
+    def lengths(self, part: Part) -> Tensor | None:
         """Tokens in each datum of a split, (N,); None where the data are no text."""
         for name, field in self.fields.items():
             if field.kind == "tokens":
-                return self.columns[split][name].ne(field.pad).sum(-1)  # type: ignore[union-attr, arg-type]
+                texts = [self.columns[split][name] for split in self.splits(part)]
+                return torch.cat([text.ne(field.pad).sum(-1) for text in texts])  # type: ignore[union-attr, arg-type]
         return None
 
     def batch(self, rows: Columns, inputs: tuple[str, ...]) -> tuple[Tensor, ...]:
@@ -105,14 +123,22 @@ class Dataset:
         fields = [getattr(transform, "field", None) for transform in self.transforms]
         return set(self.fields) | set(self.columns["train"]) if None in fields else {*inputs, *filter(None, fields)}
 
-    def split(self, split: Split, inputs: tuple[str, ...], limit: int | None = None) -> tuple[Tensor, ...]:
-        """A whole split (its first `limit` data) as one batch, by one draw of the transforms with the stored seed.
+    def split(self, part: Part, inputs: tuple[str, ...], limit: int | None = None) -> tuple[Tensor, ...]:
+        """A whole split (its first `limit` data) as one batch, by one draw of the transforms with the stored seed; of
+        `all`, by that of each.
 
         Of a split that is on the disk only the first `limit` data are read; raises PyrovaeError without a limit.
         """
         require_whole(limit=limit)
-        if split not in SPLITS:
-            raise UsageError(f"there is no split '{split}'{did_you_mean(split, SPLITS)}")
+        batches: list[tuple[Tensor, ...]] = []
+        for split in self.splits(part):
+            left = None if limit is None else limit - sum(len(batch[0]) for batch in batches)
+            if left != 0:
+                batches.append(self._split(split, inputs, left))
+        pads = [self.fields[name].pad if name in self.fields else None for name in inputs]
+        return tuple(joined(tensors, pad) for tensors, pad in zip(zip(*batches, strict=True), pads, strict=True))
+
+    def _split(self, split: Split, inputs: tuple[str, ...], limit: int | None) -> tuple[Tensor, ...]:
         columns = self.columns[split]
         if any(isinstance(column, Stored) for column in columns.values()):
             if limit is None:
@@ -134,3 +160,13 @@ class Dataset:
         fields = self.named_fields()
         for name in inputs:
             fields[name]
+
+
+def joined(tensors: Sequence[Tensor], pad: int | None = None) -> Tensor:
+    """Rows behind each other; sentences of another width get padding."""
+    if len(tensors) == 1:
+        return tensors[0]
+    if pad is not None:
+        width = max(tensor.shape[-1] for tensor in tensors)
+        tensors = [padded(tensor, (0, width - tensor.shape[-1]), value=pad) for tensor in tensors]
+    return torch.cat(list(tensors))

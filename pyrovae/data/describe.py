@@ -17,13 +17,13 @@ AnySplits = Mapping[Split, Mapping[str, Column]]
 
 def describe(name: str, splits: AnySplits, config: DataConfig) -> Json:
     """What run.json keeps of any data set; of a streamed one that it was, and what its fingerprint is of."""
-    on_disk = [column for column in splits["train"].values() if isinstance(column, Stored)]
+    on_disk = [column for column in splits.get("train", {}).values() if isinstance(column, Stored)]
     streamed: dict[str, Any] = {"streamed": True} if on_disk else {}
     if any(column.costly for column in on_disk):
         streamed["fingerprint_of"] = "names and sizes of the training files, values of the rest"
     return {
         "source": name,
-        "counts": {split: len(next(iter(splits[split].values()))) for split in SPLITS},
+        "counts": {split: len(next(iter(splits[split].values()))) for split in SPLITS if split in splits},
         "held_out": config.held_out,
         "data_seed": config.data_seed,
         "limit_train": config.limit_train,
@@ -38,7 +38,7 @@ def fingerprint(splits: AnySplits) -> str:
     Only files that must be decoded are represented by their names and sizes.
     """
     digest = hashlib.sha256()
-    for split in SPLITS:
+    for split in [split for split in SPLITS if split in splits]:
         for name, column in sorted(splits[split].items()):
             digest.update(f"{split} {name} {column.dtype} {tuple(column.shape)}\n".encode())
             if isinstance(column, Stored) and column.costly:

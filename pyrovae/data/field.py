@@ -29,7 +29,7 @@ class Field:
         names: of a category, what the classes are called.
         labelled: of a category, the share of the training rows whose label is not missing, where some were hidden.
         standardized: of a vector, whether networks and Normal of a built-in pair take it in units of the training
-            deviation around the training mean (`pyrovae.nets.standard`); the values themselves stay as they are.
+            deviation around the training mean (`pyrovae.nets.units`); the values themselves stay as they are.
         mean: mean of the training data, in `shape`; never saved, as what follows from it is in the weights.
         deviation: standard deviation of the training data, in `shape`, so kept; None of binary data.
     """

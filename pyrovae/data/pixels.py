@@ -39,6 +39,11 @@ class Numbers:
     divisor: float
     kind: Kind
 
+    @property
+    def first(self) -> Column:
+        """The first split there is: train, of data that are trained on."""
+        return next(iter(self.column.values()))
+
     @classmethod
     def of(cls, name: str, column: Mapping[Split, Column], divisor: float) -> Numbers:
         """Finds dtype and kind: 0/1 are bits; whole numbers 0..255 that are uint8 or in images stay bytes.
@@ -56,7 +61,7 @@ class Numbers:
         low, high = min(part.low for part in found), max(part.high for part in found)
         if all(part.bits for part in found):
             return cls(name, {split: part.to(torch.uint8) for split, part in column.items()}, 1.0, "binary")
-        first = column["train"]
+        first = next(iter(column.values()))
         if first.is_floating_point() or (
             first.dtype == torch.int64 and not (first.dim() == 4 and 0 <= low <= high <= 255)
         ):
@@ -67,7 +72,7 @@ class Numbers:
 
     def resized(self, size: int | None, data: str) -> Numbers:
         """Images of `size` x `size` (bilinear, antialiased); itself where they are, or where `size` is None."""
-        first = self.column["train"]
+        first = self.first
         if size is None or tuple(first.shape[2:]) == (size, size):
             return self
         if first.dim() != 4 or self.kind == "binary":
@@ -91,7 +96,7 @@ class Numbers:
         if self.kind == "real":
             low = min(summarize(part).low for part in self.column.values())
             high = max(summarize(part).high for part in self.column.values())
-            pixels = "" if self.column["train"].is_floating_point() else f", or give {option('pixels', True)}"
+            pixels = "" if self.first.is_floating_point() else f", or give {option('pixels', True)}"
             raise UsageError(
                 f"{option('binarize', mode)}: {self.name} of data '{data}' lies in [{low:g}, {high:g}]: scale it to "
                 f"[0, 1] first{pixels}"
@@ -100,6 +105,8 @@ class Numbers:
             return dataclasses.replace(self, kind="binary"), mode
         column: BySplit = {}
         for number, split in enumerate(SPLITS):
+            if split not in self.column:
+                continue
             part = self.column[split]
             if isinstance(part, Stored):
                 if mode == "static":
@@ -137,7 +144,7 @@ class Numbers:
 
     def transforms(self, mode: Mode) -> list[Transform]:
         """What makes a batch of stored rows."""
-        scale: list[Transform] = [Scale(self.name, self.divisor)] if self.column["train"].dtype == torch.uint8 else []
+        scale: list[Transform] = [Scale(self.name, self.divisor)] if self.first.dtype == torch.uint8 else []
         return [*scale, Binarize(self.name)] if mode == "dynamic" else scale
 
 

@@ -33,7 +33,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             f"{option('image_size', config.image_size)}: data '{name}' keep their axes, and only images are resized: "
             f"give {option('layout', 'image')}"
         )
-    source = _check(raw, name, layout)
+    source = checked(raw, name, layout)
     rows = cut({split: len(next(iter(columns.values()))) for split, columns in source.items()}, config, name)
     splits: Splits = {
         split: {field: _part(column, index, split) for field, column in source[origin].items()}
@@ -41,6 +41,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
     }
     fields: dict[str, Field] = {}
     transforms: list[Transform] = []
+    divisors: dict[str, float] = {}
     binarize: Mode = "none"
     notes = [*raw.notes]
     mode: Mode = ("dynamic" if raw.gray else "none") if config.binarize == "auto" else config.binarize
@@ -56,6 +57,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             notes += of_labels(whole, size, field, names is not None)
             continue
         values = Numbers.of(field, column, _divisor(field, column["train"], raw, config))
+        divisors[field] = values.divisor
         used: Mode = "none"
         if field == "x":
             notes += of_numbers(values, column["train"], config, raw.divisor is not None)
@@ -82,6 +84,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             "binarize": binarize,
             "pixels": config.pixels,
             "layout": layout,
+            "divisors": divisors,
             "standardized": any(each.standardized for each in fields.values()),
             "notes": notes,
         },
@@ -101,7 +104,7 @@ def _part(column: Column, rows: Tensor | slice, split: Split) -> Column:
     return column.select(rows) if isinstance(column, Stored) and split == "train" else column[rows]
 
 
-def _check(raw: Raw, name: str, layout: Layout) -> Splits:
+def checked(raw: Raw, name: str, layout: Layout) -> Splits:
     """Tensors of one length in a split, of one shape and dtype over the splits; labels int64 of one dim."""
     checked: Splits = {}
     for split, columns in raw.columns.items():

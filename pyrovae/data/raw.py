@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Raw:
             are pixels.
         gray: whether `binarize` "auto" means dynamic.
         notes: what a person should know of how these were read.
+        rows: by split, what each datum is called, as the path of an image in its folder.
     """
 
     columns: Mapping[Split, Mapping[str, Any]]
@@ -44,6 +45,7 @@ class Raw:
     divisor: float | None = None
     gray: bool = False
     notes: tuple[str, ...] = ()
+    rows: Mapping[Split, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

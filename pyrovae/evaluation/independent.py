@@ -14,7 +14,7 @@ from torch.distributions import Distribution, Independent
 from pyrovae.data.dataset import Dataset
 from pyrovae.data.field import Field
 from pyrovae.likelihoods.normal import SMALLEST
-from pyrovae.nets.standard import Standard
+from pyrovae.nets.units import Standard
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.supports import support

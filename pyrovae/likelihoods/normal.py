@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyrovae.data.field import Field
-from pyrovae.likelihoods.units import Rescaled
-from pyrovae.nets.standard import standard
+from pyrovae.likelihoods.scaled import Rescaled
+from pyrovae.nets.units import standard
 
 Scale = Annotated[
     Literal["learned", "fixed", "pixel"],

@@ -14,7 +14,7 @@ from pyrovae.data.field import Field
 from pyrovae.errors import UsageError, option
 from pyrovae.nets.conv import ConvDecoder, ConvEncoder
 from pyrovae.nets.mlp import linear, mlp
-from pyrovae.nets.standard import standard
+from pyrovae.nets.units import standard
 
 Width = Annotated[int, Option(ge=1)]
 

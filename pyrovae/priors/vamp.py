@@ -13,7 +13,7 @@ from torch.nn.functional import hardtanh
 
 from pyrovae.data.field import Field
 from pyrovae.flows.gaussians import log_prob_of_each
-from pyrovae.nets.standard import Standard, standard
+from pyrovae.nets.units import Standard, standard
 
 SPREAD = 0.01
 """Standard deviation of the pseudo-inputs around the mean of the data when training starts, as in the paper."""

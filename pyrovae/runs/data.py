@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyrovae import registry
 from pyrovae.data import DataConfig
+from pyrovae.data.catalogue import in_memory, sources
 from pyrovae.data.catalogue import load as load_data
-from pyrovae.data.catalogue import sources
-from pyrovae.data.dataset import Dataset
+from pyrovae.data.dataset import SPLITS, Dataset, Part, Split
+from pyrovae.data.new import Before, NewData, read_new
 from pyrovae.data.raw import DataSpec
+from pyrovae.data.stored import Column
 from pyrovae.errors import PyrovaeError, option
 from pyrovae.runs.recipe import Recipe
+from pyrovae.runs.subject import Subject
 from pyrovae.storage.jsonable import JsonMapping
 
 
@@ -35,6 +40,21 @@ def data_of(recipe: Recipe, description: JsonMapping, given: DataSpec | None = N
         assert recipe.data is not None
         given = found_at(recipe.data, options.data_root)
     return checked(recipe, description, load_data(given, options))
+
+
+def new_data(run: Subject, spec: DataSpec, part: Part, conditions: bool) -> NewData:
+    """Data that were not in a run, as its pair reads them; see `pyrovae.data.new.read_new`."""
+    options, inputs = data_options(run.recipe, run.description), run.pair.inputs
+    before = Before(run.fields, inputs, options, run.description, run.vocabulary)
+    with in_memory(spec):
+        found = read_new(spec, before, part, conditions)
+    if before.hides:  # `prepare` would choose among labels that are not there
+        return found
+    # What makes the data of a pair of other data asks for all splits.
+    shared = {field.name: getattr(found, field.name) for field in dataclasses.fields(Dataset)}
+    whole = prepared(run.recipe, Dataset(**shared | {"columns": dict.fromkeys(SPLITS, found.columns["test"])}))
+    columns: dict[Split, Mapping[str, Column]] = {"test": whole.columns["test"]}
+    return dataclasses.replace(found, columns=columns, transforms=whole.transforms)
 
 
 def data_options(recipe: Recipe, description: JsonMapping) -> DataConfig:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from pyrovae import evaluation
-from pyrovae.data.dataset import Split
+from pyrovae.data.dataset import Part
 from pyrovae.evaluation import Accuracy, Diagnostics, LogLikelihood, Usage
 from pyrovae.runs import paired
 from pyrovae.runs.outcome import Summary
@@ -69,7 +69,7 @@ class Scores(Summary):
 def evaluate(
     run: Subject,
     samples: int = 200,
-    split: Split = "test",
+    split: Part = "test",
     limit: int | None = None,
     seed: int = 0,
     show: Progress | None = None,

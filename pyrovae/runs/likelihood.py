@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from pyrovae import evaluation
-from pyrovae.data.dataset import Split
+from pyrovae.data.dataset import Part
+from pyrovae.data.raw import DataSpec
 from pyrovae.estimators import CHAINS, IMPORTANCE, Proposal, Start
 from pyrovae.evaluation import AIS, LogLikelihood, Refitted, Sandwich
-from pyrovae.runs.subject import Subject
+from pyrovae.runs.subject import Drawn
 from pyrovae.runtime.progress import Progress
 
 
 def log_likelihood(
-    run: Subject,
+    run: Drawn,
     samples: int = IMPORTANCE.samples,
-    split: Split = "test",
+    split: Part = "test",
     limit: int | None = None,
     *,
     chunk: int | None = IMPORTANCE.chunk,
@@ -28,8 +29,11 @@ def log_likelihood(
     seed: int = 0,
     show: Progress | None = None,
     compile: bool | None = None,
+    data: DataSpec | None = None,
 ) -> LogLikelihood:
-    """Importance-sampled log p(x) of a split, or of its first `limit` data; see `pyrovae.log_likelihood`."""
+    """Importance-sampled log p(x) of a split, or of its first `limit` data, or of `data`; see
+    `pyrovae.log_likelihood`."""
+    run = run.on(data)
     return evaluation.log_likelihood_over_ranks(
         run.pair,
         run.split(split, limit),
@@ -47,10 +51,10 @@ def log_likelihood(
 
 
 def ais(
-    run: Subject,
+    run: Drawn,
     steps: int = CHAINS.steps,
     chains: int = CHAINS.chains,
-    split: Split = "test",
+    split: Part = "test",
     limit: int | None = None,
     *,
     leapfrog: int = CHAINS.leapfrog,
@@ -58,17 +62,19 @@ def ais(
     seed: int = 0,
     show: Progress | None = None,
     compile: bool | None = None,
+    data: DataSpec | None = None,
 ) -> AIS:
-    """log p(x) of a split, or of its first `limit` data, by chains; see `pyrovae.evaluation.ais`."""
+    """log p(x) of a split, or of its first `limit` data, or of `data`, by chains; see `pyrovae.evaluation.ais`."""
+    run = run.on(data)
     batch, lengths = run.split(split, limit), run.lengths(split, limit)
     return evaluation.ais(run.pair, batch, steps, chains, leapfrog, start, seed, show, lengths, compile)
 
 
 def bdmc(
-    run: Subject,
+    run: Drawn,
     steps: int = CHAINS.steps,
     chains: int = CHAINS.chains,
-    split: Split = "test",
+    split: Part = "test",
     limit: int | None = None,
     *,
     leapfrog: int = CHAINS.leapfrog,
@@ -76,6 +82,7 @@ def bdmc(
     seed: int = 0,
     show: Progress | None = None,
     compile: bool | None = None,
+    data: DataSpec | None = None,
 ) -> Sandwich:
     """Bounds from both sides on data that the model simulates, as many as the split has and under its conditions; see
     `pyrovae.evaluation.bdmc`."""
@@ -84,6 +91,7 @@ def bdmc(
         assert run.vocabulary is not None
         return batch[run.pair.inputs.index("x")].ne(run.vocabulary.pad).sum(-1)
 
+    run = run.on(data)
     measure = None if run.vocabulary is None else lengths
     batch = run.split(split, limit)
     return evaluation.bdmc(run.pair, batch, steps, chains, leapfrog, start, seed, show, measure, compile)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pyrovae.data.dataset import Split
+from pyrovae.data.dataset import Part
 from pyrovae.errors import PyrovaeError, option
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.parameters import device_of
@@ -21,7 +21,7 @@ ERRORS = 2.0
 """Standard errors from which a difference is called one: about 5 % of the differences that are none exceed it."""
 
 
-def require_comparable(run: Subject, baseline: Subject, split: Split, limit: int | None = None) -> None:
+def require_comparable(run: Subject, baseline: Subject, split: Part, limit: int | None = None) -> None:
     """Raises PyrovaeError where the two runs do not score the same data, drawn alike, in the same measure."""
     ours, theirs = run.description.get("fingerprint"), baseline.description.get("fingerprint")
     who = _name(baseline)
@@ -131,7 +131,7 @@ def _has_latents(run: Subject) -> bool:
         return bool(structure(run.pair, run.split("test", 2)).latent)
 
 
-def _scored(run: Subject, split: Split, limit: int | None) -> dict[str, tuple[Tensor, bool]]:
+def _scored(run: Subject, split: Part, limit: int | None) -> dict[str, tuple[Tensor, bool]]:
     """What is generated, by name, and whether it is scored by probabilities."""
     batch = run.split(split, limit)
     with scoring(run.pair, 0):
@@ -142,7 +142,7 @@ def _scored(run: Subject, split: Split, limit: int | None) -> dict[str, tuple[Te
     }
 
 
-def _given_parts(run: Subject, split: Split, limit: int | None) -> dict[str, Tensor]:
+def _given_parts(run: Subject, split: Part, limit: int | None) -> dict[str, Tensor]:
     """The conditions that are a part of what is generated, which then is not scored."""
     batch = dict(zip(run.pair.inputs, run.split(split, limit), strict=True))
     return {name: tensor.cpu() for name, tensor in batch.items() if name in run.fields and run.fields[name].of}

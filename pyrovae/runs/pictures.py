@@ -20,7 +20,7 @@ from pyrovae.runtime.seeding import seeded
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyrovae.data.dataset import Split
+    from pyrovae.data.dataset import Part
     from pyrovae.evaluation import LogLikelihood
     from pyrovae.runs.subject import Drawn, Subject
 
@@ -125,7 +125,7 @@ def reconstructions(run: Subject, path: Path, columns: int = COLUMNS, seed: int 
 
 
 def worst(
-    run: Subject, path: Path, found: LogLikelihood, rows: Sequence[int], split: Split = "test", seed: int = 0
+    run: Subject, path: Path, found: LogLikelihood, rows: Sequence[int], split: Part = "test", seed: int = 0
 ) -> Path:
     """A row a datum whose log-likelihood is least to be trusted: x, and E[x | z] for one z ~ q(z | x)."""
     require_image(run)
@@ -155,7 +155,7 @@ def interpolation(run: Drawn, path: Path, rows: int = 6, steps: int = 10) -> Pat
     return plots.image_grid(grid, path, ["from", *share, "to"], title="interpolation")
 
 
-def latents(run: Subject, path: Path, split: Split = "test", limit: int | None = None) -> Path:
+def latents(run: Subject, path: Path, split: Part = "test", limit: int | None = None) -> Path:
     """Posterior means of a split in two dimensions, by PCA where z has more, coloured by label."""
     from sklearn.decomposition import PCA
 

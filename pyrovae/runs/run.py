@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pyrovae import evaluation
 from pyrovae.config import Options
 from pyrovae.data import DataConfig, Field
-from pyrovae.data.dataset import Dataset, Split
+from pyrovae.data.dataset import PARTS, Dataset, Part
+from pyrovae.data.new import index
 from pyrovae.data.raw import DataSpec
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import UsageError, require_whole
 from pyrovae.estimators import GAPS
 from pyrovae.evaluation import Gap, LogLikelihood
 from pyrovae.evaluation.chunks import evenly as spaced
-from pyrovae.generation import draws
-from pyrovae.generation.decoding import Decoding, require_temperature
-from pyrovae.generation.given import GivenValue, require_allowed
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.parameters import device_of, placed
+from pyrovae.pairs.parameters import placed
 from pyrovae.runs import data as rundata
-from pyrovae.runs import likelihood, tensors
+from pyrovae.runs import generating, likelihood, tensors
 from pyrovae.runs.evaluate import Scores, evaluate
 from pyrovae.runs.outcome import Outcome
 from pyrovae.runs.recipe import Recipe, Status
 from pyrovae.runs.saving import save
-from pyrovae.runs.subject import Subject
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.seeding import seeded
 from pyrovae.storage.jsonable import Json, JsonMapping
 
 
@@ -118,18 +114,44 @@ class Run:
         """Takes data that were handed over in Python; raises PyrovaeError where they are not those of the run."""
         self._data = rundata.data_of(self.recipe, self.description, data)
 
-    def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
+    def on(self, data: DataSpec | None, split: Part = "all", conditions: bool = False) -> Run:
+        """The same pair with other data in the place of its own, read as those were: its words, classes, units, sizes
+        and binarization. They are the test split of that run, whichever split of their own they come from.
+
+        Args:
+            data: what `pyrovae.data.load` takes, or `-` for standard input; None is this run as it is.
+            split: where the data are in splits, which of them.
+            conditions: whether what the pair generates may be missing.
+
+        Raises:
+            PyrovaeError: where the data do not fit those of the run, by field.
+        """
+        if data is None:
+            return self
+        found = rundata.new_data(self, data, split, conditions)
+        run = copy.copy(self)
+        run._data, run.scored, run.description = found, None, {**self.description, **found.description}
+        return run
+
+    def index(self, split: Part = "test", limit: int | None = None, evenly: bool = False) -> dict[str, np.ndarray]:
+        """By what the data of a split, its first `limit` or so many evenly spaced ones, are known again in a table:
+        `row`, and `name` where their source has names."""
+        size = self.data.size(split)
+        limit = size if limit is None else min(size, limit)
+        return index(self.data, split, spaced(size, limit) if evenly else slice(limit))
+
+    def split(self, split: Part = "test", limit: int | None = None) -> tuple[Tensor, ...]:
         """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
         return placed(self.pair, self.data.split(split, self.pair.inputs, limit))
 
-    def lengths(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
+    def lengths(self, split: Part = "test", limit: int | None = None) -> Tensor | None:
         """Tokens of each sentence of a split, (N,); None where the data are no text."""
         require_whole(limit=limit)
         lengths = self.data.lengths(split)
         return None if lengths is None else lengths[:limit]
 
     def some(
-        self, split: Split = "test", limit: int | None = None, evenly: bool = True
+        self, split: Part = "test", limit: int | None = None, evenly: bool = True
     ) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor]:
         """`limit` data of a split, evenly spaced or the first: batch, lengths of sentences, rows of the split."""
         require_whole(limit=limit)
@@ -147,36 +169,45 @@ class Run:
 
     def gap(
         self,
-        split: Split = "test",
+        split: Part = "test",
         limit: int = 100,
         samples: int = GAPS.samples,
         ais_steps: int = GAPS.ais_steps,
         chains: int = GAPS.chains,
         seed: int = 0,
         show: Progress | None = None,
+        data: DataSpec | None = None,
     ) -> Gap:
         """The inference gap of at most `limit` data, evenly spaced, taken apart; see `pyrovae.evaluation.gap`."""
-        batch, lengths, _ = self.some(split, limit)
+        batch, lengths, _ = self.on(data).some(split, limit)
         return evaluation.gap(self.pair, batch, samples, ais_steps, chains, seed, show, lengths)
 
     def evaluate(
         self,
         samples: int = 200,
-        split: Split = "test",
+        split: Part = "test",
         limit: int | None = None,
         seed: int = 0,
         show: Progress | None = None,
-        baseline: Subject | None = None,
+        baseline: Run | None = None,
         evenly: bool = False,
+        data: DataSpec | None = None,
     ) -> Scores:
-        """All scores of a split, or of `limit` data of it; see `pyrovae.runs.evaluate.evaluate`."""
-        return evaluate(self, samples, split, limit, seed, show, baseline, evenly)
+        """All scores of a split, or of `limit` data of it, or of `data`; see `pyrovae.runs.evaluate.evaluate`."""
+        beside = None if baseline is None else baseline.on(data)
+        return evaluate(self.on(data), samples, split, limit, seed, show, beside, evenly)
 
     def accuracy(
-        self, split: Split = "test", limit: int | None = None, seed: int = 0, show: Progress | None = None
+        self,
+        split: Part = "test",
+        limit: int | None = None,
+        seed: int = 0,
+        show: Progress | None = None,
+        data: DataSpec | None = None,
     ) -> evaluation.Accuracy | None:
         """How well q(y | x) classifies a split without its labels; None where the guide does not classify."""
-        batch, labels = self.split(split, limit), self.labels(split, limit)
+        run = self.on(data)
+        batch, labels = run.split(split, limit), run.labels(split, limit)
         return evaluation.accuracy(self.pair, batch, labels, self.fields, seed, show)
 
     def options(self) -> Options | None:
@@ -185,65 +216,35 @@ class Run:
             return None
         return {**self.recipe.training.model_dump(), **self.recipe.options.model_dump()}
 
-    def sample(
-        self, n: int = 16, seed: int = 0, temperature: float | None = None, **given: GivenValue
-    ) -> Tensor | list[str]:
-        """Draws from p: E[x | z] for pixels (n, *shape), sentences for text; `given` fixes conditions or latents: y=3.
+    sample = generating.sample
+    reconstruct = generating.reconstruct
+    interpolate = generating.interpolate
+    ends = generating.ends
 
-        Conditions that are not given are those of the test data. `temperature`, of text only, divides the logits of
-        each word, 1 where it is None; at 0 each word is the most likely one.
+    def encode(
+        self,
+        split: Part | DataSpec = "test",
+        limit: int | None = None,
+        seed: int = 0,
+        data: DataSpec | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Posterior mean and scale of every latent site, `z_mean` and `z_scale` (N, *event), and the data's labels.
+
+        Of a split, or of `data`, which may stand in its place: `run.encode(x)`.
         """
-        require_whole(n=n)
-        require_allowed(self.fields, given)
-        like = self.split("test", max(n, 2))
-        found = self._generated(draws.sample, like, n, given, seed=seed, temperature=temperature)
-        return self._shown(found)
-
-    def reconstruct(self, n: int = 16, seed: int = 0, temperature: float | None = None) -> Tensor | list[str]:
-        """The first `n` test data, each through one draw of z from the guide; `temperature` as in `sample`."""
-        require_whole(n=n)
-        batch = self.split("test", n)
-        return self._shown(self._generated(draws.reconstruct, batch, seed=seed, temperature=temperature))
-
-    def interpolate(
-        self, rows: int = 4, steps: int = 8, seed: int = 0, temperature: float | None = None
-    ) -> Tensor | list[list[str]]:
-        """Between the pairs of test data of `ends`: (rows, steps, *shape), or `rows` lists of `steps` sentences, whose
-        words are the most likely ones (`temperature` 0) where nothing else is given."""
-        require_whole(rows=rows, steps=steps)
-        if temperature is None and self.vocabulary is not None:
-            temperature = 0.0
-        found = self._generated(draws.interpolate, self.ends(rows), steps, seed=seed, temperature=temperature)
-        shown = self._shown(found)
-        if isinstance(shown, Tensor):
-            images: Tensor = shown.unflatten(0, (-1, steps))
-            return images
-        return [shown[start : start + steps] for start in range(0, len(shown), steps)]
-
-    def ends(self, rows: int) -> tuple[Tensor, ...]:
-        """2 * rows test data, pair by pair, to interpolate between: of one class where the pair reads the label."""
-        label = self.labels("test")
-        if self.classes() is None or label is None:
-            return self.split("test", 2 * rows)
-        batch = self.split("test")
-        members = [(label == y).nonzero().flatten() for y in label.unique()]
-        most = max(len(found) // 2 for found in members)
-        pairs = [found[2 * i : 2 * i + 2] for i in range(most) for found in members if len(found) >= 2 * i + 2]
-        chosen = torch.cat(pairs[:rows]) if pairs else torch.arange(min(2 * rows, len(label)))
-        return tuple(tensor[chosen] for tensor in batch)
-
-    def encode(self, split: Split = "test", limit: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
-        """Posterior mean and scale of every latent site, `z_mean` and `z_scale` (N, *event), and the data's labels."""
-        batch = self.split(split, limit)
+        if not isinstance(split, str) or split not in PARTS:
+            split, data = "test", split
+        run = self.on(data)
+        batch = run.split(split, limit)
         found = evaluation.posterior_moments(self.pair, batch, seed=seed)
         if not found:
             raise UsageError("this pair has no latent site, so there is nothing to encode")
         arrays = {f"{name}_mean": mean.numpy() for name, (mean, _, _) in found.items()}
         arrays |= {f"{name}_scale": scale.numpy() for name, (_, scale, _) in found.items()}
-        labels = self.labels(split, limit)
+        labels = run.labels(split, limit)
         return arrays if labels is None else arrays | {"y": labels.numpy()}
 
-    def labels(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
+    def labels(self, split: Part = "test", limit: int | None = None) -> Tensor | None:
         """The classes of a split, (N,), also those that are hidden from the pair; None where the data have none."""
         found = self.data.labels(split)
         return None if found is None else found[:limit]
@@ -252,17 +253,6 @@ class Run:
         """How many classes y has where it is a label that the pair reads; None where it is not."""
         y = self.fields.get("y")
         return y.size if y is not None and y.kind == "category" and "y" in self.pair.inputs else None
-
-    def _generated(
-        self, verb: Callable[..., draws.Generated], *arguments: object, seed: int, temperature: float | None = None
-    ) -> draws.Generated:
-        require_temperature(temperature, self.vocabulary is not None)
-        with seeded(seed, device_of(self.pair)), Decoding(temperature):
-            return verb(self.pair, *arguments)
-
-    def _shown(self, found: draws.Generated) -> Tensor | list[str]:
-        value = draws.shown(found, self.pair.inputs, self.fields).cpu()
-        return self.vocabulary.decode(value) if self.vocabulary is not None else value
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Writes the run directory, all of it or nothing; in its own one it keeps the checkpoint and the pictures.

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from pyrovae.config import Options
-from pyrovae.data.dataset import Dataset, Split
+from pyrovae.data.dataset import Dataset, Part
 from pyrovae.data.field import Field
+from pyrovae.data.raw import DataSpec
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs.recipe import Recipe, Status
@@ -32,18 +33,18 @@ class Subject(Protocol):
     @property
     def data(self) -> Dataset: ...
 
-    def split(self, split: Split = "test", limit: int | None = None) -> tuple[Tensor, ...]:
+    def split(self, split: Part = "test", limit: int | None = None) -> tuple[Tensor, ...]:
         """A split as the tuple of tensors that `pair.model(*batch)` takes; `limit` keeps the first so many."""
 
     def some(
-        self, split: Split = "test", limit: int | None = None, evenly: bool = True
+        self, split: Part = "test", limit: int | None = None, evenly: bool = True
     ) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor]:
         """`limit` data of a split, evenly spaced or the first: batch, lengths of sentences, rows of the split."""
 
-    def lengths(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
+    def lengths(self, split: Part = "test", limit: int | None = None) -> Tensor | None:
         """Tokens of each sentence of a split, (N,); None where the data are no text."""
 
-    def labels(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
+    def labels(self, split: Part = "test", limit: int | None = None) -> Tensor | None:
         """The classes of a split, (N,), also those that are hidden from the pair; None where the data have none."""
 
     def options(self) -> Options | None:
@@ -51,12 +52,23 @@ class Subject(Protocol):
 
 
 class Drawn(Subject, Protocol):
-    """A subject that pictures of what it generates can be made of, too."""
+    """A subject that generates, and that pictures of what it generates can be made of."""
+
+    def on(self, data: DataSpec | None, split: Part = "all", conditions: bool = False) -> Drawn:
+        """The same with other data in the place of its own; see `pyrovae.runs.run.Run.on`."""
+
+    def classes(self) -> int | None:
+        """How many classes y has where it is a label that the pair reads; None where it is not."""
 
     def ends(self, rows: int) -> tuple[Tensor, ...]:
         """2 * rows test data, pair by pair, to interpolate between."""
 
     def interpolate(
-        self, rows: int = 4, steps: int = 8, seed: int = 0, temperature: float | None = None
+        self,
+        rows: int = 4,
+        steps: int = 8,
+        seed: int = 0,
+        temperature: float | None = None,
+        data: DataSpec | None = None,
     ) -> Tensor | list[list[str]]:
         """Between the pairs of test data of `ends`."""

@@ -12,8 +12,8 @@ from pyrovae.data import DataConfig, Field, load
 from pyrovae.data.stored import moments_of
 from pyrovae.evaluation.independent import baseline
 from pyrovae.likelihoods import Normal as Likelihood
-from pyrovae.likelihoods.units import Rescaled
-from pyrovae.nets.standard import Standard
+from pyrovae.likelihoods.scaled import Rescaled
+from pyrovae.nets.units import Standard
 from pyrovae.priors.vamp import vamp
 
 UNITS = torch.tensor([1.0, 1e3, 1e6, 1e-3])

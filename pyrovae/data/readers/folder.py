@@ -68,7 +68,11 @@ def read_images(folder: Path, config: DataConfig) -> Raw:
             columns[split] = {"x": _stack(files, mode, config.image_size)}
         if classes is not None:
             columns[split]["y"] = np.array([names.index(name) for name in classes], np.int64)
-    return Raw(columns=columns, names=tuple(names) or None, divisor=255.0, notes=_notes(headers.values()))
+    rows: dict[Any, list[str]] = {
+        split: [path.relative_to(folder).as_posix() for path in files] for split, (files, _) in found.items()
+    }
+    notes = _notes(headers.values())
+    return Raw(columns=columns, names=tuple(names) or None, divisor=255.0, notes=notes, rows=rows)
 
 
 def _notes(headers: Collection[Header]) -> tuple[str, ...]:
