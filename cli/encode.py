@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae.cli._options import debug_option
+from pyrovae.cli._output import print_note
 from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option
 
 if TYPE_CHECKING:
@@ -44,5 +45,7 @@ def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | No
         arrays = run.encode(split, limit, seed)  # type: ignore[arg-type]
         write_arrays(out, arrays)
         click.echo(out)
+        for each in arrays.get("broken", ()):
+            print_note(f"warning: these values are not to be trusted: {each}")
     if picture is not None:
         click.echo(pictures.latents(run, picture, split, limit))  # type: ignore[arg-type]

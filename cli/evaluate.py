@@ -66,6 +66,7 @@ def command(
     if as_json:
         return print_json(scores)
     rows = [
+        *(("warning", f"no number of this table is to be trusted: {each}") for each in scores["broken"]),
         ("ELBO", f"{scores['elbo']:.3f} nats"),
         ("distortion", f"{scores['distortion']:.3f} nats, -log p(x|z)"),
         ("rate", f"{scores['rate']:.3f} nats, log q(z|x) - log p(z), by the draw of the ELBO"),

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from pyrovae.data.dataset import Split
 from pyrovae.errors import PyrovaeError, option
+from pyrovae.evaluation import LogLikelihood
+from pyrovae.evaluation.assumed import verdict as assumed_verdict
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
@@ -32,7 +34,7 @@ def require_comparable(run: Subject, baseline: Subject, split: Split, limit: int
         )
     if _words(run) != _words(baseline):
         raise PyrovaeError(
-            f"{who} was trained on other words: compare runs on the same text with the same {option('vocab')} and "
+            f"{who} was trained on other words: fit both on the same text, with the same {option('vocab')} and "
             f"{option('vocab_size')}"
         )
     scored, other = _scored(run, split, limit), _scored(baseline, split, limit)
@@ -60,11 +62,13 @@ def require_comparable(run: Subject, baseline: Subject, split: Split, limit: int
         )
 
 
-def difference(run: Subject, baseline: Subject, own: Tensor, other: Tensor, used: bool = True) -> Json:
-    """The mean of own - other, (N,) each, in nats a datum, with its standard error over the data, paired.
+def difference(run: Subject, baseline: Subject, ours: LogLikelihood, theirs: LogLikelihood, used: bool = True) -> Json:
+    """The mean of ours - theirs, in nats a datum, with its standard error over the data, paired.
 
-    `verdict` is that in a sentence, which says whether z helps where only this run has latent sites, and it is `used`.
+    `verdict` is that in a sentence, which says whether z helps where only this run has latent sites, and it is `used`;
+    where one of the two is `broken`, it says nothing of the models.
     """
+    own, other = ours.log_likelihood, theirs.log_likelihood
     delta = own.double() - other.double()
     mean = delta.mean().item()
     error = delta.std().item() / math.sqrt(len(delta)) if len(delta) > 1 else None
@@ -74,9 +78,19 @@ def difference(run: Subject, baseline: Subject, own: Tensor, other: Tensor, used
         "difference": mean,
         "standard_error": error,
         "num_data": len(delta),
-        "verdict": verdict(mean, error, _name(baseline), _has_latents(run) and not _has_latents(baseline), used)
+        "broken": [*dict.fromkeys((*ours.broken, *theirs.broken))],
+        "verdict": _against(baseline, ours, theirs)
+        or verdict(mean, error, _name(baseline), _has_latents(run) and not _has_latents(baseline), used)
         + _measures(run, baseline),
     }
+
+
+def _against(baseline: Subject, ours: LogLikelihood, theirs: LogLikelihood) -> str:
+    """Why a difference says nothing, in a sentence; empty where nothing is known against it."""
+    for who, found in (("this run", ours), (_name(baseline), theirs)):
+        if found.broken:
+            return f"The difference says nothing, as the log-likelihood of {who} {assumed_verdict(found.broken)}."
+    return ""
 
 
 def _measures(run: Subject, baseline: Subject) -> str:

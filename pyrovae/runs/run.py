@@ -233,13 +233,16 @@ class Run:
         return tuple(tensor[chosen] for tensor in batch)
 
     def encode(self, split: Split = "test", limit: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
-        """Posterior mean and scale of every latent site, `z_mean` and `z_scale` (N, *event), and the data's labels."""
+        """Posterior mean and scale of every latent site, `z_mean` and `z_scale` (N, *event), and the data's labels; and
+        where rows interact in a pair of one's own, so that a datum has no posterior of its own, `broken`, how."""
         batch = self.split(split, limit)
         found = evaluation.posterior_moments(self.pair, batch, seed=seed)
         if not found:
             raise UsageError("this pair has no latent site, so there is nothing to encode")
         arrays = {f"{name}_mean": mean.numpy() for name, (mean, _, _) in found.items()}
         arrays |= {f"{name}_scale": scale.numpy() for name, (_, scale, _) in found.items()}
+        if broken := evaluation.mixed(self.pair, batch, seed):
+            arrays["broken"] = np.array(broken)
         labels = self.labels(split, limit)
         return arrays if labels is None else arrays | {"y": labels.numpy()}
 
