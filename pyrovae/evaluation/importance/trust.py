@@ -20,8 +20,8 @@ decide."""
 BIAS = 0.1
 """Nats: the mean may lie so much too low."""
 
-LEAST = 25
-"""Samples from which the tail of the weights is known."""
+LEAST, STEADY = 25, 1000
+"""Samples from which the tail of the weights is known, and from which its k is steady enough to give a datum up."""
 
 
 class Verdict(NamedTuple):
@@ -75,12 +75,12 @@ def clears(pareto_k: Tensor, ess: Tensor, drawn: Tensor, most: int) -> Tensor:
 
     The threshold of k rises with K, to 0.7. Where a tail has 1 / k moments, 1/2 < k < 1, the effective number of K
     weights grows as K^(2 - 2 k), so that FEW of them need K (FEW / ess)^(1 / (2 - 2 k)). Where k is not known yet for
-    want of samples, more of them tell; where it is 1 or more none help.
+    want of samples, more of them tell; where it is 1 or more none help. Below STEADY samples no datum is given up.
     """
     unknown = pareto_k.isnan() & (drawn < LEAST) & (most >= LEAST)
     slower = (2 - 2 * pareto_k.clamp(0.5, 1.0)).clamp_min(1e-9)
     needed = drawn * (FEW / ess).clamp_min(1.0) ** (1 / slower)
-    soon = (pareto_k <= threshold(most)) | (needed <= most)
+    soon = (pareto_k <= threshold(most)) | (needed <= most) | (drawn < STEADY)
     return (in_doubt(pareto_k, ess, drawn) & soon | unknown) & (drawn < most)
 
 
@@ -147,7 +147,7 @@ def verdict(
 
 
 def meets(square: Tensor, target: float) -> bool:
-    """Whether error and bias of a mean are at most `target` nats, the bias at most what a mean that is trusted has; data
+    """Whether error and bias of a mean are at most `target` nats, the bias at most what a trusted mean has; data
     without a finite estimate have no say. `square` are the squared errors of each datum, (N,)."""
     square = torch.where(square.isfinite(), square, 0.0)
     # By the delta method a mean of n estimates has this error, and each lies half its variance too low.
