@@ -34,7 +34,8 @@ Examples:
     "--baseline",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Another run on the same data: the paired difference of the log-likelihoods, as of `fit --model textvae --no-z`.",
+    help="Another run on the same data: the paired difference of the log-likelihoods, as of "
+    "`fit --model textvae --no-z`.",
 )
 @limit_option
 @click.option("--evenly", is_flag=True, help="Those of --limit are evenly spaced over the split, not its first.")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from pyrovae.data.dataset import Split
 from pyrovae.errors import PyrovaeError, option
-from pyrovae.evaluation import LogLikelihood
 from pyrovae.evaluation.assumed import verdict as assumed_verdict
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.parameters import device_of
@@ -62,13 +62,19 @@ def require_comparable(run: Subject, baseline: Subject, split: Split, limit: int
         )
 
 
-def difference(run: Subject, baseline: Subject, ours: LogLikelihood, theirs: LogLikelihood, used: bool = True) -> Json:
-    """The mean of ours - theirs, in nats a datum, with its standard error over the data, paired.
+def difference(
+    run: Subject,
+    baseline: Subject,
+    own: Tensor,
+    other: Tensor,
+    used: bool = True,
+    broken: tuple[Sequence[str], Sequence[str]] = ((), ()),
+) -> Json:
+    """The mean of own - other, (N,) each, in nats a datum, with its standard error over the data, paired.
 
     `verdict` is that in a sentence, which says whether z helps where only this run has latent sites, and it is `used`;
-    where one of the two is `broken`, it says nothing of the models.
+    where something is `broken` of either (`pyrovae.evaluation.assumed`), it says nothing of the models.
     """
-    own, other = ours.log_likelihood, theirs.log_likelihood
     delta = own.double() - other.double()
     mean = delta.mean().item()
     error = delta.std().item() / math.sqrt(len(delta)) if len(delta) > 1 else None
@@ -78,18 +84,18 @@ def difference(run: Subject, baseline: Subject, ours: LogLikelihood, theirs: Log
         "difference": mean,
         "standard_error": error,
         "num_data": len(delta),
-        "broken": [*dict.fromkeys((*ours.broken, *theirs.broken))],
-        "verdict": _against(baseline, ours, theirs)
+        "broken": [*dict.fromkeys((*broken[0], *broken[1]))],
+        "verdict": _against(baseline, *broken)
         or verdict(mean, error, _name(baseline), _has_latents(run) and not _has_latents(baseline), used)
         + _measures(run, baseline),
     }
 
 
-def _against(baseline: Subject, ours: LogLikelihood, theirs: LogLikelihood) -> str:
+def _against(baseline: Subject, ours: Sequence[str], theirs: Sequence[str]) -> str:
     """Why a difference says nothing, in a sentence; empty where nothing is known against it."""
     for who, found in (("this run", ours), (_name(baseline), theirs)):
-        if found.broken:
-            return f"The difference says nothing, as the log-likelihood of {who} {assumed_verdict(found.broken)}."
+        if against := assumed_verdict(found):
+            return f"The difference says nothing, as the log-likelihood of {who} {against}."
     return ""
 
 
