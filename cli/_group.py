@@ -24,7 +24,7 @@ debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the full traceback where an error arises."
 )
 
-NO_MEMORY = "there is not enough memory: lower the sizes of the networks, --batch-size or the number of samples"
+NO_MEMORY = "there is not enough memory: lower the sizes of the networks, the batch size or the number of samples"
 
 
 class LazyGroup(click.Group):

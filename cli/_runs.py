@@ -124,10 +124,18 @@ def require_suffix(out: Path | None, *suffixes: str, option: str = "--out") -> N
 
 
 def write_rows(
-    run: "Run", out: Path, arrays: "Mapping[str, np.ndarray]", split: Any, limit: int | None, evenly: bool = False
+    run: "Run",
+    out: Path,
+    arrays: "Mapping[str, np.ndarray]",
+    split: Any,
+    limit: int | None,
+    evenly: bool = False,
+    beside: "Mapping[str, np.ndarray] | None" = None,
 ) -> None:
-    """Writes a value or more of each datum, in a table with the number of its row, and its name where it has one."""
+    """Writes a value or more of each datum, in a table with the number of its row, and its name where it has one; what
+    stands `beside` them, of no single datum, in a .npz alone."""
     from pyrovae.data.new import NewData
 
-    known = run.index(split, limit, evenly) if out.suffix != ".npz" or isinstance(run.data, NewData) else {}
-    write_table(out, {**known, **arrays})
+    archive = out.suffix == ".npz"
+    known = run.index(split, limit, evenly) if not archive or isinstance(run.data, NewData) else {}
+    write_table(out, {**known, **arrays, **((beside or {}) if archive else {})})

@@ -1,5 +1,6 @@
 """Train one model with several guides; print one table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -127,9 +128,24 @@ def _print(found: "Comparison", data: str) -> None:
     if len(setting["seeds"]) > 1:
         note += "; +- is the deviation over seeds"
     click.echo(note)
+    for line in doubts(found.runs):
+        click.echo(line)
     if setting["gaps"] is not None:
         click.echo()
         _table(found, True, f"log p(x) - ELBO taken apart, {len(found.values['gap_rows'])} of these data")
+
+
+def doubts(runs: Sequence[JsonMapping]) -> list[str]:
+    """What speaks against the figures of runs, in a sentence each, those of one sentence together."""
+    told: dict[str, list[str]] = {}
+    seeds = len({run["seed"] for run in runs}) > 1
+    for run in runs:
+        name = f"{run['guide']}, seed {run['seed']}" if seeds else run["guide"]
+        if run["broken"]:
+            told.setdefault(f"no figure is to be trusted: {'; '.join(run['broken'])}", []).append(name)
+        elif run["trusted"] is False:
+            told.setdefault(f"the log-likelihood {run['verdict']}", []).append(name)
+    return [f"{'; '.join(names)}: {sentence}" for sentence, names in told.items()]
 
 
 def _table(found: "Comparison", of_gaps: bool, title: str) -> None:

@@ -7,7 +7,7 @@ SECTION = "List"
 PLACE = 3
 
 command = list_command(
-    "List the data sets. Anything else that --data takes is a path.",
+    "List the data sets. Anything else that `fit --data` takes is a path.",
     "pyrovae data",
     lambda: {name: source.summary for name, source in sources().items()},
 )

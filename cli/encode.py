@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae.cli._options import debug_option
+from pyrovae.cli._output import print_note
 from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option, write_rows
 from pyrovae.storage.tables import SUFFIXES
 
@@ -43,7 +44,11 @@ def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | No
 
     if out is not None or picture is None:
         out = out or Path("latents.npz")
-        write_rows(run, out, run.encode(split, limit, seed), split, limit)
+        arrays = run.encode(split, limit, seed)
+        broken = {"broken": arrays.pop("broken")} if "broken" in arrays else {}
+        write_rows(run, out, arrays, split, limit, beside=broken)
         click.echo(out)
+        for each in broken.get("broken", ()):
+            print_note(f"warning: these values are not to be trusted: {each}")
     if picture is not None:
         click.echo(pictures.latents(run, picture, split, limit))  # type: ignore[arg-type]

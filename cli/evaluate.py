@@ -34,7 +34,8 @@ Examples:
     "--baseline",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Another run on the same data: the paired difference of the log-likelihoods, as of `textvae --no-z`.",
+    help="Another run on the same data: the paired difference of the log-likelihoods, as of "
+    "`fit --model textvae --no-z`.",
 )
 @limit_option
 @click.option("--evenly", is_flag=True, help="Those of --limit are evenly spaced over the split, not its first.")
@@ -68,6 +69,7 @@ def command(
     if as_json:
         return print_json(scores)
     rows = [
+        *(("warning", f"no number of this table is to be trusted: {each}") for each in scores["broken"]),
         ("ELBO", f"{scores['elbo']:.3f} nats"),
         ("distortion", f"{scores['distortion']:.3f} nats, -log p(x|z)"),
         ("rate", f"{scores['rate']:.3f} nats, log q(z|x) - log p(z), by the draw of the ELBO"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyrovae.cli._estimates import beside
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, seed_option, split_option, write_rows
@@ -66,10 +67,11 @@ def command(
 
     with progress() as show:
         found = run.gap(split, limit, samples, ais_steps, chains, seed, show)  # type: ignore[arg-type]
+    summary = found.summary()
     if out is not None:
         names = ("log_likelihood", "standard_error", "best", "elbo")
-        write_rows(run, out, {name: getattr(found, name).numpy() for name in names}, split, limit, evenly=True)
-    summary = found.summary()
+        arrays = {name: getattr(found, name).numpy() for name in names}
+        write_rows(run, out, arrays, split, limit, evenly=True, beside=beside(summary))
     if as_json:
         return print_json(summary)
 

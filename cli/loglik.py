@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae.cli import _method
+from pyrovae.cli._estimates import beside
 from pyrovae.cli._method_command import MethodCommand
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
@@ -106,7 +107,8 @@ def command(
 
         gallery.worst(run, out, found, summary["worst"], split)  # type: ignore[arg-type]
     elif out is not None:
-        write_rows(run, out, {name: getattr(found, name).numpy() for name in estimator.arrays}, split, limit)
+        arrays = {name: getattr(found, name).numpy() for name in estimator.arrays}
+        write_rows(run, out, arrays, split, limit, beside=beside(summary))
     if as_json:
         return print_json(summary)
     print_table(("", ""), estimator.rows(summary))

@@ -42,25 +42,28 @@ def in_shell() -> bool:
     return _DASHED.get()
 
 
-def option(name: str, value: object = None, python: str | None = None) -> str:
+def option(name: str, value: object = None, python: str | None = None, command: str | None = None) -> str:
     """An option in the words of whoever reads the message: of Python, or within `dashed` of the command line.
 
     option("kl_warmup")             # kl_warmup           --kl-warmup
     option("kl_warmup", 10.0)       # kl_warmup=10        --kl-warmup 10
     option("objective", "elbo")     # objective='elbo'    --objective elbo
     option("compile", False)        # compile=False       --no-compile
+    option("wider", command="loglik")  # wider            `loglik --wider`
 
     Args:
         name: as it is written in Python.
         value: the one that is meant; None names the option alone.
         python: what is said in Python instead, where that is no argument of this name.
+        command: the one that has the option, where commands without it print the message, too.
     """
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if not _DASHED.get():
         told = text if isinstance(value, int | float) else repr(text)
         return python or (name if value is None else f"{name}={told}")
     flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
-    return flag if value is None or isinstance(value, bool) else f"{flag} {text}"
+    typed = flag if value is None or isinstance(value, bool) else f"{flag} {text}"
+    return typed if command is None else f"`{command} {typed}`"
 
 
 def require_whole(least: int = 1, /, **values: object) -> None:

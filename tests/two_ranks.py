@@ -4,14 +4,15 @@ import sys
 from pathlib import Path
 
 import pyro
+import pyro.distributions as dist
 import torch
 from conftest import case, linear
 from pieces import data, noiseless
-from torch import distributed
+from torch import distributed, nn
 
-from pyrovae import evaluation
+from pyrovae import Pair, evaluation
 from pyrovae.objectives.elbo import ELBO
-from pyrovae.runtime.ranks import from_first, world
+from pyrovae.runtime.ranks import from_first, sentences, world
 from pyrovae.svi import Optimizer, Step
 
 STEPS = ((0, 13), (13, 20), (20, 21))
@@ -47,6 +48,31 @@ def scored(**options):
     return state | {"log_p": exact.log_p, "samples": torch.tensor(found.samples)}
 
 
+class Coarse(nn.Module):
+    """A guide whose scale float32 does not resolve, of data above 0 alone."""
+
+    def forward(self, x):
+        scale = torch.where(x[:, :1] > 0, 3e-8, 0.5)
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(x.new_ones(2), scale).to_event(1))
+
+
+class Plain(nn.Module):
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+def told():
+    """What is said of data of which only those of the second process break an assumption; as bytes."""
+    x = torch.full((8, 2), -0.5)
+    x[1] = 0.5
+    found = evaluation.log_likelihood_over_ranks(Pair(Plain(), Coarse()), [x], 30)
+    assert found.verdict().trusted is False
+    return torch.tensor([*"\n".join(found.broken).encode()], dtype=torch.uint8)
+
+
 def everything(rank, size):
     """What is compared."""
     pair = case("vae").pair(seed=rank)  # other weights in each process
@@ -64,6 +90,8 @@ def everything(rank, size):
         "microbatch": trained(rank, size, microbatch=2),
         "scored": scored(samples=400),
         "grown": scored(samples=20, target_se=0.02),
+        "told": {"broken": told()},
+        "said": {"all": torch.tensor([*"".join(sentences(["a", "b"] if rank else ["b"])).encode()])},
         "one": {"log_likelihood": one, "log_p": few.log_p},
         "from_first": {
             "before": before,

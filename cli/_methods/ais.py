@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from pyrovae.cli._estimates import over_data, seconds, setting
+from pyrovae.cli._estimates import doubt, over_data, seconds, setting
 from pyrovae.cli._method import Common
 from pyrovae.estimators import Chains
 from pyrovae.storage.jsonable import JsonMapping
@@ -29,6 +29,7 @@ def rows(summary: JsonMapping) -> list[tuple[str, str]]:
     of = f"standard error {told} ({setting(summary)}, {summary['num_data']} data)"
     return [
         ("log-likelihood", f"{summary['log_likelihood']:.3f} nats, {of}"),
+        *doubt(summary),
         ("", "a lower bound in expectation; --method bdmc says how far off it is on data of the model"),
         over_data(summary["standard_error_data"]),
         ("effective chains", f"{summary['ess']:.1f} of {summary['chains']} (mean over data)"),

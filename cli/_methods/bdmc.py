@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pyrovae.cli._estimates import seconds, setting
+from pyrovae.cli._estimates import doubt, seconds, setting
 from pyrovae.cli._method import Common
 from pyrovae.estimators import Chains
 from pyrovae.storage.jsonable import JsonMapping
@@ -32,6 +32,7 @@ def rows(summary: JsonMapping) -> list[tuple[str, str]]:
         ("data", f"{summary['num_data']} drawn from the model"),
         ("lower bound", f"{bound('lower')}, {setting(summary)}"),
         ("upper bound", f"{bound('upper')}, the same backwards from exact draws of the posterior"),
+        *doubt(summary),
         ("sandwich width", f"{bound('gap')}: {width(summary)}"),
         ("effective chains", f"{summary['ess']:.1f} up, {summary['ess_reverse']:.1f} down, of {summary['chains']}"),
         ("acceptance", f"{summary['acceptance']:.2f} up, {summary['acceptance_reverse']:.2f} down"),

@@ -93,6 +93,7 @@ def compare(
     rehearse(model, guides, data, source, {**settings, "seed": seeds[0]})
     rows: dict[tuple[str, int], dict[str, Value]] = {}
     errors: dict[tuple[str, int], Tensor] = {}
+    trusts: dict[tuple[str, int], Json] = {}
     drawn = Posteriors()
     annealed: AIS | None = None
     with show if isinstance(show, Progress) else progress(show) as shown:
@@ -110,12 +111,13 @@ def compare(
                     drawn.add(run)
                 scored = Scored(run, gaps, annealed, shown)
                 rows[guide, seed] = {column.name: column.of(scored) for column in COLUMNS}
+                trusts[guide, seed] = scored.trust
                 if source is not None and scored.gap is not None:
                     errors[guide, seed] = scored.gap.standard_error
                     annealed = scored.gap.found.get("ais")  # type: ignore[assignment]
     if source is not None:
         share_log_p(rows, errors)
-    runs = [run_row(guide, seed, row) for (guide, seed), row in rows.items()]
+    runs = [run_row(guide, seed, row) | trusts[guide, seed] for (guide, seed), row in rows.items()]
     arrays = {column.name: stacked(column.name, rows, guides, seeds) for column in COLUMNS}
     values = {name: array for name, array in arrays.items() if array is not None}
     table = guide_rows(guides, baseline, runs, values)

@@ -14,6 +14,7 @@ from pyrovae.evaluation import AIS, Diagnostics, Gap, LogLikelihood, PerDatum
 from pyrovae.evaluation.chunks import evenly
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
+from pyrovae.storage.jsonable import Json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,17 @@ class Scored:
     def likelihood(self) -> LogLikelihood | None:
         """What `fit` has estimated, by `score_samples` importance samples; None with a global latent."""
         return self.run.scored
+
+    @property
+    def trust(self) -> Json:
+        """How far the figures may be trusted: `trusted` and `verdict` of the log-likelihood, and what is `broken`, and
+        so speaks against all of them."""
+        found = [each for each in (self.likelihood, self.elbo, self.gap) if each is not None]
+        broken = list(dict.fromkeys(sentence for each in found for sentence in each.broken))
+        if self.likelihood is None or broken:
+            return evaluation.trust(broken)
+        verdict = self.likelihood.verdict()
+        return evaluation.trust(()) | {"trusted": verdict.trusted, "verdict": verdict.sentence}
 
     @functools.cached_property
     def diagnostics(self) -> Diagnostics | None:

@@ -34,7 +34,8 @@ class Comparison:
             annealed importance sampling; `best`, the ELBO of the best member of the family; `approximation`,
             `amortization`; `gain`, nats that the last round of refitting gained (`pyrovae.evaluation.refitting.refit`);
             `active_units`, `step_seconds`, `seconds` (of training), `guide_parameters`, `parameters`. None where a
-            pair has no such figure.
+            pair has no such figure. `trusted` and `verdict` say how far the log-likelihood may be trusted,
+            `broken` what speaks against all of them.
         table: a row a guide: `guide`, and each figure as
             `mean`: over the seeds;
             `deviation`: over the seeds, None for one seed;

@@ -3,6 +3,7 @@
 from pyrovae.evaluation.accuracy import Accuracy, accuracy
 from pyrovae.evaluation.annealing.ais import AIS, ais
 from pyrovae.evaluation.annealing.bdmc import Sandwich, bdmc
+from pyrovae.evaluation.assumed import mixed, tried, trust
 from pyrovae.evaluation.bootstrap import mean_interval
 from pyrovae.evaluation.elbo import elbo
 from pyrovae.evaluation.gap import Gap, gap
@@ -47,11 +48,14 @@ __all__ = [
     "log_likelihood",
     "log_likelihood_over_ranks",
     "mean_interval",
+    "mixed",
     "mutual_information",
     "posterior_moments",
     "posteriors",
     "refit",
     "swap_loss",
+    "tried",
+    "trust",
     "two_dimensional",
     "usage",
 ]

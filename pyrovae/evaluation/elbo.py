@@ -12,6 +12,7 @@ from pyrovae.pairs.assumptions import require_elbo
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of, placed
+from pyrovae.pairs.structure import running
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
@@ -58,5 +59,5 @@ def data_at_once(pair: Pair, batch: Sequence[Tensor]) -> int:
     """How many data of a batch fit the memory at one draw of z each; leaves everything as it was."""
     device = device_of(pair)
     one = placed(pair, [tensor[:1] for tensor in batch])
-    with scoring(pair, 0):
+    with running(pair, one), scoring(pair, 0):
         return len(pieces(bytes_of(lambda: ELBO(pair)(*one)), first_dim(batch), 1, device)[0].rows)

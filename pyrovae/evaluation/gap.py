@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Hashable, Mapping, Sequence
@@ -10,12 +11,17 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from pyrovae.errors import UsageError, require_whole
+from pyrovae.errors import PyrovaeError, UsageError, option, require_whole
 from pyrovae.estimators import GAPS
+from pyrovae.evaluation import assumed
 from pyrovae.evaluation.annealing.ais import AIS, ais
+from pyrovae.evaluation.annealing.unconstrained import NotAnnealedError
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
-from pyrovae.evaluation.refitting.refit import TOLERANCE, Refitted, refit
+from pyrovae.evaluation.refitting.refit import TOLERANCE, NotRefittedError, Refitted, refit
+from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.parameters import placed
+from pyrovae.pairs.structure import structure
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage.jsonable import Json
 
@@ -37,6 +43,8 @@ class Gap:
         gain: nats a datum that the last round of refitting gained.
         converged: whether that is small enough to call `best` the best.
         seconds: how long it took.
+        broken: what the pair does that all of these assume it does not, each in a sentence
+            (`pyrovae.evaluation.assumed`): no number shows it.
     """
 
     log_likelihood: Tensor
@@ -48,6 +56,7 @@ class Gap:
     gain: float
     converged: bool
     seconds: float
+    broken: tuple[str, ...] = ()
 
     @property
     def by_method(self) -> dict[str, float]:
@@ -71,6 +80,8 @@ class Gap:
 
     def verdict(self) -> str:
         """What the gaps say, in one sentence."""
+        if against := assumed.verdict(self.broken):
+            return f"none of these numbers {against.replace('is not', 'is', 1)}"
         approximation, amortization = self.approximation.mean().item(), self.amortization.mean().item()
         if not math.isfinite(approximation + amortization):
             lost = int((~(self.approximation + self.amortization).isfinite()).sum())
@@ -100,6 +111,7 @@ class Gap:
             "monte_carlo_error": self.standard_error.square().sum().sqrt().item() / n,
             "gain": self.gain,
             "converged": self.converged,
+            **assumed.trust(self.broken),
             "verdict": self.verdict(),
             "num_data": n,
             "seconds": self.seconds,
@@ -152,15 +164,17 @@ def gap(
     for what, count in known.items():
         if count not in (None, n):
             raise UsageError(f"{what} for {count} data was given with {n} data: give the same data")
-    refitted = refitted or refit(pair, batch, seed=seed, show=show)
-    estimates: dict[str, LogLikelihood | AIS] = {
-        "is": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths),
-        "refit": log_likelihood(pair, batch, samples, seed=seed, show=show, lengths=lengths, proposal=refitted),
-    }
+    refitted = refitted or _refitted(pair, batch, seed, show)
+    batch = placed(pair, batch)
+    with scoring(pair, seed):
+        found = structure(pair, [tensor[:2] for tensor in batch])
+    told = assumed.tried(pair, batch, found, seed)
+    of_is = functools.partial(log_likelihood, pair, batch, samples, None, seed, show, lengths, broken=told)
+    estimates: dict[str, LogLikelihood | AIS] = {"is": of_is(), "refit": of_is(proposal=refitted)}
     if annealed is not None:
         estimates["ais"] = annealed
     elif ais_steps:
-        estimates["ais"] = ais(pair, batch, ais_steps, chains, seed=seed, show=show, lengths=lengths)
+        estimates["ais"] = _annealed(pair, batch, ais_steps, chains, seed, show, lengths, told)
     method = surest({name: (each.log_likelihood, each.standard_error) for name, each in estimates.items()})
     return Gap(
         log_likelihood=estimates[method].log_likelihood.double(),
@@ -172,7 +186,34 @@ def gap(
         gain=refitted.gain,
         converged=refitted.converged,
         seconds=time.perf_counter() - started,
+        broken=tuple(dict.fromkeys(each for found in estimates.values() for each in found.broken)),
     )
+
+
+def _refitted(pair: Pair, batch: Sequence[Tensor], seed: int, show: Progress | None) -> Refitted:
+    try:
+        return refit(pair, batch, seed=seed, show=show)
+    except NotRefittedError as error:
+        raise PyrovaeError(
+            f"the gap is taken apart by the guide refitted for each datum, and {error.why}: "
+            f"`pyrovae evaluate` has ELBO and log-likelihood, whose difference is the whole gap"
+        ) from error
+
+
+def _annealed(
+    pair: Pair,
+    batch: Sequence[Tensor],
+    steps: int,
+    chains: int,
+    seed: int,
+    show: Progress | None,
+    lengths: Tensor | None,
+    broken: Sequence[str],
+) -> AIS:
+    try:
+        return ais(pair, batch, steps, chains, seed=seed, show=show, lengths=lengths, broken=broken)
+    except NotAnnealedError as error:
+        raise PyrovaeError(f"{error.why}; leave annealing out, {option('ais_steps', 0)}") from error
 
 
 def surest(found: Mapping[T, tuple[Tensor, Tensor]]) -> T:

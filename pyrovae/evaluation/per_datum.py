@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import require_whole
+from pyrovae.evaluation.assumed import tried
 from pyrovae.evaluation.chunks import Shrinking, bytes_of, pieces
 from pyrovae.objectives.enumeration import Expectation
 from pyrovae.pairs.assumptions import require_sound
@@ -29,11 +30,14 @@ class PerDatum:
         elbo: E_q[log p(x, z) - log q(z | x)].
         rate: E_q[log q(z | x) - log p(z)].
         distortion: -E_q[log p(x | z)].
+        broken: what the pair does that a score of one datum assumes it does not, each in a sentence
+            (`pyrovae.evaluation.assumed`).
     """
 
     elbo: Tensor
     rate: Tensor
     distortion: Tensor
+    broken: tuple[str, ...] = ()
 
 
 def elbo_per_datum(
@@ -68,7 +72,7 @@ def elbo_per_datum(
     longest = 0 if lengths is None else int(lengths.argmax())
     with scoring(pair, seed):
         sums = torch.zeros(2, n, dtype=precise(device), device=device)  # of log q - log p(z), and of -log p(x | z)
-        require_sound(pair, batch, "an ELBO for each datum")
+        structure = require_sound(pair, batch, "an ELBO for each datum")
         one = [tensor[longest : longest + 1] for tensor in batch]
 
         def work(rows: Tensor, K: int) -> Tensor:
@@ -87,5 +91,6 @@ def elbo_per_datum(
         for part in shrinking.over(cut, draws):
             with shrinking.tried(part):
                 sums[:, part.rows] += work(part.rows, part.samples)
+    told = tried(pair, batch, structure, seed)
     rate, distortion = (sums / draws).double().cpu()
-    return PerDatum(-(rate + distortion), rate, distortion)
+    return PerDatum(-(rate + distortion), rate, distortion, told)

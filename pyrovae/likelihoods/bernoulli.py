@@ -25,6 +25,7 @@ class CrossEntropy(dist.Bernoulli):  # type: ignore[misc]  # Pyro has no types
     """Bernoulli's formula where it is asked for on values between 0 and 1."""
 
     support = Shares()
+    normalised = False
 
 
 class Bernoulli(nn.Module):

@@ -13,7 +13,15 @@ from pyrovae.objectives.enumeration import Expectation
 from pyrovae.objectives.terms import closed_form, rate, rate_by_dim, require_closed_form
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.structure import Structure, is_local, refuse_missing, refuse_shapes, refuse_weighed, structure
+from pyrovae.pairs.structure import (
+    Structure,
+    is_local,
+    refuse_missing,
+    refuse_shapes,
+    refuse_weighed,
+    running,
+    structure,
+)
 from pyrovae.pairs.traces import Site, Trace, sites, traces
 
 KL = Literal["sampled", "analytic"]
@@ -182,7 +190,8 @@ def require_trainable(pair: Pair, batch: Sequence[Tensor], free_bits: float = 0.
     Raises:
         PyrovaeError: where it would be wrong or its gradient biased, with the site and the cure.
     """
-    roles = structure(pair, batch)
+    with running(pair, batch):
+        roles = structure(pair, batch)
     refuse_missing(roles)
     refuse_weighed(roles)
     if roles.unnamed or not roles.generated:

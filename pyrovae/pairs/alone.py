@@ -48,7 +48,7 @@ def require_default_device() -> None:
     if (device := torch.get_default_device()).type != "cpu":
         raise UsageError(
             f"torch's default device is {device}: leave it, or torch.set_default_device('cpu'); a fit takes "
-            f"{option('device')}, and scores are computed where the pair is"
+            f"{option('device', command='fit')}, and scores are computed where the pair is"
         )
 
 

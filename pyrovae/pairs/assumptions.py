@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import torch
 from pyro import poutine
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory
+from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory, option
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import dtype_of, placed
 from pyrovae.pairs.strays import require_supported
-from pyrovae.pairs.structure import Structure, refuse_weighed, require_per_datum, structure
-from pyrovae.pairs.traces import draw, log_weights, particles, sites
+from pyrovae.pairs.structure import Structure, refuse_weighed, require_per_datum, running, structure
+from pyrovae.pairs.traces import Program, draw, log_joint, log_weights, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.seeding import seeded
 
@@ -28,6 +28,15 @@ NEAR = 0.01
 
 FEW = 7
 """Data on which the assumptions are tried: a prime, which is seldom a dim of the data."""
+
+DRAWN, WEIGHED = 256, 8
+"""Draws of the latents of a datum by which it is seen whether they differ, and of which weights are computed."""
+
+Values = Mapping[str, Tensor]
+"""Of the latent sites, by name."""
+
+Guide = Callable[[Pair], Program]
+"""What the latents are drawn from, of a pair or of its twin in double precision."""
 
 
 def require_sound(pair: Pair, batch: Sequence[Tensor], what: str) -> Structure:
@@ -49,14 +58,26 @@ def require_elbo(pair: Pair, batch: Sequence[Tensor]) -> None:
     Raises:
         PyrovaeError: with the site, and the datum.
     """
-    with scoring(pair, 0):
+    with running(pair, batch), scoring(pair, 0):
         found = structure(pair, placed(pair, [tensor[:2] for tensor in batch]))
     refuse_weighed(found)
     if not (found.missing or found.outside or found.shapes):
         require_supported(pair, placed(pair, batch))
 
 
-def broken(pair: Pair, batch: Sequence[Tensor], found: Structure, seed: int = 0) -> list[str]:
+def own_guide(pair: Pair) -> Program:
+    """The guide as it is."""
+    return pair.guide
+
+
+def broken(
+    pair: Pair,
+    batch: Sequence[Tensor],
+    found: Structure,
+    seed: int = 0,
+    guide: Guide = own_guide,
+    model_only: bool = False,
+) -> list[str]:
     """Which assumptions do not hold, each in a sentence; one datum says nothing of rows that interact. Leaves weights,
     modes and generators as they were.
 
@@ -65,6 +86,8 @@ def broken(pair: Pair, batch: Sequence[Tensor], found: Structure, seed: int = 0)
         batch: data, of which the first few are taken.
         found: the structure of the pair.
         seed: of what is drawn.
+        guide: q of the weights: the guide of the pair, or another that an estimate draws from.
+        model_only: whether no weight holds a log q, as where chains start at the prior.
 
     Raises:
         PyrovaeError: where the pair does not run with particles, by which every estimate of log p(x) is computed.
@@ -72,10 +95,33 @@ def broken(pair: Pair, batch: Sequence[Tensor], found: Structure, seed: int = 0)
     few, told = [tensor[:FEW] for tensor in batch], list[str]()
     with scoring(pair, seed):
         with suppress(memory.NoMemoryError), memory.tried(few[0].device):
-            told += [leaks(pair, few, found), interacts(pair, few)] if first_dim(few) > 1 else []
+            told += [leaks(pair, few, found), interacts(pair, few, model_only)] if first_dim(few) > 1 else []
         with suppress(memory.NoMemoryError), memory.tried(few[0].device), _with_particles():
-            told += [coarse(pair, few), cancels(pair, few)]
+            told += [] if model_only else [coarse(_drawn(guide(pair), few, DRAWN))]
+            told += [cancels(pair, few, _drawn(guide(pair), few, WEIGHED), guide, model_only)]
         return [each for each in told if each]
+
+
+def broken_draws(pair: Pair, batch: Sequence[Tensor], draws: Callable[[int], Values], seed: int = 0) -> list[str]:
+    """The same of latents that come from no program of Pyro: K draws, (K, B, *event), of `batch`, a few data."""
+    with scoring(pair, seed), suppress(memory.NoMemoryError), memory.tried(batch[0].device):
+        told = [coarse(draws(DRAWN)), cancels(pair, batch, draws(WEIGHED), model_only=True)]
+        return [each for each in told if each]
+    return []
+
+
+def unnormalised(found: Structure) -> list[str]:
+    """Which sites are scored by what is no log-probability, in a sentence; none of most pairs."""
+    return [f"site '{name}': {no_probability()}" for name in found.unnormalised]
+
+
+def no_probability() -> str:
+    """What is to be said of every number of `likelihood="bce"`."""
+    normal, dynamic = (option(*each, command="fit") for each in (("likelihood", "normal"), ("binarize", "dynamic")))
+    return (
+        f"bce scores grayscale by a cross-entropy, which is no log-probability: what is called ELBO and log-likelihood "
+        f"is neither; {normal} has both, or {dynamic} on data that are made binary"
+    )
 
 
 @contextmanager
@@ -113,15 +159,17 @@ def leaks(pair: Pair, batch: Sequence[Tensor], found: Structure) -> str:
     return ""
 
 
-def interacts(pair: Pair, batch: Sequence[Tensor]) -> str:
+def interacts(pair: Pair, batch: Sequence[Tensor], model_only: bool = False) -> str:
     """How the log weight of a datum follows the other data of its batch, in a sentence; empty where it does not. Runs
-    in the mode and on the generator that it finds."""
+    in the mode and on the generator that it finds. With `model_only` log p(x, z) stands for the weight."""
     whole_size = first_dim(batch)
     few, values = max(1, whole_size // 2), latents(pair, batch)
-    whole = log_weights(pair, batch, values=values)[:few]
-    part = log_weights(pair, [t[:few] for t in batch], values={name: z[:few] for name, z in values.items()})
+    whole = _weight(pair, batch, None, values, own_guide, model_only)[:few]
+    of_few = {name: z[:few] for name, z in values.items()}
+    part = _weight(pair, [t[:few] for t in batch], None, of_few, own_guide, model_only)
     if not whole.isfinite().all() and torch.equal(whole.isfinite(), part.isfinite()):
-        return f"the log weight of datum {int((~whole.isfinite()).nonzero()[0])} is not finite: look at its networks"
+        lost = int((~whole.isfinite()).sum())
+        return f"the log weight of {lost} of the {few} data tried is not finite: look at the networks"
     if apart(part, whole) <= TOLERANCE:
         return ""
     return (
@@ -130,40 +178,53 @@ def interacts(pair: Pair, batch: Sequence[Tensor]) -> str:
     )
 
 
-def coarse(pair: Pair, batch: Sequence[Tensor], K: int = 256, same: int = 6) -> str:
-    """Which latent the guide draws at one and the same number time and again, in a sentence; empty where there is none.
+def coarse(values: Values, same: int = 6) -> str:
+    """Which latent is drawn at one and the same number time and again, in a sentence; empty where there is none.
 
     The density of such draws is not that of the guide: its scale is below what the precision resolves, it stands at a
     border of its support (torch takes what a Beta draws above 1 - 1e-16 for that), or it has no density.
+
+    Args:
+        values: K draws of each site, (K, B, *event); sites that particles do not reach are passed over.
+        same: so many equal draws are time and again.
     """
-    for name, site in sites(draw(particles(pair.guide, K), batch), observed=False).items():
-        value = site["value"]
-        if not value.is_floating_point() or value.dim() < 2 or len(value) != K:
+    for name, value in values.items():
+        K = len(value)
+        if not value.is_floating_point() or value.dim() < 2 or K != DRAWN:
             continue
         ordered = value.sort(0).values
         equal = (ordered[same - 1 :] == ordered[: K - same + 1]).any(0)  # (B, *event)
+        equal = equal.reshape(len(equal), -1).any(1)
         if equal.any():
-            row = int(equal.nonzero()[0, 0])
             return (
-                f"{same} or more of {K} draws of site '{name}' for datum {row} are one and the same number, as its "
-                f"scale is below what its precision resolves, or it stands at a border: score in double precision, "
-                f"pair.double(), or take another distribution"
+                f"{same} or more of {K} draws of site '{name}' are one and the same number, for {int(equal.sum())} of "
+                f"{len(equal)} data tried, as its scale is below what its precision resolves, or it stands at a "
+                f"border: score in double precision, pair.double(), or take another distribution"
             )
     return ""
 
 
-def cancels(pair: Pair, batch: Sequence[Tensor], K: int = 8) -> str:
+def cancels(
+    pair: Pair, batch: Sequence[Tensor], values: Values, guide: Guide = own_guide, model_only: bool = False
+) -> str:
     """How far log weights in single precision are off those of the same draws in double precision, in a sentence;
-    empty where they are near, and where the pair does not run in double precision (`pyrovae check` says so)."""
+    empty where they are near, and where the pair does not run in double precision (`pyrovae check` says so).
+
+    Args:
+        pair: on the device of the batch.
+        batch: B data.
+        values: K = `WEIGHED` draws of each latent site, (K, B, *event).
+        guide: q of the weights.
+        model_only: whether they are log p(x, z), without q.
+    """
     if dtype_of(pair) is torch.float64 or batch[0].device.type == "mps":
         return ""
-    drawn = sites(draw(particles(pair.guide, K), batch), observed=False)
-    values = {name: site["value"] for name, site in drawn.items()}
-    single, twin = log_weights(pair, batch, K, values).double(), copy.deepcopy(pair).double()
+    single = _weight(pair, batch, WEIGHED, values, guide, model_only).double()
+    twin = copy.deepcopy(pair).double()
     exact = {name: value.double() if value.is_floating_point() else value for name, value in values.items()}
     try:
         with scoring(twin):
-            double = log_weights(twin, placed(twin, batch), K, exact)
+            double = _weight(twin, placed(twin, batch), WEIGHED, exact, guide, model_only)
     except (RuntimeError, TypeError, ValueError):
         return ""
     off = (single - double).mean(0)
@@ -175,6 +236,19 @@ def cancels(pair: Pair, batch: Sequence[Tensor], K: int = 8) -> str:
         f"the log weight of a datum is up to {off[known].abs().max():.2g} nats off in single precision, as large "
         f"numbers cancel in a log-probability: score in double precision, pair.double()"
     )
+
+
+def _drawn(program: Program, batch: Sequence[Tensor], K: int) -> Values:
+    return {name: site["value"] for name, site in sites(draw(particles(program, K), batch), observed=False).items()}
+
+
+def _weight(
+    pair: Pair, batch: Sequence[Tensor], K: int | None, values: Values, guide: Guide, model_only: bool
+) -> Tensor:
+    """log p(x, z) - log q(z | x) of given latents, or log p(x, z) alone: (K, B), or (B,) without K."""
+    if model_only:
+        return log_joint(pair.model, batch, values, K)
+    return log_weights(pair, batch, K, values, guide(pair))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

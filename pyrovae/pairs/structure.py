@@ -1,14 +1,33 @@
 """What the sites of a pair are, found by running it once, and what is refused of them."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, option
+from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory, option
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
+from pyrovae.pairs.supports import is_normalised
 from pyrovae.pairs.traces import Site, Trace, draw, sites
+
+
+@contextlib.contextmanager
+def running(pair: Pair, batch: Sequence[Tensor]) -> Iterator[None]:
+    """Raises PyrovaeError with the shapes of the data where the programs of a pair do not run on them."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error) or isinstance(error, PyrovaeError):
+            raise
+        of = zip(pair.inputs, batch, strict=False)
+        shapes = ", ".join(f"{name} {tuple(tensor.shape[1:])}" for name, tensor in of)
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise PyrovaeError(
+            f"the pair does not run on these data, whose shapes are {shapes}: {what}; give data of the shapes that its "
+            f"programs read, or mend these"
+        ) from error
 
 
 def is_local(site: Site) -> bool:
@@ -34,6 +53,7 @@ class Structure:
         guide_observes: sites that the guide observes.
         weighed: sites whose log-probability a handler scales or masks, with what it does: `scale 0.1`.
         stored: what stands in Pyro's param store and is no parameter of the pair.
+        unnormalised: observed sites of the model whose score is no log-probability (`supports.is_normalised`).
     """
 
     latent: list[str]
@@ -49,6 +69,7 @@ class Structure:
     guide_observes: list[str]
     weighed: dict[str, str]
     stored: list[str]
+    unnormalised: list[str]
 
 
 def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
@@ -89,6 +110,7 @@ def structure(pair: Pair, batch: Sequence[Tensor]) -> Structure:
             if (how := _weighed(site)) and not (site["is_observed"] and site["infer"].get("is_auxiliary"))
         },
         stored=_stored(pair, p, q),
+        unnormalised=[name for name, site in sites(p, observed=True).items() if not is_normalised(site["fn"])],
     )
 
 
@@ -118,7 +140,8 @@ def _stored(pair: Pair, *both: Trace) -> list[str]:
 
 def require_per_datum(pair: Pair, batch: Sequence[Tensor], what: str) -> Structure:
     """Refuses a pair that has no weight of its own for each datum; raises PyrovaeError that names the sites."""
-    found = structure(pair, batch)
+    with running(pair, batch):
+        found = structure(pair, batch)
     refuse_missing(found)
     refuse_weighed(found)
     if found.outside:
@@ -147,9 +170,10 @@ def refuse_weighed(found: Structure) -> None:
     """Raises PyrovaeError where a handler changes the log-probability of a site: the sum is then no log p(x, z) or
     log q(z | x), and what is computed of it no ELBO and no log-likelihood. And for values in Pyro's param store."""
     for name, how in found.weighed.items():
+        weights = " or ".join(option(each, command="fit") for each in ("beta", "kl_warmup"))
         raise PyrovaeError(
             f"site '{name}' stands under {how}, so that its log-probability is not that of its distribution: leave the "
-            f"handler out; a weight of the KL is {option('beta')} or {option('kl_warmup')}, and what is missing is "
+            f"handler out; a weight of the KL is {weights}, and what is missing is "
             f"masked inside the distribution, dist.Normal(...).mask(there).to_event(1)"
         )
     if found.stored:

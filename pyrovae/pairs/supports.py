@@ -63,6 +63,15 @@ def outside(family: Distribution, value: Tensor) -> Tensor:
 
 def family_of(fn: Distribution) -> str:
     """The name of a distribution, without what Pyro has put around it."""
+    return type(_bare(fn)).__name__
+
+
+def is_normalised(fn: Distribution) -> bool:
+    """Whether it scores by log-probabilities; a class whose `log_prob` is none has `normalised = False`."""
+    return bool(getattr(_bare(fn), "normalised", True))
+
+
+def _bare(fn: Distribution) -> Distribution:
     while isinstance(fn, Independent | ExpandedDistribution | MaskedDistribution):
         fn = fn.base_dist
-    return type(fn).__name__
+    return fn

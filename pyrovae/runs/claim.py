@@ -31,7 +31,7 @@ def require_free(path: Path, overwrite: bool) -> None:
     if not overwrite:
         raise UsageError(
             f"there is a run in {path} already: take another {option('out')}, {option('overwrite', True)}, or "
-            f"{option('resume', path)}"
+            f"{option('resume', path, command='fit')}"
         )
 
 

@@ -100,8 +100,10 @@ def evaluate(
     if baseline is not None:
         theirs, lengths, _ = baseline.some(split, limit, evenly)
         other = score(baseline.pair, theirs, samples, lengths=lengths, seed=seed, show=show)
-        own = likelihood.log_likelihood
-        difference = paired.difference(run, baseline, own, other.log_likelihood, figures.used)
+        difference = paired.difference(
+            *(run, baseline, likelihood.log_likelihood, other.log_likelihood, figures.used),
+            broken=(likelihood.broken, other.broken),
+        )
     return Scores(
         elbo=elbo,
         sites=sites,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from pyrovae.data.dataset import Part
 from pyrovae.errors import PyrovaeError, option
+from pyrovae.evaluation.assumed import verdict as assumed_verdict
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
@@ -32,7 +34,7 @@ def require_comparable(run: Subject, baseline: Subject, split: Part, limit: int 
         )
     if _words(run) != _words(baseline):
         raise PyrovaeError(
-            f"{who} was trained on other words: compare runs on the same text with the same {option('vocab')} and "
+            f"{who} was trained on other words: fit both on the same text, with the same {option('vocab')} and "
             f"{option('vocab_size')}"
         )
     scored, other = _scored(run, split, limit), _scored(baseline, split, limit)
@@ -60,10 +62,18 @@ def require_comparable(run: Subject, baseline: Subject, split: Part, limit: int 
         )
 
 
-def difference(run: Subject, baseline: Subject, own: Tensor, other: Tensor, used: bool = True) -> Json:
+def difference(
+    run: Subject,
+    baseline: Subject,
+    own: Tensor,
+    other: Tensor,
+    used: bool = True,
+    broken: tuple[Sequence[str], Sequence[str]] = ((), ()),
+) -> Json:
     """The mean of own - other, (N,) each, in nats a datum, with its standard error over the data, paired.
 
-    `verdict` is that in a sentence, which says whether z helps where only this run has latent sites, and it is `used`.
+    `verdict` is that in a sentence, which says whether z helps where only this run has latent sites, and it is `used`;
+    where something is `broken` of either (`pyrovae.evaluation.assumed`), it says nothing of the models.
     """
     delta = own.double() - other.double()
     mean = delta.mean().item()
@@ -74,9 +84,19 @@ def difference(run: Subject, baseline: Subject, own: Tensor, other: Tensor, used
         "difference": mean,
         "standard_error": error,
         "num_data": len(delta),
-        "verdict": verdict(mean, error, _name(baseline), _has_latents(run) and not _has_latents(baseline), used)
+        "broken": [*dict.fromkeys((*broken[0], *broken[1]))],
+        "verdict": _against(baseline, *broken)
+        or verdict(mean, error, _name(baseline), _has_latents(run) and not _has_latents(baseline), used)
         + _measures(run, baseline),
     }
+
+
+def _against(baseline: Subject, ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """Why a difference says nothing, in a sentence; empty where nothing is known against it."""
+    for who, found in (("this run", ours), (_name(baseline), theirs)):
+        if against := assumed_verdict(found):
+            return f"The difference says nothing, as the log-likelihood of {who} {against}."
+    return ""
 
 
 def _measures(run: Subject, baseline: Subject) -> str:

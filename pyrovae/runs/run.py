@@ -228,7 +228,8 @@ class Run:
         seed: int = 0,
         data: DataSpec | None = None,
     ) -> dict[str, np.ndarray]:
-        """Posterior mean and scale of every latent site, `z_mean` and `z_scale` (N, *event), and the data's labels.
+        """Posterior mean and scale of every latent site, `z_mean` and `z_scale` (N, *event), and the data's labels; and
+        where rows interact in a pair of one's own, so that a datum has no posterior of its own, `broken`, how.
 
         Of a split, or of `data`, which may stand in its place: `run.encode(x)`.
         """
@@ -241,6 +242,8 @@ class Run:
             raise UsageError("this pair has no latent site, so there is nothing to encode")
         arrays = {f"{name}_mean": mean.numpy() for name, (mean, _, _) in found.items()}
         arrays |= {f"{name}_scale": scale.numpy() for name, (_, scale, _) in found.items()}
+        if broken := evaluation.mixed(self.pair, batch, seed):
+            arrays["broken"] = np.array(broken)
         labels = run.labels(split, limit)
         return arrays if labels is None else arrays | {"y": labels.numpy()}
 

@@ -28,7 +28,7 @@ def find(name: str) -> torch.device:
             f"take {option('device', 'cpu')} or auto"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device mps: this machine has no Metal device: take {option('device', 'cpu')} or auto")
+        raise UsageError(f"device mps: this machine has no Metal device: take {option('device', 'cpu')} or auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"device {name} is not supported: take auto, cpu, cuda, cuda:1 or mps")
     return device

@@ -6,8 +6,9 @@ Shen Li et al.: PyTorch Distributed: Experiences on Accelerating Data Parallel T
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -55,8 +56,22 @@ def summed(tensor: Tensor) -> None:
     except RuntimeError as error:
         raise PyrovaeError(
             f"another process of this fit has ended ({str(error).strip().splitlines()[0]}): its last checkpoint is "
-            f"whole, and {option('resume')} goes on from it, with any number of processes"
+            f"whole, and {option('resume', command='fit')} goes on from it, with any number of processes"
         ) from error
+
+
+def sentences(own: Sequence[str]) -> tuple[str, ...]:
+    """What any process says, each sentence once, in the order of the processes; every process calls it."""
+    if world().size == 1:
+        return tuple(own)
+    mine = torch.frombuffer(bytearray(json.dumps([*own]).encode()), dtype=torch.uint8)
+    lengths = [torch.zeros(1, dtype=torch.long) for _ in range(world().size)]
+    distributed.all_gather(lengths, torch.tensor([len(mine)]))
+    width = int(max(lengths))
+    whole = [torch.zeros(width, dtype=torch.uint8) for _ in lengths]
+    distributed.all_gather(whole, torch.nn.functional.pad(mine, (0, width - len(mine))))
+    said = [json.loads(bytes(text[: int(n)].tolist())) for text, n in zip(whole, lengths, strict=True)]
+    return tuple(dict.fromkeys(sentence for each in said for sentence in each))
 
 
 def together() -> None:

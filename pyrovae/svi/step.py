@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pyrovae.errors import PyrovaeError
 from pyrovae.lowering import Engine, slots
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import first_dim
@@ -246,6 +247,11 @@ class Step:
         with unvalidated():
             with products(self.precision):
                 terms = self.objective(*batch, kl_weight=kl_weight, fraction=fraction)
+            if not terms.loss.requires_grad:
+                raise PyrovaeError(
+                    "no parameter of the pair has a part in its loss, so there is nothing to train: let the networks "
+                    "that stand in model and guide compute what their programs draw and score, outside of no_grad"
+                )
             gradients = torch.autograd.grad(
                 terms.loss / first_dim(batch),
                 [owner[key] for owner, key in self.trained],  # while a graph is traced, other tensors stand there

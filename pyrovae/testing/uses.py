@@ -139,7 +139,7 @@ def _lowering(case: Case) -> None:
     (elbo, gradients), (their_elbo, their_gradients) = found
     gaps = [apart(a, b) for a, b in zip((elbo, *gradients), (their_elbo, *their_gradients), strict=True)]
     if max(gaps) > 10 * TOLERANCE:
-        eager = option("compile", False)
+        eager = option("compile", False, command="fit")
         raise LawError(f"the graph of a step is {max(gaps):.1e} off eager Pyro: train with {eager}, and report it")
 
 

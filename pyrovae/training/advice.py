@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import option
 from pyrovae.options import TrainConfig
+from pyrovae.pairs.assumptions import no_probability
 from pyrovae.runs.outcome import FinalScores, Outcome
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.texts import Metrics
@@ -90,7 +91,7 @@ def notes(data: Dataset, recipe: Recipe) -> list[str]:
             f"set {option('kl_warmup')} below {length:g}"
         )
     if getattr(recipe.options, "likelihood", None) == "bce":
-        found.append("bce scores grayscale by a cross-entropy: what is printed as ELBO and log-likelihood is neither")
+        found.append(no_probability())
     if recipe.model is not None and (columns := [name for name, each in data.fields.items() if each.standardized]):
         found.append(
             f"the pair takes {' and '.join(columns)} in units of each column's training deviation around its training "

@@ -111,10 +111,11 @@ class Journal:
         try:
             yield
         except OSError as error:
+            resume = option("resume", self.folder, command="fit")
             kept = (
                 "nothing of this fit is kept"
                 if self.step is None
-                else f"the checkpoint of step {self.step} is whole, and {option('resume', self.folder)} goes on from it"
+                else f"the checkpoint of step {self.step} is whole, and {resume} goes on from it"
             )
             raise PyrovaeError(f"{system(error)}; {kept}") from error
 

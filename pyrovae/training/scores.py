@@ -41,8 +41,9 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> FinalScores:
     except PyrovaeError as error:  # a global latent: what was trained stands, without this score
         shown.line(f"note: no log-likelihood: {error}")
         likelihood = {"log_likelihood": None, "standard_error": None}
-    for spent in ("seconds", "lowering_seconds"):  # `score_seconds` is all of it, and the steps have the other
-        likelihood.pop(spent, None)
+    # `score_seconds` is all of it, and the steps have the other; what is broken stands among the warnings of the fit.
+    for elsewhere in ("seconds", "lowering_seconds", "broken"):
+        likelihood.pop(elsewhere, None)
     return FinalScores(
         **elbo,
         accuracy=None if accuracy is None else accuracy.summary(),

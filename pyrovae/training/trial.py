@@ -10,14 +10,14 @@ from torch import Tensor
 
 from pyrovae.data.dataset import SPLITS, Dataset, Split
 from pyrovae.data.stored import Stored
-from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory, option
+from pyrovae.errors import PyrovaeError, first_line, option
 from pyrovae.options import TrainConfig
 from pyrovae.pairs.assumptions import FEW, broken
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.strays import require_supported
-from pyrovae.pairs.structure import refuse_missing, refuse_weighed, structure
+from pyrovae.pairs.structure import refuse_missing, refuse_weighed, running, structure
 from pyrovae.pairs.traces import traces
 from pyrovae.runtime.ranks import world
 from pyrovae.runtime.seeding import seeded
@@ -38,14 +38,8 @@ def tried(pair: Pair, dataset: Dataset, config: TrainConfig, device: torch.devic
     """
     with seeded(0, device):
         few = placed(pair, dataset.split("valid", pair.inputs, FEW))
-        try:
+        with running(pair, few):
             found = structure(pair, few)
-        except Exception as error:
-            if is_out_of_memory(error) or isinstance(error, PyrovaeError):
-                raise
-            shapes = ", ".join(f"{name} {tuple(each.shape[1:])}" for name, each in zip(pair.inputs, few, strict=True))
-            what = f"{type(error).__name__}: {first_line(error)}"
-            raise PyrovaeError(f"the pair does not run on these data, whose shapes are {shapes}: {what}") from error
         refuse_missing(found)
         refuse_weighed(found)
         if found.outside or found.shapes or found.unnamed:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.drawn
 
 LIKELIHOOD = {
     *("log_likelihood", "standard_error", "standard_error_data", "smoothed", "bias", "samples", "samples_mean"),
-    *("num_data", "ess", "pareto_k", "pareto_k_above", "doubtful", "trusted", "verdict", "worst", "proposal"),
+    *("num_data", "ess", "pareto_k", "pareto_k_above", "doubtful", "trusted", "verdict", "broken", "worst", "proposal"),
     *("target_se", "target_reached"),
     *("seconds", "lowering_seconds"),
 }

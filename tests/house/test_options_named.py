@@ -81,6 +81,7 @@ def test_what_is_no_option_is_not(source):
         (("stream", True), "stream=True", "--stream"),
         (("resume", ROOT), f"resume='{ROOT}'", f"--resume {ROOT}"),
         (("method", "is", "log_likelihood"), "log_likelihood", "--method is"),
+        (("beta", 2, None, "fit"), "beta=2", "`fit --beta 2`"),
     ],
 )
 def test_an_option_has_two_forms(arguments, python, typed):
@@ -147,4 +148,4 @@ def test_advice_has_two_forms():
     assert "try beta=1 (it was 4), free_bits=0.5, kl_warmup=10" in python
     with dashed():
         typed = " ".join(diagnosis(figures, options))
-    assert "try --beta 1 (it was 4), --free-bits 0.5, --kl-warmup 10" in typed
+    assert "try `fit --beta 1` (it was 4), `fit --free-bits 0.5`, `fit --kl-warmup 10`" in typed

@@ -32,7 +32,7 @@ ORDER = (
 LEVEL = {room: level for level, line in enumerate(ORDER) for room in line.split()}
 
 WINGS = {"importance", "annealing", "refitting", "latents"}
-GROUND = {"chunks", "elbo", "per_datum", "bootstrap", "posterior"}
+GROUND = {"assumed", "chunks", "elbo", "per_datum", "bootstrap", "posterior"}
 
 SAME_NAME = {
     "__init__": "a face",

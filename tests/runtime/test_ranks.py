@@ -63,6 +63,12 @@ def test_every_process_has_the_whole_log_likelihood_in_the_order_of_the_data(ran
     assert error.square().sum().sqrt() / len(error) < 0.02
 
 
+def test_what_is_broken_in_the_data_of_any_process_is_told_by_all(ranks):
+    for found in ranks:
+        assert bytes(found["told.broken"].tolist()).decode().startswith("6 or more of 256 draws of site 'z'")
+        assert bytes(found["said.all"].tolist()) == b"ba"  # each once, in the order of the processes
+
+
 def test_each_process_draws_noise_of_its_own(ranks):
     """Row 0 of the first process and row 1 of the second are the first rows they score, by different noise."""
     exact = linear(wider=1.5, n=9)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyrovae.estimators import CHAINS, Start
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
+from pyrovae.evaluation.assumed import tried, trust
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of, placed
@@ -34,6 +35,8 @@ class AIS:
         start: "prior" or "guide".
         seconds: how long it took.
         lowering_seconds: how much of that went to tracing and compiling a step.
+        broken: what the pair does that an estimate of one datum assumes it does not, each in a sentence
+            (`pyrovae.evaluation.assumed`): no chain shows it.
     """
 
     log_likelihood: Tensor
@@ -46,6 +49,7 @@ class AIS:
     start: Start
     seconds: float
     lowering_seconds: float = 0.0
+    broken: tuple[str, ...] = ()
 
     def summary(self) -> Json:
         """The means, for print and JSON; the errors are those of `pyrovae.evaluation.LogLikelihood.summary`."""
@@ -61,6 +65,7 @@ class AIS:
             "num_data": n,
             "ess": self.ess.mean().item(),
             "acceptance": self.acceptance.mean().item(),
+            **trust(self.broken),
             "seconds": self.seconds,
             "lowering_seconds": self.lowering_seconds,
         }
@@ -77,6 +82,7 @@ def ais(
     show: Progress | None = None,
     lengths: Tensor | None = None,
     compile: bool | None = None,
+    broken: Sequence[str] | None = None,
 ) -> AIS:
     """log p(x) ~ log 1/C sum_c w_c for each datum, where a chain z_0, z_1, .. passes through densities f_b that lead
     from the start (b = 0) to p(x, z) (b = 1):
@@ -100,6 +106,7 @@ def ais(
         lengths: (N,) of sentences: those of similar length run together.
         compile: whether a leapfrog step runs as a compiled graph; None where that is won back
             (`pyrovae.lowering.lower`).
+        broken: what was found broken of the pair on these data, where that was tried before.
 
     Raises:
         PyrovaeError: where the pair has no latents, discrete ones, or no weight of its own for each datum.
@@ -111,14 +118,15 @@ def ais(
     """
     started, device = time.perf_counter(), device_of(pair)
     batch = placed(pair, batch)
-    require_annealable(pair, batch, steps, chains, leapfrog, start, "annealed importance sampling")
+    found = require_annealable(pair, batch, steps, chains, leapfrog, start, "annealed importance sampling")
+    told = tried(pair, batch, found, seed, model_only=start == "prior") if broken is None else tuple(broken)
     with scoring(pair, seed), show or progress(False) as shown:
         weights = torch.empty(chains, first_dim(batch), dtype=precise(device), device=device)
         accepted = torch.empty(first_dim(batch), dtype=precise(device), device=device)
         run = Annealing(pair, batch, steps, chains, leapfrog, start, 1, shown, lengths, compile, "AIS")
         done, total = 0, 0.0
-        for piece, found in run.over(lambda piece, part: run.forward(piece, part, run.pilot(piece, part))):
-            weights[:, piece.rows], accepted[piece.rows] = found
+        for piece, ended in run.over(lambda piece, part: run.forward(piece, part, run.pilot(piece, part))):
+            weights[:, piece.rows], accepted[piece.rows] = ended
             done += len(piece.rows)
             total += log_mean(weights[:, piece.rows]).sum().item()
             shown.advance(log_likelihood=total / done)
@@ -138,6 +146,7 @@ def ais(
         start=start,
         seconds=time.perf_counter() - started,
         lowering_seconds=run.lowering_seconds,
+        broken=told,
     )
 
 

@@ -12,6 +12,7 @@ from pyrovae.errors import PyrovaeError
 from pyrovae.estimators import CHAINS, Start
 from pyrovae.evaluation.annealing.ais import effective, log_mean, over_data
 from pyrovae.evaluation.annealing.chains import Annealing, require_annealable
+from pyrovae.evaluation.assumed import tried, trust
 from pyrovae.evaluation.chunks import MOST_DATA, Piece
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
@@ -44,6 +45,8 @@ class Sandwich:
         start: "prior" or "guide".
         seconds: how long it took.
         lowering_seconds: how much of that went to tracing and compiling a step.
+        broken: what the pair does that a bound of one datum assumes it does not, each in a sentence
+            (`pyrovae.evaluation.assumed`): no chain shows it.
     """
 
     lower: Tensor
@@ -59,6 +62,7 @@ class Sandwich:
     start: Start
     seconds: float
     lowering_seconds: float = 0.0
+    broken: tuple[str, ...] = ()
 
     @property
     def gap(self) -> Tensor:
@@ -84,6 +88,7 @@ class Sandwich:
             "ess_reverse": self.ess_reverse.mean().item(),
             "acceptance": self.acceptance.mean().item(),
             "acceptance_reverse": self.acceptance_reverse.mean().item(),
+            **trust(self.broken),
             "seconds": self.seconds,
             "lowering_seconds": self.lowering_seconds,
         }
@@ -133,6 +138,7 @@ def bdmc(
             f"observed sites {found.unnamed} are none of the fields {list(pair.inputs)}, and data are simulated field "
             f"by field: give each site the name of its field"
         )
+    told = tried(pair, batch, found, seed, model_only=start == "prior")
     with scoring(pair, seed), show or progress(False) as shown:
         data, latents = simulate(pair, batch, found, shown)
         run = Annealing(
@@ -169,6 +175,7 @@ def bdmc(
         start=start,
         seconds=time.perf_counter() - started,
         lowering_seconds=run.lowering_seconds,
+        broken=told,
     )
 
 

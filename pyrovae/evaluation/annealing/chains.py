@@ -255,6 +255,6 @@ def require_annealable(
     with seeded(0, device_of(pair)):
         found = require_sound(pair, placed(pair, batch), what)
     if not found.latent:
-        exact = option("method", "is", python="log_likelihood")
+        exact = option("method", "is", python="log_likelihood", command="loglik")
         raise PyrovaeError(f"the pair has no latents, and its log-likelihood is exact: take {exact}")
     return found

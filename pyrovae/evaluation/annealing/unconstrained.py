@@ -15,6 +15,18 @@ from pyrovae.pairs.supports import support
 from pyrovae.pairs.traces import Site, sites
 
 
+class NotAnnealedError(PyrovaeError):
+    """Latents that HMC cannot move.
+
+    Attributes:
+        why: in words that a sentence ends with.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}; take {option('method', 'is', python='log_likelihood', command='loglik')}")
+        self.why = why
+
+
 class Slot(NamedTuple):
     """Where a latent stands in the vector: its dims, and the shape that they have before its transform."""
 
@@ -30,17 +42,16 @@ def slots_of(trace: poutine.Trace) -> dict[str, Slot]:
         PyrovaeError: where a site is discrete, or has a support that torch cannot map to real numbers.
     """
     found, stop = dict[str, Slot](), 0
-    instead = option("method", "is", python="log_likelihood")
     for name, site in sites(trace, observed=False).items():
         if not site["value"].is_floating_point() or support(site["fn"]).is_discrete:
-            raise PyrovaeError(f"site '{name}' is discrete: HMC needs gradients; take {instead}")
+            raise NotAnnealedError(f"site '{name}' is discrete: HMC needs gradients")
         try:
             # With its left dims, which bounds that are tensors have, too.
             shape = transform(site["fn"]).inverse_shape(site["value"].shape)[len(site["fn"].batch_shape) :]
         except NotImplementedError:
-            raise PyrovaeError(
+            raise NotAnnealedError(
                 f"site '{name}' has the support {support(site['fn'])}, which torch maps to no real numbers, and HMC "
-                f"needs them; take {instead}"
+                f"needs them"
             ) from None
         start, stop = stop, stop + math.prod(shape)
         found[name] = Slot(start, stop, torch.Size(shape))

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, UsageError, option, require_whole
 from pyrovae.estimators import IMPORTANCE, Proposal
+from pyrovae.evaluation.assumed import tried
 from pyrovae.evaluation.importance.growth import grown, reached
-from pyrovae.evaluation.importance.proposals import require_proposal, wide
+from pyrovae.evaluation.importance.proposals import require_proposal, widening
 from pyrovae.evaluation.importance.sampler import Sampler
 from pyrovae.evaluation.importance.trust import Verdict, verdict
 from pyrovae.evaluation.refitting.refit import Refitted, refit
-from pyrovae.pairs.assumptions import broken, require_sound
+from pyrovae.pairs.assumptions import FEW, Guide, broken_draws, own_guide, require_sound
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import placed
-from pyrovae.pairs.traces import Program
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage.jsonable import Json
 
@@ -44,7 +44,8 @@ class LogLikelihood:
         seconds: how long it took.
         lowering_seconds: how much of that went to tracing and compiling the weights.
         broken: what the pair does that an estimate of one datum assumes it does not, each in a sentence
-            (`pyrovae.pairs.assumptions`): no weight shows it.
+            (`pyrovae.evaluation.assumed`): no weight shows it.
+        max_samples: the K at which it would have stopped growing towards `target_se`.
     """
 
     log_likelihood: Tensor
@@ -60,11 +61,15 @@ class LogLikelihood:
     seconds: float = 0.0
     lowering_seconds: float = 0.0
     broken: tuple[str, ...] = ()
+    max_samples: int | None = None
 
     def verdict(self) -> Verdict:
         """How far the mean may be trusted."""
         missed = self.target_se if self.target_reached is False else None
-        return verdict(self.standard_error, self.ess, self.pareto_k, self.drawn, self.proposal, missed, self.broken)
+        return verdict(
+            *(self.standard_error, self.ess, self.pareto_k, self.drawn, self.proposal, missed, self.broken),
+            most=self.max_samples,
+        )
 
     def worst(self, count: int) -> Tensor:
         """The rows of the data whose estimates are least to be trusted, the worst first: those that are not finite,
@@ -95,6 +100,7 @@ class LogLikelihood:
             "doubtful": found.doubtful,
             "trusted": found.trusted,
             "verdict": found.sentence,
+            "broken": [*self.broken],
             "worst": self.worst(5).tolist(),
             "proposal": self.proposal,
             "target_se": self.target_se,
@@ -117,6 +123,7 @@ def log_likelihood(
     wider: float = IMPORTANCE.wider,
     target_se: float | None = IMPORTANCE.target_se,
     max_samples: int = IMPORTANCE.max_samples,
+    broken: Sequence[str] | None = None,
 ) -> LogLikelihood:
     """log p(x) ~ log 1/K sum_k p(x, z_k) / q(z_k | x) with z_k ~ q, for each datum.
 
@@ -137,9 +144,11 @@ def log_likelihood(
             (`pyrovae.evaluation.refitting.refit`), which may be given as it was refitted before.
         wider: by how much it is widened.
         target_se: K grows, from `samples` and twofold for the data that need it, until the standard error of the mean
-            and its estimated bias are both at most this, nats. The weights by which each K was found are then drawn
-            anew: they stopped a datum where no large weight had come yet, and lie too low.
+            and its estimated bias are both at most this, nats, and the mean may be trusted; no further where more
+            samples would not bring that (`pyrovae.evaluation.importance.trust.clears`). The weights by which each K
+            was found are then drawn anew: they stopped a datum where no large weight had come yet, and lie too low.
         max_samples: the K at which it stops growing.
+        broken: what was found broken of the pair on these data, where that was tried before.
 
     Raises:
         PyrovaeError: where the pair has no weight of its own for each datum.
@@ -161,12 +170,16 @@ def log_likelihood(
     batch = placed(pair, batch)
     with scoring(pair, seed):
         found = require_sound(pair, batch, "a log-likelihood")
-    told = tuple(broken(pair, batch, found, seed)) if pair.own else ()
+    guide: Guide = widening(wider) if kind == "widened" else own_guide
+    # Draws of a refitted guide are tried below, once there is one; the guide as it is has no part in its weights.
+    told = tried(pair, batch, found, seed, guide, kind == "refit") if broken is None else tuple(broken)
     if not found.latent:
         samples, target_se, kind = 1, None, "guide"  # nothing is drawn: one weight is exact
     if kind == "refit" and refitted is None:
         refitted = refit(pair, batch, seed=seed, show=show)
-    program: Program = wide(pair.guide, wider) if kind == "widened" else pair.guide
+    if refitted is not None and pair.own:
+        told += of_refitted(pair, batch, refitted, seed)
+    program = guide(pair) if found.latent else pair.guide
     shown = show or progress(False)
     with shown:
         with scoring(pair, seed):
@@ -183,9 +196,16 @@ def log_likelihood(
     drawn = collected.drawn.cpu()
     met = None if target_se is None else reached(collected, target_se)
     seconds = time.perf_counter() - started
-    return judged(
-        LogLikelihood(*estimates, drawn, int(drawn.max()), kind, target_se, met, seconds, sampler.engine.seconds, told)
-    )
+    most = None if target_se is None else max_samples
+    took, K = (seconds, sampler.engine.seconds), int(drawn.max())
+    return judged(LogLikelihood(*estimates, drawn, K, kind, target_se, met, *took, told, most))
+
+
+def of_refitted(pair: Pair, batch: Sequence[Tensor], refitted: Refitted, seed: int) -> tuple[str, ...]:
+    """What does not hold of draws of a guide that was refitted: it may be narrower than the guide that was tried."""
+    few = [tensor[:FEW] for tensor in batch]
+    rows = torch.arange(first_dim(few))
+    return tuple(broken_draws(pair, few, lambda K: refitted.draw(rows, K)[0], seed))
 
 
 def judged(found: LogLikelihood) -> LogLikelihood:

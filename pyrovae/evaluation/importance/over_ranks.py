@@ -13,12 +13,13 @@ from pyrovae.errors import UsageError
 from pyrovae.estimators import IMPORTANCE, PROPOSALS, Proposal
 from pyrovae.evaluation.importance.estimate import LogLikelihood, judged, log_likelihood
 from pyrovae.evaluation.importance.running import Estimates
+from pyrovae.evaluation.importance.trust import meets
 from pyrovae.evaluation.refitting.refit import Refitted
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.ranks import world
+from pyrovae.runtime.ranks import sentences, world
 from pyrovae.runtime.seeding import MOST
 
 APART = 1_000_003
@@ -95,8 +96,7 @@ def _gathered(own: LogLikelihood, mine: int, n: int, seconds: float, device: tor
     columns = [getattr(own, name) for name in Estimates._fields]
     here = torch.zeros(-(-n // size), len(columns) + 1, dtype=precise(device), device=device)
     here[:mine] = torch.stack([*columns, own.drawn], 1)[:mine].to(here)
-    reached = {None: -1.0, False: 0.0, True: 1.0}[own.target_reached]
-    about = here.new_tensor([PROPOSALS.index(own.proposal), reached, seconds, own.lowering_seconds])
+    about = here.new_tensor([PROPOSALS.index(own.proposal), seconds, own.lowering_seconds])
     whole = [torch.empty_like(here) for _ in range(size)]
     every = [torch.empty_like(about) for _ in range(size)]
     distributed.all_gather(whole, here)
@@ -105,7 +105,6 @@ def _gathered(own: LogLikelihood, mine: int, n: int, seconds: float, device: tor
     rows = torch.stack(whole, 1).flatten(0, 1)[:n].cpu()
     numbers = torch.stack(every).cpu()
     likelihood, error, ess, k, smoothed, drawn = rows.unbind(1)
-    met = numbers[:, 1].min().item()
     found = LogLikelihood(
         likelihood,
         error,
@@ -116,9 +115,10 @@ def _gathered(own: LogLikelihood, mine: int, n: int, seconds: float, device: tor
         samples=int(drawn.max()),
         proposal=PROPOSALS[int(numbers[0, 0])],
         target_se=own.target_se,
-        target_reached=None if met < 0 else bool(met),
-        seconds=numbers[:, 2].max().item(),
-        lowering_seconds=numbers[:, 3].max().item(),
-        broken=own.broken,
+        target_reached=None if own.target_se is None else meets(error.square(), own.target_se),
+        seconds=numbers[:, 1].max().item(),
+        lowering_seconds=numbers[:, 2].max().item(),
+        broken=sentences(own.broken if mine else ()),
+        max_samples=own.max_samples,
     )
     return judged(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pyro.distributions as dist
@@ -13,6 +14,7 @@ from torch.distributions.transforms import AffineTransform
 
 from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.estimators import PROPOSALS
+from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.supports import family_of
 from pyrovae.pairs.traces import Program, Site
 
@@ -42,7 +44,7 @@ class Widened(Messenger):
             raise PyrovaeError(
                 f"site '{msg['name']}' is drawn from a {family_of(msg['fn'])}, which is not on the whole real line "
                 f"or does not know its mean, so it cannot be widened: take {option('proposal', 'guide')} with more "
-                f"samples, or {option('method', 'ais', python='ais')}"
+                f"samples, or {option('method', 'ais', python='ais', command='loglik')}"
             ) from None
 
 
@@ -70,6 +72,11 @@ def widened(q: Distribution, wider: float) -> Distribution:
         q, [AffineTransform((1 - wider) * q.mean, wider, event_dim=len(q.event_shape))]
     )
     return wide
+
+
+def widening(wider: float) -> Callable[[Pair], Program]:
+    """The guide of a pair with `wider` times its scale, of any pair."""
+    return lambda pair: wide(pair.guide, wider)
 
 
 def wide(guide: Program, wider: float) -> Program:

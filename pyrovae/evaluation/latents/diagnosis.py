@@ -177,7 +177,7 @@ def _far(figures: Findings, advice: str, options: Settings | None) -> str | None
 def _more_weight(options: Settings | None) -> str:
     if options is None or "beta" not in options or not _trains_elbo(options):
         return ""
-    return f" ({option('beta', max(1.0, 2 * options['beta']) if options['beta'] != 1 else 2)})"
+    return f" ({option('beta', max(1.0, 2 * options['beta']) if options['beta'] != 1 else 2, command='fit')})"
 
 
 def _trains_elbo(options: Settings) -> bool:
@@ -190,25 +190,25 @@ def _use(options: Settings | None) -> str:
         return "free bits, a KL weight that grows from 0 over the first epochs, or a weaker decoder"
     advice = []
     if not _trains_elbo(options):
-        advice.append(option("objective", "elbo"))
+        advice.append(option("objective", "elbo", command="fit"))
     if options.get("beta", 1.0) > 1:
-        advice.append(f"{option('beta', 1)} (it was {options['beta']:g})")
+        advice.append(f"{option('beta', 1, command='fit')} (it was {options['beta']:g})")
     if "free_bits" in options:
-        advice.append(option("free_bits", max(0.1, 2 * options["free_bits"])))
+        advice.append(option("free_bits", max(0.1, 2 * options["free_bits"]), command="fit"))
     warmup = max(10.0, 2 * options.get("kl_warmup", 0.0))
     if "kl_warmup" in options and warmup <= (options.get("epochs") or math.inf):
-        advice.append(option("kl_warmup", warmup))
+        advice.append(option("kl_warmup", warmup, command="fit"))
     if "word_dropout" in options:
-        advice.append(option("word_dropout", min(0.9, max(0.3, 2 * options["word_dropout"]))))
+        advice.append(option("word_dropout", min(0.9, max(0.3, 2 * options["word_dropout"])), command="fit"))
     size = "channels" if options.get("net") == "conv" else "hidden" if "hidden" in options else "widths"
     if size in options:
-        advice.append(f"a weaker decoder ({option(size)})")
+        advice.append(f"a weaker decoder ({option(size, command='fit')})")
     return ", ".join(advice) or "free bits or a weaker decoder"
 
 
 def _flag(options: Settings | None, name: str) -> str:
     """` (latent_dim)` where there is such an option."""
-    return f" ({option(name)})" if options and name in options else ""
+    return f" ({option(name, command='fit')})" if options and name in options else ""
 
 
 def _nats(value: float) -> str:

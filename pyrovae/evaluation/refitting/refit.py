@@ -42,6 +42,20 @@ COPIES = 5
 """Tensors for each parameter: itself, its best so far, its gradient and two moments."""
 
 
+class NotRefittedError(PyrovaeError):
+    """A guide that is not refitted.
+
+    Attributes:
+        why: in words that a sentence ends with.
+    """
+
+    def __init__(self, why: str) -> None:
+        guide = option("proposal", "guide", command="loglik")
+        ais = option("method", "ais", python="ais", command="loglik")
+        super().__init__(f"{why}: take the guide as it is, {guide} with more samples, or {ais}, which needs no guide")
+        self.why = why
+
+
 @dataclasses.dataclass
 class Refitted:
     """A guide with parameters of its own for each of N data.
@@ -113,9 +127,8 @@ def refit(
     with alone(pair), noise, unvalidated(), evaluating(pair), frozen(pair), shown_at as shown:
         structure = require_sound(pair, batch, "a guide refitted for each datum")
         if structure.score or not structure.latent:
-            raise PyrovaeError(
-                f"a guide is refitted by gradients, and sites {structure.score} are drawn without reparametrization: "
-                f"take the guide as it is"
+            raise NotRefittedError(
+                f"a guide is refitted by gradients, and sites {structure.score} are drawn without reparametrization"
                 if structure.score
                 else "the pair has no latent site, so there is no guide to refit"
             )
@@ -172,6 +185,8 @@ def _refit(
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * learning_rate(step, steps, lr, "cosine")
             loss = -bound(now, PARTICLES).mean(0).sum()
+            if not loss.requires_grad:
+                raise NotRefittedError("no parameter of the guide has a part in its draws: there is nothing to refit")
             gradients = torch.autograd.grad(loss, list(now.values()), allow_unused=True, materialize_grads=True)
             for parameter, gradient in zip(now.values(), gradients, strict=True):
                 parameter.grad = gradient.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
@@ -215,7 +230,7 @@ def _at_once(pair: Pair, batch: Sequence[Tensor], device: torch.device) -> int:
     one = tuple(tensor[:1] for tensor in batch)
     own = copied(pair, one)
     if not own.parameters:
-        raise PyrovaeError("the guide has no parameters, so there is nothing to refit: take the guide as it is")
+        raise NotRefittedError("the guide has no parameters, so there is nothing to refit")
     stacked = {name: value.detach().unsqueeze(0) for name, value in own.parameters.items()}
 
     def step() -> Tensor:
@@ -230,8 +245,7 @@ def _at_once(pair: Pair, batch: Sequence[Tensor], device: torch.device) -> int:
         if is_out_of_memory(error):
             raise
         why = "torch.func.vmap has no rule for its gradient" if "setup_context" in str(error) else first_line(error)
-        raise PyrovaeError(
-            f"torch cannot draw from this guide with parameters for each datum ({why}), so it is not refitted: take "
-            f"the guide as it is with more samples, or {option('method', 'ais', python='ais')}, which needs no guide"
+        raise NotRefittedError(
+            f"torch cannot draw from this guide with parameters for each datum ({why}), so it is not refitted"
         ) from error
     return max(1, budget(device, most=CPU_BYTES) // max(bytes_of_one, 1))
