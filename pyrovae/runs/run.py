@@ -33,7 +33,7 @@ from pyrovae.runs.recipe import Recipe, Status
 from pyrovae.runs.saving import save
 from pyrovae.runs.subject import Subject
 from pyrovae.runtime.progress import Progress
-from pyrovae.runtime.seeding import seeded
+from pyrovae.runtime.seeding import require_seed, seeded
 from pyrovae.storage.jsonable import Json, JsonMapping
 
 
@@ -245,6 +245,7 @@ class Run:
 
     def labels(self, split: Split = "test", limit: int | None = None) -> Tensor | None:
         """The classes of a split, (N,), also those that are hidden from the pair; None where the data have none."""
+        require_whole(limit=limit)
         found = self.data.labels(split)
         return None if found is None else found[:limit]
 
@@ -257,6 +258,7 @@ class Run:
         self, verb: Callable[..., draws.Generated], *arguments: object, seed: int, temperature: float | None = None
     ) -> draws.Generated:
         require_temperature(temperature, self.vocabulary is not None)
+        require_seed(seed)
         with seeded(seed, device_of(self.pair)), Decoding(temperature):
             return verb(self.pair, *arguments)
 
