@@ -30,9 +30,8 @@ class Config(BaseModel):
     def _refuse_true(cls, value: object, info: ValidationInfo) -> object:
         """True would be read as the number 1."""
         parts = value if isinstance(value, list | tuple) else (value,)
-        if any(isinstance(part, bool) for part in parts) and not _takes_true(
-            cls.model_fields[info.field_name or ""].annotation
-        ):
+        takes = cls.model_fields[info.field_name or ""].annotation
+        if any(isinstance(part, bool) for part in parts) and not _takes_true(takes):
             raise ValueError("this is no number")
         return value
 

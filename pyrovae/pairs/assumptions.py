@@ -125,8 +125,8 @@ def noisy(pair: Pair, batch: Sequence[Tensor]) -> str:
         return ""
     row = int((once - again).abs().nan_to_num().argmax())
     return (
-        f"the log weight of datum {row} is {once[row]:.4f} and in the next run {again[row]:.4f} at the same latents: the "
-        f"pair draws noise that is no site of its traces (torch.randn, dropout that stays on, a site behind "
+        f"the log weight of datum {row} is {once[row]:.4f} and in the next run {again[row]:.4f} at the same latents: "
+        f"the pair draws noise that is no site of its traces (torch.randn, dropout that stays on, a site behind "
         f"pyro.poutine.block), and so it has no likelihood; make it a site of model and guide"
     )
 

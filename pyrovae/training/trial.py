@@ -79,8 +79,8 @@ def _require_one(pair: Pair, few: Sequence[Tensor]) -> None:
             traces(twin, [tensor[:1] for tensor in few])
     except ValueError as error:
         raise PyrovaeError(
-            f"an epoch has a batch of one datum, or a piece of one, which the pair does not take ({first_line(error)}): "
-            f"take another {option('batch_size')} or {option('microbatch')}"
+            f"an epoch has a batch of one datum, or a piece of one, which the pair does not take "
+            f"({first_line(error)}): take another {option('batch_size')} or {option('microbatch')}"
         ) from error
 
 
