@@ -105,7 +105,7 @@ def test_the_command_names_the_folder_of_one_that_was_stopped(x, tmp_path, monke
     again = done(*own)
     assert says in again.stderr
     assert f"{folder}-2" in again.stdout
-    assert "note:" not in done(*own, "--out", folder).stderr
+    assert "not finished" not in done(*own, "--out", folder).stderr
     assert says not in done(*own).stderr  # it is finished now
 
 

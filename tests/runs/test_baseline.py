@@ -60,7 +60,7 @@ def test_numbers_that_are_read_otherwise_are_refused_by_name():
     images = (np.random.default_rng(0).random((60, 8, 8)) * 2).astype(np.uint8) * 255
     alike = {"likelihood": "normal", "binarize": "none"}
     first = fitted(images, **alike)
-    with pytest.raises(PyrovaeError, match="the x of the test split is not the same in the baseline, .* and pixels"):
+    with pytest.raises(PyrovaeError, match=r"the x of the test split is not the same in the baseline, .* and pixels"):
         first.evaluate(samples=1, baseline=fitted(images, **alike, pixels=False))
     with pytest.raises(PyrovaeError, match=r"was trained on other data \(.* data options, layout.* among them"):
         first.evaluate(samples=1, baseline=fitted(images, **alike, layout="given"))
