@@ -1,7 +1,8 @@
 """What the commands that fit share: options, which are declared here once, and where their values come from."""
 
+import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,15 @@ def next_free(model: str, data: str, root: Path = Path("runs")) -> Path:
     The folder is made, so that of commands that run at once each has its own; where nothing was written in it, it goes
     when the command ends.
     """
+    return next(path for path in default_names(model, data, root) if _claimed(path))
+
+
+def default_names(model: str, data: str, root: Path = Path("runs")) -> Iterator[Path]:
+    """runs/cvae-digits, runs/cvae-digits-2, runs/cvae-digits-3, ..."""
     name = f"{Path(model.rpartition(':')[2]).stem}-{Path(data).stem}"
     name = name[:100]  # of data whose name no file could have, which is told later
-    path, count = root / name, 2
-    while not _claimed(path):
-        path, count = root / f"{name}-{count}", count + 1
-    return path
+    yield root / name
+    yield from (root / f"{name}-{count}" for count in itertools.count(2))
 
 
 def _claimed(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """Train one model with several guides; print one table."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -7,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from pyrovae import registry
-from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
+from pyrovae.cli._fits import configs, default_names, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._options import Commas
-from pyrovae.cli._output import print_json, print_table
+from pyrovae.cli._output import print_json, print_note, print_table
 from pyrovae.cli._runs import count
 from pyrovae.errors import UsageError
 from pyrovae.estimators import GAPS
@@ -89,14 +90,22 @@ def command(
     specs = _list("guides", specs, str, '["diagonal", "iaf"]')
     numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
     against = settings.pop("baseline", None)
-    out = folder_of(settings, overwrite, f"compare-{variant.name}", data_name)
+    named_out, title = settings.get("out"), f"compare-{variant.name}"
+    out = folder_of(settings, overwrite, title, data_name)
     of_gaps = {key: settings.pop(key) for key in ("gaps", "ais_steps") if key in settings}
     if "ais_steps" in of_gaps and "gaps" not in of_gaps:
         raise UsageError("--ais-steps has no effect without --gaps N: give both or none")
     refuse_foreign(settings, variant)
 
     from pyrovae.comparison import Gaps, compare
+    from pyrovae.comparison.begun import unfinished
     from pyrovae.runtime.progress import notes_only
+
+    earlier = itertools.takewhile(lambda path: path != out, default_names(title, data_name))
+    for path in unfinished(earlier, specs, numbers) if named_out is None else ():
+        print_note(
+            f"note: {path} holds such a comparison, not finished: this command with --out {path} goes on with it"
+        )
 
     compared = compare(
         model,

@@ -5,9 +5,9 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, create_model, field_validator
 
 from pyrovae.errors import UsageError, brief, did_you_mean
 
@@ -24,6 +24,21 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_true(cls, value: object, info: ValidationInfo) -> object:
+        """True would be read as the number 1."""
+        parts = value if isinstance(value, list | tuple) else (value,)
+        takes = cls.model_fields[info.field_name or ""].annotation
+        if any(isinstance(part, bool) for part in parts) and not _takes_true(takes):
+            raise ValueError("this is no number")
+        return value
+
+
+def _takes_true(annotation: object) -> bool:
+    """Whether an option may be True."""
+    return annotation in (bool, Any, object) or any(_takes_true(each) for each in get_args(annotation))
 
 
 C = TypeVar("C", bound=Config)

@@ -66,16 +66,16 @@ def option(name: str, value: object = None, python: str | None = None, command: 
     return typed if command is None else f"`{command} {typed}`"
 
 
-def require_whole(least: int = 1, /, **values: object) -> None:
-    """Raises UsageError for the first of `values` that is no whole number of at least `least`; None is no value.
+def require_whole(least: int = 1, most: int = MOST, /, **values: object) -> None:
+    """Raises UsageError for the first of `values` that is no whole number from `least` to `most`; None is no value.
 
     The command line has its own bounds; in Python -1 rows would be all but one, and True one.
     """
     for name, value in values.items():
-        whole = isinstance(value, SupportsIndex) and not isinstance(value, bool) and least <= index(value) <= MOST
+        whole = isinstance(value, SupportsIndex) and not isinstance(value, bool) and least <= index(value) <= most
         if value is not None and not whole:
             raise UsageError(
-                f"{name} = {brief(repr(value))}: give a whole number of at least {least}, at most {MOST:,}"
+                f"{name} = {brief(repr(value))}: give a whole number of at least {least}, at most {most:,}"
             )
 
 

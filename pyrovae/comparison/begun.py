@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pyrovae import registry
@@ -17,6 +20,7 @@ from pyrovae.runs.run import Run
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import seeded
+from pyrovae.storage import atomic
 from pyrovae.storage.jsonable import Json, JsonMapping
 from pyrovae.svi.precision import tf32
 from pyrovae.training import freezing
@@ -25,7 +29,27 @@ from pyrovae.training.resuming import FREE
 from pyrovae.training.scores import scores
 
 FILE = "compare.json"
-"""Written when all is done."""
+"""Written last, when all is done."""
+
+BESIDE = ("compare.npz", "compare.png", "posteriors.png")
+"""Written just before it."""
+
+
+def path_of(folder: Path, guide: str, seed: int) -> Path:
+    """The run directory of a fit."""
+    return folder / re.sub(r"[^=.\w-]+", "_", f"{guide}-{seed}")
+
+
+def unfinished(folders: Iterable[Path], guides: Sequence[str], seeds: Sequence[int]) -> list[Path]:
+    """Those of `folders` that hold a comparison of these fits, or of some of them, that was stopped."""
+    names = {path_of(Path(), guide, seed).name for guide in guides for seed in seeds}
+    stopped = []
+    for folder in folders:
+        with suppress(OSError):
+            runs = [each.name for each in folder.iterdir() if is_run(each)]
+            if runs and names.issuperset(runs) and not (folder / FILE).exists():
+                stopped.append(folder)
+    return stopped
 
 
 def require_free(folder: Path, overwrite: bool) -> None:
@@ -35,7 +59,7 @@ def require_free(folder: Path, overwrite: bool) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file: give a folder for the comparison")
     done = (folder / FILE).is_file()
-    if not done and not all(is_run(each) or _is_bare(each) for each in folder.iterdir()):
+    if not done and not all(is_run(each) or _is_bare(each) or _is_left(each) for each in folder.iterdir()):
         raise UsageError(f"{folder} exists and holds no comparison: give a new folder")
     if done and not overwrite:
         raise UsageError(
@@ -100,8 +124,13 @@ class Begun:
 
 
 def _is_bare(path: Path) -> bool:
-    """Whether it is the folder of a fit that has not begun to write."""
-    return path.is_dir() and all(each.name == directory.LOCK for each in path.iterdir())
+    """Whether it is the folder of a fit that has not begun to write, or was killed where it began."""
+    return path.is_dir() and all(each.name == directory.LOCK or atomic.is_aside(each) for each in path.iterdir())
+
+
+def _is_left(path: Path) -> bool:
+    """Whether it is a file that a comparison was killed behind, or while it wrote it."""
+    return path.name in BESIDE or (atomic.is_aside(path) and path.is_file())
 
 
 def _fixed(recipe: JsonMapping) -> Json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from pyrovae import plots, registry
-from pyrovae.comparison.begun import FILE, Begun, require_free
+from pyrovae.comparison.begun import FILE, Begun, path_of, require_free
 from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.posteriors import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
@@ -89,7 +88,7 @@ def compare(
         require_free(folder, overwrite)
         for guide, seed in itertools.product(guides, seeds) if not overwrite else ():
             wanted, _ = recipe_for(model, data, guide, source, {**settings, "seed": seed})
-            begun[guide, seed] = Begun(_path(folder, guide, seed), wanted, source)
+            begun[guide, seed] = Begun(path_of(folder, guide, seed), wanted, source)
     rehearse(model, guides, data, source, {**settings, "seed": seeds[0]})
     rows: dict[tuple[str, int], dict[str, Value]] = {}
     errors: dict[tuple[str, int], Tensor] = {}
@@ -103,7 +102,7 @@ def compare(
                 if (guide, seed) in begun and begun[guide, seed].is_there:
                     run = begun[guide, seed].gone_on(data, settings, shown, trust)
                 else:
-                    path = None if folder is None else _path(folder, guide, seed)
+                    path = None if folder is None else path_of(folder, guide, seed)
                     run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
                 if run.outcome.stopped == "interrupted":
                     raise KeyboardInterrupt
@@ -126,16 +125,11 @@ def compare(
         named["gap_rows"] = scored.gap_rows.numpy()
     compared = Comparison(name, baseline, runs, table, _setting(run, seeds, gaps), values | named)
     if folder is not None:
-        atomic.write_json(folder / FILE, compared.to_json())
         atomic.write_arrays(folder / "compare.npz", compared.values)
         plots.comparison(compared.table, folder / "compare.png", baseline)
         drawn.draw(guides, folder / "posteriors.png", source is not None)
+        atomic.write_json(folder / FILE, compared.to_json())
     return compared
-
-
-def _path(folder: Path, guide: str, seed: int) -> Path:
-    """The run directory of a fit."""
-    return folder / re.sub(r"[^=.\w-]+", "_", f"{guide}-{seed}")
 
 
 def _baseline(guides: list[str], seeds: list[int], baseline: str | None, gaps: Gaps | None) -> str:

@@ -92,13 +92,15 @@ def broken(
     Raises:
         PyrovaeError: where the pair does not run with particles, by which every estimate of log p(x) is computed.
     """
-    few, told = [tensor[:FEW] for tensor in batch], list[str]()
+    few, told, own = [tensor[:FEW] for tensor in batch], list[str](), ""
     with scoring(pair, seed):
         with suppress(memory.NoMemoryError), memory.tried(few[0].device):
-            told += [leaks(pair, few, found), interacts(pair, few, model_only)] if first_dim(few) > 1 else []
+            told.append(own := noisy(pair, few, model_only))
+            if first_dim(few) > 1:
+                told += [leaks(pair, few, found), "" if own else interacts(pair, few, model_only)]
         with suppress(memory.NoMemoryError), memory.tried(few[0].device), _with_particles():
             told += [] if model_only else [coarse(_drawn(guide(pair), few, DRAWN))]
-            told += [cancels(pair, few, _drawn(guide(pair), few, WEIGHED), guide, model_only)]
+            told += ["" if own else cancels(pair, few, _drawn(guide(pair), few, WEIGHED), guide, model_only)]
         return [each for each in told if each]
 
 
@@ -157,6 +159,22 @@ def leaks(pair: Pair, batch: Sequence[Tensor], found: Structure) -> str:
                 f"(a decoder that is fed the words before is a Distribution, as pyrovae.likelihoods.Autoregressive)"
             )
     return ""
+
+
+def noisy(pair: Pair, batch: Sequence[Tensor], model_only: bool = False) -> str:
+    """How the log weight of a datum differs from one run to the next at the same latents, in a sentence; empty where it
+    does not. Runs in the mode that it finds, and goes on with the generator's noise."""
+    values = latents(pair, batch)
+    once, again = (_weight(pair, batch, None, values, own_guide, model_only) for _ in range(2))
+    known = once.isfinite() & again.isfinite()
+    if apart(again[known], once[known]) <= TOLERANCE:
+        return ""
+    row = int((once - again).abs().nan_to_num().argmax())
+    return (
+        f"the log weight of a datum is {once[row]:.4f} and in the next run {again[row]:.4f} at the same latents: "
+        f"the pair draws noise that is no site of its traces (torch.randn, dropout that stays on, a site behind "
+        f"pyro.poutine.block), and so it has no likelihood; make it a site of model and guide"
+    )
 
 
 def interacts(pair: Pair, batch: Sequence[Tensor], model_only: bool = False) -> str:
@@ -233,7 +251,7 @@ def cancels(
     if not known.any() or (off[known].mean().abs() <= NEAR and (off.abs() <= most)[known].all()):
         return ""
     return (
-        f"the log weight of a datum is up to {off[known].abs().max():.2g} nats off in single precision, as large "
+        f"the log weight of a datum is up to {off[known].abs().max():.2g} nats off in {_precision(pair)}, as large "
         f"numbers cancel in a log-probability: score in double precision, pair.double()"
     )
 
@@ -249,6 +267,12 @@ def _weight(
     if model_only:
         return log_joint(pair.model, batch, values, K)
     return log_weights(pair, batch, K, values, guide(pair))
+
+
+def _precision(pair: Pair) -> str:
+    """As one says it: `single precision`, `bfloat16`."""
+    dtype = dtype_of(pair)
+    return "single precision" if dtype is torch.float32 else str(dtype).removeprefix("torch.")
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

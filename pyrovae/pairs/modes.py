@@ -8,10 +8,9 @@ import pyro
 import torch
 from torch import nn
 
-from pyrovae.errors import require_whole
 from pyrovae.pairs.alone import alone
 from pyrovae.pairs.parameters import device_of
-from pyrovae.runtime.seeding import seeded
+from pyrovae.runtime.seeding import require_seed, seeded
 from pyrovae.runtime.turns import Shared
 
 
@@ -24,7 +23,7 @@ def scoring(pair: nn.Module, seed: int | None = None) -> Iterator[None]:
         pair: whose modules, and whose device.
         seed: of the noise; None goes on with the noise of torch's generators.
     """
-    require_whole(0, seed=seed)
+    require_seed(seed)
     noise = contextlib.nullcontext() if seed is None else seeded(seed, device_of(pair))
     with alone(pair), torch.no_grad(), unvalidated(), evaluating(pair), noise:
         yield

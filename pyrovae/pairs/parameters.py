@@ -35,9 +35,12 @@ def apart(pair: Pair) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
 
 
 def placed(pair: nn.Module, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """A batch on the device of a pair, its numbers in the precision of the pair."""
+    """A batch on the device of a pair, its numbers in the precision of the pair. What was made in inference mode is
+    copied, since gradients are taken through none of it."""
     device, dtype = device_of(pair), dtype_of(pair)
-    return tuple(tensor.to(device, dtype if tensor.is_floating_point() else None) for tensor in batch)
+    with torch.inference_mode(False):
+        ours = (tensor.clone() if tensor.is_inference() else tensor for tensor in batch)
+        return tuple(tensor.to(device, dtype if tensor.is_floating_point() else None) for tensor in ours)
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:

@@ -11,8 +11,8 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.supports import family_of, innermost, is_everything, outside, support
-from pyrovae.pairs.traces import sites, traces
+from pyrovae.pairs.supports import family_of, innermost, is_everything, outside, support, words
+from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
 
 ROWS = 512
@@ -52,9 +52,11 @@ def strays(p: poutine.Trace) -> Iterator[Stray]:
         if not bad.any():
             continue
         row = int(bad.nonzero()[0])
-        number = values[row][found[row]] if found[row].shape == values[row].shape else values[row]
-        words = str(innermost(support(fn)))
-        yield Stray(name, site["is_observed"], row, float(number.flatten()[0]), family_of(fn), words)
+        each = found.shape == values.shape  # else of whole vectors, as of a simplex
+        at = found.nonzero()[found.nonzero()[:, 0] == row][0].tolist() if each else [row]
+        number = values[tuple(at)].flatten()[0].item()
+        says = words(innermost(support(fn)), values.shape, at)
+        yield Stray(name, site["is_observed"], row, float(number), family_of(fn), says)
 
 
 def require_supported(pair: Pair, batch: Sequence[Tensor], where: str = "", start: int = 0) -> None:
@@ -72,7 +74,7 @@ def require_supported(pair: Pair, batch: Sequence[Tensor], where: str = "", star
     """
 
     def work(part: slice) -> None:
-        p, q = traces(pair, [tensor[part] for tensor in batch])
+        p, q = _drawn(pair, [tensor[part] for tensor in batch])
         if part.start == 0:
             _refuse_wide(p, q)
         for found in strays(p):
@@ -81,6 +83,25 @@ def require_supported(pair: Pair, batch: Sequence[Tensor], where: str = "", star
     with scoring(pair, 0):
         for _ in memory.halved(first_dim(batch), ROWS, work, batch[0].device):
             pass
+
+
+def require_observed(pair: Pair, batch: Sequence[Tensor], where: str = "") -> None:
+    """Looks at what the model observes, with latents of its own, before anything computes a log-probability.
+
+    Raises:
+        PyrovaeError: as `require_supported`.
+    """
+    with scoring(pair, 0):
+        p = draw(pair.model, batch)
+    for stray in strays(p):
+        if stray.observed and sites(p)[stray.site]["mask"] is None:  # a handler's mask is refused as what it is
+            raise PyrovaeError(told(stray, where))
+
+
+def _drawn(pair: Pair, batch: Sequence[Tensor]) -> tuple[poutine.Trace, poutine.Trace]:
+    """Both traces of one draw without log-probabilities: that of a class that does not exist ends a GPU's work."""
+    q = draw(pair.guide, batch)
+    return poutine.trace(poutine.replay(pair.model, trace=q)).get_trace(*batch), q
 
 
 def _refuse_wide(p: poutine.Trace, q: poutine.Trace) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import torch
 from pyro.distributions.torch_distribution import ExpandedDistribution, MaskedDistribution
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
+
+BOUNDS = ("value", "lower_bound", "upper_bound")
+"""Of a constraint, by torch's names."""
 
 SUM = 1e-4
 """How far the numbers of a simplex may be off 1 together; torch allows 1e-6, which float32 does not hold."""
@@ -32,6 +36,25 @@ def innermost(constraint: constraints.Constraint) -> constraints.Constraint:
     """The constraint of one number of a vector."""
     inner = getattr(constraint, "base_constraint", None)
     return constraint if inner is None else innermost(inner)
+
+
+def words(constraint: constraints.Constraint, shape: Sequence[int], at: Sequence[int]) -> str:
+    """A constraint of one number, as Pyro writes it: `IntegerInterval(lower_bound=0, upper_bound=5)`.
+
+    Args:
+        constraint: of many numbers, whose bounds may be tensors.
+        shape: of these numbers.
+        at: which one is meant.
+    """
+    bounds = {name: getattr(constraint, name) for name in BOUNDS if hasattr(constraint, name)}
+    if not any(isinstance(bound, Tensor) for bound in bounds.values()):
+        return str(constraint)
+    shown = []
+    for name, bound in bounds.items():
+        with suppress(RuntimeError):  # one that does not go with the value is left out
+            one = torch.as_tensor(bound).expand(tuple(shape))[tuple(at)]
+            shown.append(f"{name}={one.item():g}")
+    return f"{type(constraint).__name__.removeprefix('_')}({', '.join(shown)})"
 
 
 def is_everything(family: Distribution) -> bool:

@@ -14,6 +14,7 @@ from pyrovae.reproduction.recipes import Score
 from pyrovae.runs.evaluate import words
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress
+from pyrovae.runtime.seeding import MOST
 from pyrovae.storage.jsonable import Json
 
 
@@ -27,7 +28,7 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> Json:
     by importance sampling. Where `likelihood="bce"` scores grayscale, there is no likelihood, and no NLL.
     """
     batch = run.split("test")
-    draws = [evaluation.elbo(run.pair, batch, seed=seed + i, show=show) for i in range(score.elbo_draws)]
+    draws = [evaluation.elbo(run.pair, batch, seed=(seed + i) % MOST, show=show) for i in range(score.elbo_draws)]
     found: dict[str, Any] = {name: statistics.fmean(each[name] for each in draws) for name in ("elbo", "rate")}
     found |= {"elbo_draws": score.elbo_draws, "elbo_data": len(batch[0])}
     if (test := run.outcome.test) is not None and test.accuracy is not None:

@@ -24,8 +24,8 @@ def require_free(path: Path, overwrite: bool) -> None:
         return
     if not path.is_dir():
         raise UsageError(f"{path} is a file: give a folder for the run")
-    if all(each.name == LOCK for each in path.iterdir()):
-        return
+    if all(each.name == LOCK or atomic.is_aside(each) for each in path.iterdir()):
+        return  # empty, or a fit was killed where it began to write
     if not is_run(path):
         raise UsageError(f"{path} is a folder with other things in it: give a new folder for the run")
     if not overwrite:

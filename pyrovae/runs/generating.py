@@ -14,7 +14,7 @@ from pyrovae.generation.decoding import Decoding, require_temperature
 from pyrovae.generation.given import GivenValue, require_allowed
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runs.subject import Drawn
-from pyrovae.runtime.seeding import seeded
+from pyrovae.runtime.seeding import require_seed, seeded
 
 
 def sample(
@@ -93,6 +93,7 @@ def _generated(
     run: Drawn, verb: Callable[..., draws.Generated], *arguments: object, seed: int, temperature: float | None = None
 ) -> draws.Generated:
     require_temperature(temperature, run.vocabulary is not None)
+    require_seed(seed)
     with seeded(seed, device_of(run.pair)), Decoding(temperature):
         return verb(run.pair, *arguments)
 

@@ -70,13 +70,25 @@ class Opened:
     def require_outline(self, weights: tensors.State, what: str) -> None:
         """Raises PyrovaeError where the pair would need others than these weights. It is not built for that, and so
         nothing is said of one with code that is not pyrovae's, which may need numbers."""
+        if build := self._ours():
+            with self._told():
+                outline.require_outline(build, weights, what)
+
+    def require_affordable(self) -> None:
+        """Raises PyrovaeError where there are no weights and the pair would fill the memory, or find no end; as above
+        nothing is said of one with code that is not pyrovae's."""
+        if build := self._ours():
+            with self._told():
+                outline.require_affordable(build, f"the pair of {self.path / directory.RUN}")
+
+    def _ours(self) -> Callable[[], Pair] | None:
+        """What builds the pair, where all code of it is pyrovae's."""
         recipe, variant = self.recipe, self.variant
         if variant is None or recipe.model is None or recipe.options is None:
-            return
+            return None
         if registry.is_foreign(recipe.model, recipe.guide, recipe.options):
-            return
-        with self._told():
-            outline.require_outline(lambda: recipe.build(variant, self.fields), weights, what)
+            return None
+        return lambda: recipe.build(variant, self.fields)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

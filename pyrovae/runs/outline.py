@@ -16,8 +16,12 @@ from torch import nn
 from torch.nn.modules import module as registration
 from torch.overrides import TorchFunctionMode
 
+from pyrovae.data.limits import free_memory
 from pyrovae.errors import PyrovaeError
 from pyrovae.runs.tensors import State, matched
+
+MODULES = 100_000
+"""And parameters, of a pair whose weights are not known: the largest of ours have a thousand."""
 
 SPARE, EACH = 1000, 100
 """Modules and parameters that are made beside those of the file, and for each of its tensors: most have none, and some
@@ -39,18 +43,42 @@ def require_outline(build: Callable[[], nn.Module], weights: State, what: str) -
         matched(build(), weights, what)
 
 
+def require_affordable(build: Callable[[], nn.Module], what: str) -> None:
+    """The same where there are no weights yet: what is asked for is compared with the memory that is there.
+
+    Args:
+        build: as above.
+        what: names the pair in errors.
+
+    Raises:
+        PyrovaeError: where the pair has more numbers than memory holds, or more than `MODULES` modules and parameters.
+    """
+    free = free_memory()
+    most = None if free is None else free // torch.float32.itemsize
+    total = 0
+
+    def judge(made: int, name: str, registered: object) -> None:
+        nonlocal total
+        total += registered.numel() if type(registered) is nn.Parameter else 0
+        if most is not None and total > most:
+            raise PyrovaeError(
+                f"{what} has {total:,} numbers and more, and there is memory for {most:,}: it is damaged, or of a "
+                f"larger machine"
+            )
+        if made > MODULES:
+            raise PyrovaeError(f"{what} needs more than {MODULES:,} modules and parameters: it is damaged")
+
+    with torch.device("meta"), _Unknown(), _judged(judge):
+        build()
+
+
 @contextmanager
 def bounded(weights: State, what: str) -> Iterator[None]:
     """Inside, this thread makes no more modules and parameters than a pair of these weights may have, and none that is
     larger than all of them: raises PyrovaeError at the first that is, where `what` names the weights."""
-    most, made, here = SPARE + EACH * len(weights), 0, threading.get_ident()
-    numbers = sum(tensor.numel() for tensor in weights.values())
+    most, numbers = SPARE + EACH * len(weights), sum(tensor.numel() for tensor in weights.values())
 
-    def count(module: nn.Module, name: str, registered: object) -> None:
-        nonlocal made
-        if threading.get_ident() != here:
-            return
-        made += 1
+    def judge(made: int, name: str, registered: object) -> None:
         if type(registered) is nn.Parameter and registered.numel() > numbers:
             raise PyrovaeError(
                 f"{what} hold {numbers:,} numbers, and a tensor '{name}' of the pair of run.json has "
@@ -61,6 +89,22 @@ def bounded(weights: State, what: str) -> Iterator[None]:
                 f"{what} are {len(weights)} tensors, and the pair of run.json needs more than {most:,} modules and "
                 f"parameters: they are of another model"
             )
+
+    with _judged(judge):
+        yield
+
+
+@contextmanager
+def _judged(judge: Callable[[int, str, object], None]) -> Iterator[None]:
+    """Inside, `judge` is asked for each module and parameter that this thread makes: how many there are, its name, it
+    itself."""
+    made, here = 0, threading.get_ident()
+
+    def count(module: nn.Module, name: str, registered: object) -> None:
+        nonlocal made
+        if threading.get_ident() == here:
+            made += 1
+            judge(made, name, registered)
 
     hooks = (
         registration.register_module_module_registration_hook(count),

@@ -30,7 +30,7 @@ def require_comparable(run: Subject, baseline: Subject, split: Part, limit: int 
     if ours != theirs:
         raise PyrovaeError(
             f"{who} was trained on other data (fingerprint {str(theirs)[:12]}, this run has {str(ours)[:12]}): "
-            f"compare runs on the same data with the same data options"
+            f"compare runs on the same data with the same data options, {option('layout')} among them"
         )
     if _words(run) != _words(baseline):
         raise PyrovaeError(
@@ -44,10 +44,10 @@ def require_comparable(run: Subject, baseline: Subject, split: Part, limit: int 
         )
     for name, (values, discrete) in scored.items():
         against, theirs_discrete = other[name]
-        if values.shape != against.shape or not torch.equal(values.cpu(), against.cpu()):
+        if values.shape != against.shape or not torch.equal(values.cpu().double(), against.cpu().double()):
             raise PyrovaeError(
-                f"the {name} of the {split} split is not the same in {who}, though the files are: "
-                f"fit both with the same {option('data_seed')}, {option('binarize')} and {option('image_size')}"
+                f"the {name} of the {split} split is not the same in {who}, though the files are: fit both with "
+                f"the same {option('data_seed')}, {option('binarize')}, {option('image_size')} and {option('pixels')}"
             )
         if discrete != theirs_discrete:
             raise PyrovaeError(

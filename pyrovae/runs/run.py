@@ -249,6 +249,7 @@ class Run:
 
     def labels(self, split: Part = "test", limit: int | None = None) -> Tensor | None:
         """The classes of a split, (N,), also those that are hidden from the pair; None where the data have none."""
+        require_whole(limit=limit)
         found = self.data.labels(split)
         return None if found is None else found[:limit]
 

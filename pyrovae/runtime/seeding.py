@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import final
+from operator import index
+from typing import SupportsIndex, final
 
 import torch
 from torch import Tensor
 
+from pyrovae.errors import require_whole
 from pyrovae.runtime.turns import Shared
 
 MOST = 2**31
 """Seeds are below this."""
+
+
+def require_seed(seed: object) -> None:
+    """Raises UsageError where it is no whole number below `MOST`; None is no seed."""
+    require_whole(0, MOST - 1, seed=seed)
 
 
 @final
@@ -21,8 +28,8 @@ class seeded(Shared):  # noqa: N801  a context, named as one reads it
     in such a context have other numbers: see `pyrovae.runtime.turns`.
     """
 
-    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        self.seed = seed
+    def __init__(self, seed: SupportsIndex, device: torch.device | str = "cpu") -> None:
+        self.seed = index(seed)  # torch takes no number of numpy's
         self.device = torch.device(device)
         self.inside: dict[str, Tensor] | None = None
         if self.device.type == "cuda" and self.device.index is None:

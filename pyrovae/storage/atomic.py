@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,11 @@ def aside(path: Path) -> Iterator[Path]:
             temporary.unlink()
         remove_empty(made)
         raise
+
+
+def is_aside(path: Path) -> bool:
+    """Whether a file has the name of one that was written aside, as a kill leaves it."""
+    return re.match(r"\.[0-9a-f]{8}\..", path.name) is not None
 
 
 def remove_empty(folders: Iterable[Path]) -> None:

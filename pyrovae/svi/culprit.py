@@ -21,7 +21,8 @@ DRAWS = 3
 def culprit(pair: Pair, pieces: Callable[[], Iterable[Rows]], step: Step) -> str:
     """Looks through the training data, with the present weights, for the first number that is not finite.
 
-    Fields are looked at first, then the log-probabilities of guide and model in their order, then the gradients.
+    Weights and buffers are looked at first, then fields, the log-probabilities of guide and model in their order, and
+    the gradients.
     Leaves torch's generators and the weights as they were.
 
     Args:
@@ -32,6 +33,9 @@ def culprit(pair: Pair, pieces: Callable[[], Iterable[Rows]], step: Step) -> str
     Returns:
         Words that stand behind a colon.
     """
+    held = (*pair.named_parameters(), *pair.named_buffers())
+    if bad := [name for name, tensor in held if tensor.isnan().any()]:  # an infinite one may be a mask
+        return f"{bad[0]} of the pair holds NaN"
     device = step.optimizer.parameters[0].device
     with seeded(0, device):
         for _ in range(DRAWS):

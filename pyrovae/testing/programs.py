@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from pyrovae.pairs.assumptions import TOLERANCE, apart, interacts, leaks
+from pyrovae.pairs.assumptions import TOLERANCE, apart, interacts, leaks, noisy
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.traces import draw, log_weights, sites
@@ -75,7 +75,7 @@ def _rows(case: Case) -> None:
     """the log weight of a datum does not depend on the other data of its batch"""
     pair = case.pair().eval()
     with torch.no_grad():
-        refuse(interacts(pair, case.batch))
+        refuse(noisy(pair, case.batch) or interacts(pair, case.batch))
 
 
 @law("particles", cure="act on the last dims; pyrovae.nets.fold calls what takes one left dim", needs=per_datum)

@@ -14,6 +14,7 @@ from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.structure import require_per_datum
 from pyrovae.runtime.ranks import from_first, summed, world
+from pyrovae.runtime.seeding import MOST
 
 
 class HeldOut:
@@ -40,7 +41,7 @@ class HeldOut:
             return elbo(self.pair, self.batch, self.at_once, self.seed)["elbo"]
         total = torch.zeros((), dtype=torch.float64)
         if mine := len(self.batch[0]):
-            total += mine * elbo(self.pair, self.batch, self.at_once, self.seed + self.rank)["elbo"]
+            total += mine * elbo(self.pair, self.batch, self.at_once, (self.seed + self.rank) % MOST)["elbo"]
         summed(total)
         return float(total / self.n)
 

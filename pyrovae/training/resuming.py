@@ -64,7 +64,9 @@ def plan(path: str | Path, pair: Pair | None, data: DataSpec | None, trust: bool
             raise PyrovaeError(
                 f"{recipe.frozen['run']} is not the run whose model was frozen in {path}: it has changed"
             )
-    if start is not None:
+    if start is None:
+        stopped.require_affordable()
+    else:
         stopped.require_outline(start.weights, "the weights of the checkpoint")
     notes = [] if start is None else _differences(start, stopped, recipe)
     folder = None if world().rank else path

@@ -16,7 +16,7 @@ from pyrovae.pairs.assumptions import FEW, broken
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import placed
-from pyrovae.pairs.strays import require_supported
+from pyrovae.pairs.strays import require_observed, require_supported
 from pyrovae.pairs.structure import refuse_missing, refuse_weighed, running, structure
 from pyrovae.pairs.traces import traces
 from pyrovae.runtime.ranks import world
@@ -39,6 +39,7 @@ def tried(pair: Pair, dataset: Dataset, config: TrainConfig, device: torch.devic
     with seeded(0, device):
         few = placed(pair, dataset.split("valid", pair.inputs, FEW))
         with running(pair, few):
+            require_observed(pair, few, " of valid")
             found = structure(pair, few)
         refuse_missing(found)
         refuse_weighed(found)
@@ -58,9 +59,10 @@ def tried(pair: Pair, dataset: Dataset, config: TrainConfig, device: torch.devic
 
 
 def smallest(dataset: Dataset, config: TrainConfig) -> int:
-    """Data of the smallest batch of one process."""
-    n, size = dataset.size("train"), batch_size(dataset, config)
-    return (n % size or size) // world().size
+    """Data of the smallest piece of a batch that one process takes at once."""
+    n, size, ranks = dataset.size("train"), batch_size(dataset, config), world().size
+    rows = {each for batch in (size, n % size or size) for each in (batch // ranks, -(-batch // ranks))}
+    return min(min(most, each % most or most) for each in rows if (most := min(config.microbatch or each, each)))
 
 
 def _require_one(pair: Pair, few: Sequence[Tensor]) -> None:
@@ -71,8 +73,8 @@ def _require_one(pair: Pair, few: Sequence[Tensor]) -> None:
             traces(twin, [tensor[:1] for tensor in few])
     except ValueError as error:
         raise PyrovaeError(
-            f"an epoch has a batch of one datum, which the pair does not take ({first_line(error)}): take another "
-            f"{option('batch_size')}"
+            f"an epoch has a batch of one datum, or a piece of one, which the pair does not take "
+            f"({first_line(error)}): take another {option('batch_size')} or {option('microbatch')}"
         ) from error
 
 

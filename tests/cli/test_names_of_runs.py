@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 import pytest
-from commands import TINY, listing, run, write_data
+from commands import TINY, done, listing, run, write_data
 
 from pyrovae.cli._fits import next_free
 
@@ -41,6 +41,18 @@ def test_a_command_that_fails_leaves_no_folder(tmp_path, monkeypatch, command, d
     before = listing(Path())
     assert run(*command, "--model", "vae", "--data", data, *TINY).exit_code in (1, 2)
     assert listing(Path()) == before
+
+
+def test_what_a_fit_that_was_killed_at_its_first_write_has_left_is_in_nobodys_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path)
+    Path("killed").mkdir()
+    for name in (".lock", ".0123abcd.run.json"):
+        (Path("killed") / name).touch()
+    done("fit", "--model", "vae", "--data", "vectors.npy", "--out", "killed", *TINY)
+    Path("other").mkdir()
+    (Path("other") / ".profile").touch()
+    assert run("fit", "--model", "vae", "--data", "vectors.npy", "--out", "other", *TINY).exit_code == 2
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):

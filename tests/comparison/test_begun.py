@@ -1,13 +1,16 @@
 """A comparison that was killed goes on, to the figures of one that was not."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
+from commands import done, run
 
 import pyrovae
 from pyrovae import UsageError
+from pyrovae.comparison import comparing
 from pyrovae.runs import directory
 from pyrovae.training import fit as fitting
 
@@ -69,6 +72,41 @@ def test_a_killed_comparison_goes_on_to_the_same_figures(x, tmp_path, monkeypatc
         np.testing.assert_array_equal(found.values[name], whole.values[name])
     assert {directory.content(out / f"{guide}-0")["status"] for guide in GUIDES} == {"done"}
     assert json.loads((out / "compare.json").read_text())["baseline"] == "diagonal"
+
+
+@pytest.mark.parametrize("at", ["write_arrays", "comparison", "write_json"])
+def test_one_that_is_killed_while_its_results_are_written_is_not_done(x, tmp_path, monkeypatch, at):
+    """compare.json is the last of its files; what a kill leaves of the others is written anew."""
+
+    def dying(*arguments):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(comparing.plots if at == "comparison" else comparing.atomic, at, dying)
+        with pytest.raises(KilledError):
+            compare(x, tmp_path / "out")
+    assert not (tmp_path / "out" / "compare.json").exists()
+    (tmp_path / "out" / ".0123abcd.compare.npz").write_bytes(b"as a kill leaves it")
+    (tmp_path / "out" / "full-1").mkdir()
+    (tmp_path / "out" / "full-1" / ".0123abcd.run.json").write_bytes(b"")
+    monkeypatch.setattr(fitting, "train", None)  # nothing is trained again
+    assert len(compare(x, tmp_path / "out").table) == 3
+    assert (tmp_path / "out" / "compare.npz").exists()
+
+
+def test_the_command_names_the_folder_of_one_that_was_stopped(x, tmp_path, monkeypatch, killed):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", x.numpy())
+    own = ["compare", "--model", "vae", "--guides", "diagonal,full", "--data", "x.npy", "--quiet", "--no-compile"]
+    own += ["--latent-dim", "2", "--hidden", "6", "--score-samples", "5", "--epochs", "2", "--device", "cpu"]
+    folder = os.path.join("runs", "compare-vae-x")
+    killed(3, run, *own)
+    says = f"note: {folder} holds such a comparison, not finished: this command with --out {folder} goes on with it"
+    again = done(*own)
+    assert says in again.stderr
+    assert f"{folder}-2" in again.stdout
+    assert "not finished" not in done(*own, "--out", folder).stderr
+    assert says not in done(*own).stderr  # it is finished now
 
 
 def test_a_comparison_that_is_done_is_not_begun_again(x, tmp_path):

@@ -530,6 +530,43 @@ def test_an_array_of_another_size_is_told_where_it_is_read(npy, change):
         pickle.loads(pickle.dumps(x))[:3]
 
 
+def test_an_array_that_is_cut_while_rows_are_copied_is_told(npy):
+    source = NpyFile(npy)
+    opened, array = source._open()
+
+    class Cut:
+        """Between the question for its size and the copy the file gets shorter."""
+
+        def __getitem__(self, rows):
+            found = array[rows]
+            shorter(npy)
+            return found
+
+    source._opened = opened, Cut()
+    with pytest.raises(PyrovaeError, match=CHANGED):
+        source.read(np.arange(3))
+
+
+BEYOND = """
+import os, sys
+import numpy as np
+from pyrovae.data.readers.npy import NpyFile
+
+source = NpyFile(__import__("pathlib").Path(sys.argv[1]))
+os.truncate(sys.argv[1], 4096)
+source._stamp = source._stamp._replace(size=4096)  # as if it were cut behind the question
+source.read(np.arange(source.shape[0]))
+"""
+
+
+def test_a_process_that_reads_beyond_an_array_says_where_it_ends(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((1000, 100), np.float32))
+    ended = subprocess.run([sys.executable, "-c", BEYOND, tmp_path / "x.npy"], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGBUS
+    assert "Fatal Python error: Bus error" in ended.stderr
+    assert "npy.py" in ended.stderr
+
+
 class Dies:
     """A source that ends the worker that reads the last row."""
 

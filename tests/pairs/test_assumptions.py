@@ -190,6 +190,27 @@ def test_an_observed_value_outside_the_support_is_refused_with_site_datum_and_co
         SCORES["fit"](pair, x)
 
 
+def test_of_a_support_that_depends_on_the_datum_its_own_bounds_are_told():
+    pair, x = Pair(Model(lambda h: dist.Binomial(torch.arange(3.0, 9.0), logits=h)), Guide()), torch.full((9, 6), 2.0)
+    x[4, 1] = 7.0
+    with pytest.raises(
+        PyrovaeError, match=r"observes 7 in datum 4, .*, IntegerInterval\(lower_bound=0, upper_bound=4\):"
+    ):
+        require_supported(pair, [x])
+
+
+def test_a_class_that_does_not_exist_is_told_before_its_log_probability_is_asked_for():
+    """Which would be an index that torch refuses, and on a GPU the end of all work."""
+    pair = Pair(Model(lambda h: dist.Categorical(logits=torch.stack([h, -h], -1))), Guide())
+    x = torch.ones(60, 6)
+    require_supported(pair, [x])
+    for wrong in (2.0, -1.0):
+        with pytest.raises(PyrovaeError, match=f"site 'x' observes {wrong:g} in datum 0.*Categorical, IntegerInterval"):
+            require_supported(pair, [wrong * x])
+        with pytest.raises(PyrovaeError, match=f"site 'x' observes {wrong:g} in datum 0.*Categorical, IntegerInterval"):
+            pyrovae.fit(pair, data=wrong * x, **SHORT)
+
+
 def test_a_wrong_value_is_told_by_one_law_and_no_other_is_blamed():
     x = torch.rand(9, 6)
     laws = {law.name: law for law in check(Pair(Model(lambda h: dist.Bernoulli(logits=h)), Guide()), [x])}

@@ -56,6 +56,16 @@ def test_other_data_are_refused(gray):
         first.evaluate(samples=1, baseline=fitted((255 - gray[0], gray[1])))
 
 
+def test_numbers_that_are_read_otherwise_are_refused_by_name():
+    images = (np.random.default_rng(0).random((60, 8, 8)) * 2).astype(np.uint8) * 255
+    alike = {"likelihood": "normal", "binarize": "none"}
+    first = fitted(images, **alike)
+    with pytest.raises(PyrovaeError, match=r"the x of the test split is not the same in the baseline, .* and pixels"):
+        first.evaluate(samples=1, baseline=fitted(images, **alike, pixels=False))
+    with pytest.raises(PyrovaeError, match=r"was trained on other data \(.* data options, layout.* among them"):
+        first.evaluate(samples=1, baseline=fitted(images, **alike, layout="given"))
+
+
 def test_pixels_that_are_drawn_otherwise_are_refused(tmp_path):
     """The same files and splits; --data-seed sets the draw of the pixels."""
     draw = np.random.default_rng(0)

@@ -123,6 +123,36 @@ def test_a_pair_of_more_layers_is_not_built_to_its_end(made, tmp_path, monkeypat
     assert modules[0] <= 40 + held + 1
 
 
+HUGE = {
+    "steps": ({"guide": "iaf:steps=1000000000"}, r"needs more than 400 modules and parameters"),
+    "hidden": ({"options": {"hidden": [10**6, 10**6]}}, r"has [\d,]+ numbers and more, and there is memory for"),
+    "components": ({"guide": "mixture:components=1000000000"}, r"has [\d,]+ numbers and more, and there is memory for"),
+}
+
+
+@pytest.mark.parametrize(("values", "says"), HUGE.values(), ids=HUGE)
+def test_a_fit_that_was_stopped_before_its_first_checkpoint_is_bounded_by_the_memory(
+    made, tmp_path, monkeypatch, modules, values, says
+):
+    monkeypatch.setattr(outline, "MODULES", 400)
+
+    def begun(content):
+        content["files"] = {}
+        content.update(status="training", progress=None, results={})
+
+    run = asks(made, tmp_path, "iaf", **dict(values))
+    edited(run, begun)
+    modules[0] = 0
+    with Taken() as tensors, pytest.raises(PyrovaeError, match=rf"the pair of .*run\.json {says}"):
+        resume(run)
+    assert tensors.largest < 1000
+    assert modules[0] <= 400 + 1
+    edited(run, lambda content: content["recipe"].update(guide="iaf:steps=2:hidden=4"))
+    edited(run, lambda content: content["recipe"]["options"].update(hidden=[4]))
+    resume(run)
+    assert pyrovae.load(run, device="cpu").status == "done"
+
+
 DEEP = """
 
 class Deep(MyVAE):

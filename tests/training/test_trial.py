@@ -1,5 +1,7 @@
 """What is tried of a pair of the user's own before it trains."""
 
+import functools
+
 import plugins
 import pyro
 import pyro.distributions as dist
@@ -49,6 +51,26 @@ def test_batch_normalization_and_a_last_batch_of_one_are_told_before_training():
         pyrovae.fit(Pair(Model(), Guide(nn.BatchNorm1d(8))), data=data(33), batch_size=16, **SHORT)
     pyrovae.fit(Pair(Model(), Guide(nn.BatchNorm1d(8))), data=data(34), batch_size=16, **SHORT)
     pyrovae.fit(Pair(Model(), Guide(nn.LayerNorm(8))), data=data(33), batch_size=16, **SHORT)
+
+
+@pytest.mark.parametrize("name", ["guide.encoder.1.running_var", "model.decoder.weight"])
+def test_a_pair_that_comes_with_nan_is_told_by_its_tensor(name):
+    pair = Pair(Model(), Guide(nn.BatchNorm1d(8)))
+    pair.state_dict()[name].fill_(torch.nan)
+    with pytest.raises(PyrovaeError, match=rf"never reached a finite held-out ELBO.*: {name} of the pair holds NaN"):
+        pyrovae.fit(pair, data=data(34), **SHORT)
+
+
+@pytest.mark.parametrize(("size", "microbatch", "one"), [(32, 1, True), (32, 31, True), (32, 16, False), (33, 8, True)])
+def test_a_microbatch_of_one_is_told_before_training(size, microbatch, one):
+    fit = functools.partial(
+        pyrovae.fit, Pair(Model(), Guide(nn.BatchNorm1d(8))), batch_size=size, microbatch=microbatch, **SHORT
+    )
+    if one:
+        with pytest.raises(PyrovaeError, match=r"a piece of one.*Expected more than 1 value.* or microbatch"):
+            fit(data=data(64 if size == 32 else 66))
+    else:
+        fit(data=data(64))
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -22,7 +22,7 @@ from pyrovae.pairs.traces import log_joint
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress, progress
-from pyrovae.runtime.seeding import seeded
+from pyrovae.runtime.seeding import require_seed, seeded
 from pyrovae.runtime.turns import Shared, between
 from pyrovae.svi.schedule import learning_rate
 
@@ -121,6 +121,7 @@ def refit(
         UsageError: for a number of steps or rounds below 1.
     """
     require_whole(steps=steps, rounds=rounds)
+    require_seed(seed)
     device = device_of(pair)
     batch = placed(pair, batch)
     noise, shown_at = seeded(seed, device), show or progress(False)
