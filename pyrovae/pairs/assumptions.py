@@ -16,6 +16,7 @@ from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import dtype_of, placed
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import Structure, refuse_weighed, require_per_datum, structure
+from pyrovae.pairs.supports import support
 from pyrovae.pairs.traces import draw, log_weights, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.seeding import seeded
@@ -137,8 +138,8 @@ def coarse(pair: Pair, batch: Sequence[Tensor], K: int = 256, same: int = 6) -> 
     border of its support (torch takes what a Beta draws above 1 - 1e-16 for that), or it has no density.
     """
     for name, site in sites(draw(particles(pair.guide, K), batch), observed=False).items():
-        value = site["value"]
-        if not value.is_floating_point() or value.dim() < 2 or len(value) != K:
+        value = site["value"]  # that of a discrete site may be a floating point number, too
+        if support(site["fn"]).is_discrete or not value.is_floating_point() or value.dim() < 2 or len(value) != K:
             continue
         ordered = value.sort(0).values
         equal = (ordered[same - 1 :] == ordered[: K - same + 1]).any(0)  # (B, *event)

@@ -11,7 +11,7 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.supports import family_of, innermost, is_everything, outside, support
+from pyrovae.pairs.supports import family_of, is_everything, outside, words
 from pyrovae.pairs.traces import sites, traces
 from pyrovae.runtime import memory
 
@@ -53,8 +53,7 @@ def strays(p: poutine.Trace) -> Iterator[Stray]:
             continue
         row = int(bad.nonzero()[0])
         number = values[row][found[row]] if found[row].shape == values[row].shape else values[row]
-        words = str(innermost(support(fn)))
-        yield Stray(name, site["is_observed"], row, float(number.flatten()[0]), family_of(fn), words)
+        yield Stray(name, site["is_observed"], row, float(number.flatten()[0]), family_of(fn), words(fn))
 
 
 def require_supported(pair: Pair, batch: Sequence[Tensor], where: str = "", start: int = 0) -> None:
@@ -91,7 +90,7 @@ def _refuse_wide(p: poutine.Trace, q: poutine.Trace) -> None:
         if is_everything(site["fn"]) and site["fn"].has_rsample and not is_everything(fn):
             raise PyrovaeError(
                 f"the guide draws site '{name}' from all real numbers ({family_of(site['fn'])}), and the model has a "
-                f"{family_of(fn)} there, of support {innermost(support(fn))}: give the guide a distribution on the "
+                f"{family_of(fn)} there, of support {words(fn)}: give the guide a distribution on the "
                 f"support of the prior"
             )
 

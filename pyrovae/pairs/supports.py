@@ -7,7 +7,8 @@ from contextlib import suppress
 import torch
 from pyro.distributions.torch_distribution import ExpandedDistribution, MaskedDistribution
 from torch import Tensor
-from torch.distributions import Distribution, Independent, constraints
+from torch.distributions import Distribution, Independent, TransformedDistribution, constraints
+from torch.distributions.transforms import AffineTransform, ComposeTransform, Transform
 
 SUM = 1e-4
 """How far the numbers of a simplex may be off 1 together; torch allows 1e-6, which float32 does not hold."""
@@ -36,7 +37,30 @@ def innermost(constraint: constraints.Constraint) -> constraints.Constraint:
 
 def is_everything(family: Distribution) -> bool:
     """Whether every real number lies in the support."""
-    return innermost(support(family)) in (constraints.real, constraints.real_vector)
+    while isinstance(family, Independent | ExpandedDistribution | MaskedDistribution):
+        family = family.base_dist
+    if innermost(support(family)) not in (constraints.real, constraints.real_vector):
+        return False
+    moved = _moved(family)
+    return not moved or innermost(moved[0].codomain) in (constraints.real, constraints.real_vector)
+
+
+def _moved(family: Distribution) -> list[Transform]:
+    """The affine maps that end a transformed distribution whose support torch takes for the real line on account of
+    them, after the transform before them; empty of any other. `biject_to` of a bound or of an interval ends so."""
+    if not isinstance(family, TransformedDistribution) or type(family).support is not TransformedDistribution.support:
+        return []  # or one that says what its support is
+    flat = [part for transform in family.transforms for part in _parts(transform)]
+    for at in range(len(flat), 0, -1):
+        if not isinstance(flat[at - 1], AffineTransform):
+            return flat[at - 1 :] if at < len(flat) else []
+    return []
+
+
+def _parts(transform: Transform) -> list[Transform]:
+    if isinstance(transform, ComposeTransform):
+        return [part for each in transform.parts for part in _parts(each)]
+    return [transform]
 
 
 def outside(family: Distribution, value: Tensor) -> Tensor:
@@ -53,12 +77,25 @@ def outside(family: Distribution, value: Tensor) -> Tensor:
             mask = mask.reshape(*mask.shape, *[1] * (found.dim() - value.dim() + len(family.event_shape)))
         return found & mask
     constraint, stray = support(family), torch.zeros_like(value, dtype=torch.bool)
+    if moved := _moved(family):
+        for transform in reversed(moved[1:]):
+            value = transform.inv(value)
+        constraint = moved[0].codomain
     if innermost(constraint) is constraints.simplex:
         stray = (value < 0).any(-1) | ((value.sum(-1) - 1).abs() > SUM) | value.isnan().any(-1)
     else:
         with suppress(NotImplementedError, ValueError):  # of a constraint that depends on what is not known
             stray = ~constraint.check(value)
     return stray
+
+
+def words(family: Distribution) -> str:
+    """What the support of one number is, for a sentence."""
+    while isinstance(family, Independent | ExpandedDistribution | MaskedDistribution):
+        family = family.base_dist
+    if moved := _moved(family):
+        return f"{innermost(moved[0].codomain)}, scaled and moved"
+    return str(innermost(support(family)))
 
 
 def family_of(fn: Distribution) -> str:
