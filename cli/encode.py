@@ -44,7 +44,7 @@ def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | No
 
     if out is not None or picture is None:
         out = out or Path("latents.npz")
-        arrays = run.encode(split, limit, seed)
+        arrays = run.encode(split, limit, seed)  # type: ignore[arg-type]
         broken = {"broken": arrays.pop("broken")} if "broken" in arrays else {}
         write_rows(run, out, arrays, split, limit, beside=broken)
         click.echo(out)

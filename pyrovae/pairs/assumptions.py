@@ -16,6 +16,7 @@ from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import dtype_of, placed
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import Structure, refuse_weighed, require_per_datum, running, structure
+from pyrovae.pairs.supports import support
 from pyrovae.pairs.traces import Program, draw, log_joint, log_weights, particles, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.seeding import seeded
@@ -99,7 +100,7 @@ def broken(
             if first_dim(few) > 1:
                 told += [leaks(pair, few, found), "" if own else interacts(pair, few, model_only)]
         with suppress(memory.NoMemoryError), memory.tried(few[0].device), _with_particles():
-            told += [] if model_only else [coarse(_drawn(guide(pair), few, DRAWN))]
+            told += [] if model_only else [coarse(_drawn(guide(pair), few, DRAWN, continuous=True))]
             told += ["" if own else cancels(pair, few, _drawn(guide(pair), few, WEIGHED), guide, model_only)]
         return [each for each in told if each]
 
@@ -256,8 +257,10 @@ def cancels(
     )
 
 
-def _drawn(program: Program, batch: Sequence[Tensor], K: int) -> Values:
-    return {name: site["value"] for name, site in sites(draw(particles(program, K), batch), observed=False).items()}
+def _drawn(program: Program, batch: Sequence[Tensor], K: int, continuous: bool = False) -> Values:
+    """K draws of each latent site; where `continuous`, without those that are discrete, be they of floating point."""
+    drawn = sites(draw(particles(program, K), batch), observed=False)
+    return {n: site["value"] for n, site in drawn.items() if not (continuous and support(site["fn"]).is_discrete)}
 
 
 def _weight(

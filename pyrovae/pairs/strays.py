@@ -11,7 +11,7 @@ from torch import Tensor
 from pyrovae.errors import PyrovaeError
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.supports import family_of, innermost, is_everything, outside, support, words
+from pyrovae.pairs.supports import family_of, is_everything, outside, words
 from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
 
@@ -55,7 +55,7 @@ def strays(p: poutine.Trace) -> Iterator[Stray]:
         each = found.shape == values.shape  # else of whole vectors, as of a simplex
         at = found.nonzero()[found.nonzero()[:, 0] == row][0].tolist() if each else [row]
         number = values[tuple(at)].flatten()[0].item()
-        says = words(innermost(support(fn)), values.shape, at)
+        says = words(fn, values.shape, at)
         yield Stray(name, site["is_observed"], row, float(number), family_of(fn), says)
 
 
@@ -112,7 +112,7 @@ def _refuse_wide(p: poutine.Trace, q: poutine.Trace) -> None:
         if is_everything(site["fn"]) and site["fn"].has_rsample and not is_everything(fn):
             raise PyrovaeError(
                 f"the guide draws site '{name}' from all real numbers ({family_of(site['fn'])}), and the model has a "
-                f"{family_of(fn)} there, of support {innermost(support(fn))}: give the guide a distribution on the "
+                f"{family_of(fn)} there, of support {words(fn)}: give the guide a distribution on the "
                 f"support of the prior"
             )
 

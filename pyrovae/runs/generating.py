@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Number
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pyrovae.data.raw import DataSpec
+from pyrovae.data.raw import DataSpec, Tensors
 from pyrovae.errors import require_whole
 from pyrovae.generation import draws
 from pyrovae.generation.decoding import Decoding, require_temperature
@@ -39,7 +41,7 @@ def sample(
 
 def reconstruct(
     run: Drawn,
-    n: int | DataSpec | None = None,
+    n: int | Tensors | None = None,
     seed: int = 0,
     temperature: float | None = None,
     data: DataSpec | None = None,
@@ -48,7 +50,7 @@ def reconstruct(
 
     `n` is 16 where it is None, and all where there are `data`, which may stand in its place: `run.reconstruct(x)`.
     """
-    if n is not None and not isinstance(n, int):
+    if not isinstance(n, Number | np.generic | str | None):
         n, data = None, n
     require_whole(n=n)
     batch = run.on(data).split("test", 16 if n is None and data is None else n)

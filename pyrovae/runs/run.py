@@ -13,9 +13,9 @@ from torch import Tensor
 from pyrovae import evaluation
 from pyrovae.config import Options
 from pyrovae.data import DataConfig, Field
-from pyrovae.data.dataset import PARTS, Dataset, Part
+from pyrovae.data.dataset import Dataset, Part
 from pyrovae.data.new import index
-from pyrovae.data.raw import DataSpec
+from pyrovae.data.raw import DataSpec, Tensors
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import UsageError, require_whole
 from pyrovae.estimators import GAPS
@@ -223,7 +223,7 @@ class Run:
 
     def encode(
         self,
-        split: Part | DataSpec = "test",
+        split: Part | Tensors = "test",
         limit: int | None = None,
         seed: int = 0,
         data: DataSpec | None = None,
@@ -233,7 +233,7 @@ class Run:
 
         Of a split, or of `data`, which may stand in its place: `run.encode(x)`.
         """
-        if not isinstance(split, str) or split not in PARTS:
+        if not isinstance(split, str):
             split, data = "test", split
         run = self.on(data)
         batch = run.split(split, limit)

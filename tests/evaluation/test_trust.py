@@ -235,10 +235,15 @@ def test_sentences_may_grow_too():
         ([0.1] * 9 + [0.9], 0.01, 50, 1000, False, "a few weights decide for 1 of 10 data (Pareto k above 0.67"),
         ([0.1] * 9 + [0.9], 0.01, 500, 1000, True, "the Pareto k of 1 of 10 data is above 0.67"),
         ([0.1] * 39 + [0.9], 0.01, 50, 1000, True, "few effective samples for 1 of them"),
+        ([math.inf] * 10, 0.01, 500, 1000, True, "with few effective samples for 0 of them"),
+        ([0.1] * 39 + [2.6], 0.01, 2, 1000, False, "which alone lower the mean by 0.06"),
+        ([0.1] * 39 + [math.inf], 0.01, 2, 1000, False, "which alone lower the mean by 0.025"),
+        ([0.1] * 199 + [math.inf], 0.01, 2, 1000, True, "may be trusted"),
         ([0.1] * 10, 0.92, 50, 1000, False, "lies about 0.42 nats too low"),
         ([0.69] * 10, 0.01, 50, 100000, True, "at most 0.70"),
         ([0.69] * 10, 0.01, 9, 100, False, "above 0.50"),
-        ([0.69] * 10, 0.01, 11, 100, True, "above 0.50, with few effective samples for 0 of them"),
+        ([0.69] * 4 + [0.1] * 6, 0.01, 11, 100, True, "above 0.50, with few effective samples for 0 of them"),
+        ([0.69] * 10, 0.01, 11, 100, False, "the weights of 10 of 10 data have a heavy tail (Pareto k above 0.50)"),
         ([math.nan] * 3, 0.1, 10, 20, None, "cannot be judged from 20 samples a datum: take 25 or more"),
         ([math.nan, 0.1, 0.1], 0.1, 50, 100, False, "1 of 3 data have weights that are not finite"),
     ],
@@ -249,6 +254,19 @@ def test_verdicts(k, error, ess, drawn, trusted, says):
     found = verdict(*filled, torch.tensor(k), torch.full((count,), drawn))
     assert found.trusted is trusted
     assert says in found.sentence
+
+
+@pytest.mark.parametrize(("s", "K"), [(1.5, 1000), (2.5, 1000), (2.5, 100), (3.5, 5000)])
+def test_what_log_normal_weights_have_not_met_is_known_to_a_factor(s, K):
+    """log E[exp(s e)] = s^2 / 2; far worse weights are told to be worse, too."""
+    weights = s * torch.randn(300, K, dtype=torch.float64)
+    M = pareto.tail_length(K)
+    k = pareto.fit(weights.topk(M + 1).values).k
+    off = s**2 / 2 - (weights.logsumexp(1) - math.log(K)).mean().item()
+    told = pareto.unmet(k, torch.full((300,), K)).mean().item()
+    assert off / 4 < told < 2 * off + 0.01
+    worse = pareto.unmet(pareto.fit((8 * weights).topk(M + 1).values).k, torch.full((300,), K))
+    assert worse.median() > 1
 
 
 @pytest.mark.parametrize("proposal", ["guide", "widened", "refit"])

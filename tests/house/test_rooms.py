@@ -224,8 +224,8 @@ def test_a_file_says_what_it_is_and_is_no_longer_than_300_lines(path):
     assert text.count("\n") <= 300
 
 
-HELPERS = {"house", "fuzzing", "crashes"}
-"""Folders of `tests/` that are no room: this one, and the cases of damaged files."""
+HELPERS = {"house", "fuzzing", "crashes", "search"}
+"""Folders of `tests/` that are no room: this one, the cases of damaged files, and random pairs."""
 
 
 def test_tests_lie_in_the_folder_of_the_room_that_they_test():

@@ -11,7 +11,8 @@ import torch
 from commands import score_quickly
 from conftest import linear
 from torch import nn
-from torch.distributions.transforms import SigmoidTransform
+from torch.distributions import biject_to, constraints
+from torch.distributions.transforms import AffineTransform, ExpTransform, SigmoidTransform
 from torch.nn.functional import softplus
 
 import pyrovae
@@ -19,7 +20,7 @@ from pyrovae import Pair, PyrovaeError, UsageError, evaluation
 from pyrovae.pairs.assumptions import broken
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import structure
-from pyrovae.pairs.supports import outside
+from pyrovae.pairs.supports import is_everything, outside, words
 from pyrovae.pairs.traces import log_weights
 from pyrovae.testing import check
 
@@ -251,6 +252,66 @@ def test_a_guide_that_leaves_the_support_of_the_prior_is_refused(prior, score):
     says = r"the guide draws (site 'z' from all real numbers|.* for site 'z' of datum \d+.*, outside the support)"
     with pytest.raises(PyrovaeError, match=says):
         SCORES[score](Pair(Model(prior=p), Guide(leaves)), x)
+
+
+def onto(constraint):
+    """What torch maps the real line to a constraint by ends in an affine map, whose values it takes for all numbers."""
+    return lambda loc, scale: dist.TransformedDistribution(dist.Normal(loc, scale), [biject_to(constraint)])
+
+
+@pytest.mark.parametrize(
+    ("prior", "constraint"),
+    [
+        (lambda x: dist.Exponential(x.new_ones(2)), constraints.positive),
+        (lambda x: dist.Uniform(x.new_zeros(2), 1.0), constraints.unit_interval),
+        (lambda x: dist.Uniform(x.new_full((2,), 2.0), 5.0), constraints.interval(2.0, 5.0)),
+        (lambda x: dist.Pareto(x.new_ones(2), 3.0), constraints.greater_than(1.0)),
+    ],
+)
+def test_a_guide_by_the_bijection_of_torch_stays_within_the_support(prior, constraint):
+    x = torch.randn(30, 6)
+    found = evaluation.log_likelihood(Pair(Model(prior=prior), Guide(onto(constraint))), [x], 100)
+    assert found.log_likelihood.isfinite().all()
+    if constraint is not constraints.unit_interval:
+        with pytest.raises(PyrovaeError, match="outside the support of its"):
+            evaluation.log_likelihood(Pair(Model(prior=prior), Guide(onto(constraints.interval(-9.0, -8.0)))), [x], 100)
+
+
+def test_what_an_affine_map_ends_has_the_support_before_it_moved():
+    moved = dist.TransformedDistribution(dist.Normal(0.0, 1.0), [ExpTransform(), AffineTransform(3.0, -2.0)])
+    assert outside(moved, torch.tensor([2.9, 3.1])).tolist() == [False, True]
+    assert not is_everything(moved)
+    assert words(moved) == "GreaterThan(lower_bound=0.0), scaled and moved"
+    assert is_everything(dist.TransformedDistribution(dist.Normal(0.0, 1.0), [AffineTransform(3.0, -2.0)]))
+    assert is_everything(dist.Gumbel(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        lambda x: dist.OneHotCategorical(logits=x[:, :2]),
+        lambda x: dist.Bernoulli(logits=x[:, :2]).to_event(1),
+        lambda x: dist.Poisson(x[:, :2].exp()).to_event(1),
+    ],
+)
+def test_equal_draws_of_a_discrete_latent_of_floats_are_no_lack_of_precision(family):
+    class Same(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.decoder = nn.Linear(2, 6)
+
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z = pyro.sample("z", family(x.new_zeros(len(x), 6)))
+                pyro.sample("x", dist.Normal(self.decoder(z), 1.0).to_event(1), obs=x)
+
+    class Drawn(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                pyro.sample("z", family(0 * x))
+
+    x = torch.randn(7, 6)
+    assert evaluation.log_likelihood(Pair(Same(), Drawn()), [x], 2000).verdict().trusted
 
 
 class ReadsMean(Model):

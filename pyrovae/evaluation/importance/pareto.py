@@ -44,6 +44,24 @@ def threshold(samples: int) -> float:
     return min(1 - 1 / math.log10(samples), 0.7) if samples > 10 else 0.0
 
 
+def unmet(k: Tensor, drawn: Tensor) -> Tensor:
+    """Nats by which estimates from K weights lie too low, about: what no draw has met of log-normal weights.
+
+    Of weights exp(s e), e ~ N(0, 1), the mean is made by e ~ N(s, 1), and the largest of K draws is about the quantile
+    1 - 1 / K. Their tail looks like one of shape k = s / h, with h the hazard rate of e where the tail begins. The
+    shape of worse weights grows less than s, so it is a lower bound.
+
+    Args:
+        k: (N,) shapes; of an infinite one, where a handful of weights lie above all others, 1 nat is taken.
+        drawn: (N,) K, above 1.
+    """
+    e = torch.distributions.Normal(0.0, 1.0)
+    tail = torch.tensor([tail_length(K) / K for K in drawn.tolist()], dtype=torch.float64)
+    hazard = e.log_prob(e.icdf(1 - tail)).exp() / tail
+    missing = -torch.special.log_ndtr(e.icdf(1 - 1 / drawn.double()) - hazard * k.double())
+    return torch.where(k.isposinf(), torch.ones_like(missing), missing)
+
+
 def fit(largest: Tensor) -> Tail:
     """Fits the tails of log weights.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyrovae.errors import option
 from pyrovae.evaluation import assumed
-from pyrovae.evaluation.importance.pareto import threshold
+from pyrovae.evaluation.importance.pareto import threshold, unmet
 
 SHARE = 0.05
 """Of the data: so many may be in doubt."""
@@ -16,6 +16,12 @@ SHARE = 0.05
 FEW, SMALL = 100, 0.1
 """Effective samples, and their share in all: where both are less and the Pareto k is above its threshold, a few weights
 decide."""
+
+MOST = 0.5
+"""Of the data: in so many the Pareto k may be above its threshold where there are enough effective samples."""
+
+LOST = 0.01
+"""Nats by which data in doubt may lower the mean together: one that is missed by hundreds is enough."""
 
 BIAS = 0.1
 """Nats: the mean may lie so much too low."""
@@ -125,10 +131,24 @@ def verdict(
     limit = f"{limits.min():.2f}" if limits.min() == limits.max() else f"{limits.min():.2f} to {limits.max():.2f}"
     few, trusted = int(doubtful.sum()), False
     hopeless = missed is not None and most is not None and int(drawn.max()) < most
+    heavy = int((above & pareto_k.isfinite()).sum())  # ties, of which k says nothing, are judged by their number
+    missing = unmet(pareto_k[doubtful], drawn[doubtful]).sum().item() / n
     if few > SHARE * n:
         sentence = (
             f"is a lower bound and not a value: a few weights decide for {few} of {n} data (Pareto k above {limit} and "
             f"few effective samples), so the standard error says too little; {_others(proposal, not hopeless)}"
+        )
+    elif heavy > MOST * n:
+        # Of one datum k is known to 0.15 or so, and effective samples may be many where a narrow guide meets little.
+        sentence = (
+            f"is a lower bound and not a value: the weights of {heavy} of {n} data have a heavy tail "
+            f"(Pareto k above {limit}), as those of a guide narrower than the posterior; {_others(proposal, not hopeless)}"
+        )
+    elif missing > LOST:
+        sentence = (
+            f"is a lower bound and not a value: a few weights decide for {few} of {n} data (Pareto k up to "
+            f"{pareto_k[doubtful].max():.2g} and few effective samples), which alone lower the mean by {missing:.2g} "
+            f"nats or more; {_others(proposal, not hopeless)}"
         )
     elif bias > BIAS:
         more = f"take more samples ({option('target_se', command='loglik')})"
