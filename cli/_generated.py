@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyrovae.cli._output import print_json
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,17 +32,28 @@ def parse_given(given: Sequence[str]) -> dict[str, float | list[float]]:
     return found
 
 
-def show(run: "Run", value: "Tensor | list[str] | list[list[str]]", out: Path | None) -> None:
-    """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a .npz under the name x."""
+def show(run: "Run", value: "Tensor | list[str] | list[list[str]]", out: Path | None, as_json: bool = False) -> None:
+    """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a file under the name x; or, without
+    a file and `as_json`, the values themselves in one JSON object."""
     from pyrovae.storage.tables import write_table
 
-    if isinstance(value, list):
-        if out is not None:
-            raise UsageError("text goes to stdout: leave out --out, or redirect with > FILE")
+    if isinstance(value, list) and out is not None:
+        raise UsageError("text goes to stdout: leave out --out, or redirect with > FILE")
+    if as_json and out is None:
+        print_json({"run": str(run.path), "x": value if isinstance(value, list) else value.tolist()})
+    elif isinstance(value, list):
         for item in value:
             click.echo(item if isinstance(item, str) else "\n".join(item) + "\n")
-        return
-    if out is None or out.suffix == ".png":
+    elif out is None or out.suffix == ".png":
         raise UsageError("these data are no images: name a file for the values, --out FILE.csv")
-    write_table(out, {"x": value.numpy()})
-    click.echo(out)
+    else:
+        write_table(out, {"x": value.numpy()})
+        written(run, out, as_json)
+
+
+def written(run: "Run", out: Path, as_json: bool) -> None:
+    """Says what was written."""
+    if as_json:
+        print_json({"run": str(run.path), "out": str(out)})
+    else:
+        click.echo(out)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyrovae.cli._options import debug_option
-from pyrovae.cli._output import print_note
+from pyrovae.cli._options import debug_option, json_option
+from pyrovae.cli._output import print_json, print_note
 from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option, write_rows
 from pyrovae.storage.tables import SUFFIXES
 
@@ -34,21 +34,35 @@ Examples:
 @click.option(
     "--picture", type=click.Path(path_type=Path), help="Draw the posterior means in two dimensions to this .png."
 )
+@json_option
 @debug_option
 @on_run
-def command(run: "Run", split: str, limit: int | None, seed: int, out: Path | None, picture: Path | None) -> None:
+def command(
+    run: "Run", split: str, limit: int | None, seed: int, out: Path | None, picture: Path | None, as_json: bool
+) -> None:
     """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a file."""
     require_suffix(out, *SUFFIXES)
     require_suffix(picture, ".png", option="--picture")
     from pyrovae.runs import pictures
 
+    found: dict[str, object] = {"run": str(run.path)}
     if out is not None or picture is None:
-        out = out or Path("latents.npz")
         arrays = run.encode(split, limit, seed)  # type: ignore[arg-type]
         broken = {"broken": arrays.pop("broken")} if "broken" in arrays else {}
-        write_rows(run, out, arrays, split, limit, beside=broken)
-        click.echo(out)
         for each in broken.get("broken", ()):
             print_note(f"warning: these values are not to be trusted: {each}")
+        if out is None and as_json:
+            index = run.index(split, limit)  # type: ignore[arg-type]
+            found |= {name: array.tolist() for name, array in {**index, **arrays, **broken}.items()}
+        else:
+            out = out or Path("latents.npz")
+            write_rows(run, out, arrays, split, limit, beside=broken)
+            found["out"] = str(out)
     if picture is not None:
-        click.echo(pictures.latents(run, picture, split, limit))  # type: ignore[arg-type]
+        found["picture"] = str(pictures.latents(run, picture, split, limit))  # type: ignore[arg-type]
+    if as_json:
+        return print_json(found)
+    for name in ("out", "picture"):
+        if name in found:
+            click.echo(found[name])
+    return None

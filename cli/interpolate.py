@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyrovae.cli._generated import show
-from pyrovae.cli._options import debug_option
+from pyrovae.cli._generated import show, written
+from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, temperature_option
 from pyrovae.storage.tables import SUFFIXES
 
@@ -31,16 +31,17 @@ Examples:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A .png of images, or a .csv, .npz or .parquet of any data."
 )
+@json_option
 @debug_option
 @on_run
-def command(run: "Run", rows: int, steps: int, temperature: float | None, out: Path | None) -> None:
+def command(run: "Run", rows: int, steps: int, temperature: float | None, out: Path | None, as_json: bool) -> None:
     """Decode along lines between the posterior means of test data; a row a pair of data."""
     require_suffix(out, ".png", *SUFFIXES)
     from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
 
-    if run.vocabulary is None and (out is None or out.suffix == ".png"):
+    if run.vocabulary is None and (out.suffix == ".png" if out is not None else not as_json):
         require_temperature(temperature, text=False)
-        click.echo(pictures.interpolation(run, out or Path("interpolation.png"), rows, steps))
+        written(run, pictures.interpolation(run, out or Path("interpolation.png"), rows, steps), as_json)
     else:
-        show(run, run.interpolate(rows, steps, temperature=temperature), out)
+        show(run, run.interpolate(rows, steps, temperature=temperature), out, as_json)

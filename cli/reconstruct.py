@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyrovae.cli._generated import show
-from pyrovae.cli._options import debug_option
+from pyrovae.cli._generated import show, written
+from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
 from pyrovae.storage.tables import SUFFIXES
 
@@ -29,9 +29,10 @@ Examples:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A .png of images, or a .csv, .npz or .parquet of any data."
 )
+@json_option
 @debug_option
 @on_run
-def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path | None) -> None:
+def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path | None, as_json: bool) -> None:
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
     require_suffix(out, ".png", *SUFFIXES)
     from pyrovae.generation.decoding import require_temperature
@@ -39,9 +40,9 @@ def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path 
 
     if run.vocabulary is not None:
         truth = run.vocabulary.decode(run.split("test", n)[run.pair.inputs.index("x")])
-        show(run, [list(pair) for pair in zip(truth, run.reconstruct(n, seed, temperature), strict=True)], out)
-    elif out is None or out.suffix == ".png":
+        show(run, [list(pair) for pair in zip(truth, run.reconstruct(n, seed, temperature), strict=True)], out, as_json)
+    elif out.suffix == ".png" if out is not None else not as_json:
         require_temperature(temperature, text=False)
-        click.echo(pictures.reconstructions(run, out or Path("reconstructions.png"), n, seed))
+        written(run, pictures.reconstructions(run, out or Path("reconstructions.png"), n, seed), as_json)
     else:
-        show(run, run.reconstruct(n, seed, temperature), out)
+        show(run, run.reconstruct(n, seed, temperature), out, as_json)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyrovae.cli._generated import parse_given, show
-from pyrovae.cli._options import debug_option
+from pyrovae.cli._generated import parse_given, show, written
+from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
 from pyrovae.storage.tables import SUFFIXES
 
@@ -30,10 +30,17 @@ Examples:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A .png of images, or a .csv, .npz or .parquet of any data."
 )
+@json_option
 @debug_option
 @on_run
 def command(
-    run: "Run", n: int | None, given: tuple[str, ...], temperature: float | None, seed: int, out: Path | None
+    run: "Run",
+    n: int | None,
+    given: tuple[str, ...],
+    temperature: float | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), or sentences."""
     require_suffix(out, ".png", *SUFFIXES)
@@ -41,10 +48,11 @@ def command(
     from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
 
-    if run.vocabulary is None and (out is None or out.suffix == ".png"):
+    if run.vocabulary is None and (out.suffix == ".png" if out is not None else not as_json):
         out = out or Path("samples.png")
         require_temperature(temperature, text=False)
         pictures.samples(run, out, n, seed, values)
-        click.echo(out)
+        written(run, out, as_json)
     else:
-        show(run, run.sample(n or (10 if run.vocabulary is not None else 100), seed, temperature, None, **values), out)
+        n = n or (10 if run.vocabulary is not None else 100)
+        show(run, run.sample(n, seed, temperature, None, **values), out, as_json)

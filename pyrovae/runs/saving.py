@@ -13,6 +13,7 @@ from pyrovae.runs.commit import commit
 from pyrovae.runs.environment import environment
 from pyrovae.runs.recipe import Recipe, Status
 from pyrovae.runs.schema import PATHS
+from pyrovae.runs.settings import to_toml
 from pyrovae.runs.subject import Subject
 from pyrovae.storage.jsonable import Json, JsonMapping
 
@@ -55,6 +56,8 @@ def save(run: Subject, path: Path, overwrite: bool = False) -> Path:
         "weights": tensors.to_bytes(tensors.weights(run.pair)),
         "metrics": tensors.to_lines(run.metrics).encode(),
     }
+    if (config := to_toml(run.recipe)) is not None:
+        contents["config"] = config.encode()
     if run.vocabulary is not None:
         contents["vocabulary"] = run.vocabulary.to_json().encode()
     if not new:

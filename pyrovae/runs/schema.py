@@ -18,8 +18,8 @@ from pyrovae.errors import PyrovaeError, brief
 from pyrovae.storage.jsonable import Json, JsonMapping, finite, strict
 from pyrovae.storage.reading import foreign
 
-FORMAT = 2
-"""Of run.json; raised when an older pyrovae could not read it."""
+FORMAT = 3
+"""Of run.json; raised when an older pyrovae could not read it: 3 has config.toml, and fields that are standardised."""
 
 OLDEST = 1
 """The first format, without status, progress, files and checksums; it is still read."""
@@ -33,6 +33,7 @@ TEXT = 2**16
 PATHS = {
     "weights": "weights.safetensors",
     "metrics": "metrics.jsonl",
+    "config": "config.toml",
     "vocabulary": "vocabulary.json",
     "checkpoint": "state/checkpoint.safetensors",
     "curves": "curves.png",
@@ -42,7 +43,9 @@ PATHS = {
 }
 """Where a file lies whose name is free, by its role."""
 
-Role = Literal["weights", "metrics", "vocabulary", "checkpoint", "curves", "samples", "reconstructions", "latents"]
+Role = Literal[
+    "weights", "metrics", "config", "vocabulary", "checkpoint", "curves", "samples", "reconstructions", "latents"
+]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[int, Field(ge=1, lt=2**53)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
@@ -149,7 +152,7 @@ class PositionFile(Strict):
 class RunFile(Strict):
     """run.json."""
 
-    format: Literal[2]
+    format: Literal[3]
     status: Literal["training", "trained", "done"]
     recipe: RecipeFile
     inputs: Annotated[list[Name], Field(max_length=100)]
@@ -205,7 +208,7 @@ def parse(data: bytes | bytearray, what: str) -> Json:
     number = content.get("format")
     if type(number) is int and number > FORMAT:
         raise PyrovaeError(f"{what} has format {number}, this pyrovae reads {FORMAT}: update pyrovae")
-    if number not in (FORMAT, OLDEST) or type(number) is not int:
+    if type(number) is not int or not OLDEST <= number <= FORMAT:
         raise PyrovaeError(f"{what} has format {number!r:.80}, this pyrovae reads {FORMAT}: the file is damaged")
     if number == OLDEST:
         content = _upgraded(content)
@@ -216,6 +219,7 @@ def parse(data: bytes | bytearray, what: str) -> Json:
             f"{what} is damaged, or was changed by hand (its checksum is not that of what it says): take the file as "
             f"pyrovae wrote it"
         )
+    content = {**content, "format": FORMAT}
     try:
         RunFile(**content)
     except (ValidationError, TypeError) as error:

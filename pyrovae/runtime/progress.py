@@ -118,7 +118,7 @@ class _Notes(Progress):
         pass
 
     def line(self, text: str) -> None:
-        if text.startswith("note: "):
+        if text.startswith(("note: ", "warning: ")):
             self.shown.line(text)
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from pyrovae.runs import directory, tensors
 from pyrovae.runs.claim import locked, require_free
 from pyrovae.runs.run import Run
 from pyrovae.runs.saving import header
+from pyrovae.runs.settings import to_toml
 from pyrovae.runtime import devices, memory
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.ranks import together, world
@@ -29,6 +30,7 @@ from pyrovae.runtime.seeding import seeded
 from pyrovae.svi.precision import tf32
 from pyrovae.training import freezing, resuming
 from pyrovae.training.advice import concerns, notes
+from pyrovae.training.decided import of_data, of_pair, of_training
 from pyrovae.training.journal import Journal, Unwritten
 from pyrovae.training.loop import train
 from pyrovae.training.order import require_one_each
@@ -124,15 +126,18 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
     with memory.limited(config.max_memory, device), precision, seeded(config.seed, device):
         pair, recipe = pair_for(plan, device)
         with _shown(show) as shown, alone(pair):
+            shown.line(of_data(dataset))
             for note in [*notes(dataset, recipe), *plan.notes]:
                 shown.line(f"note: {note}")
             told = tried(pair, dataset, config, device) if pair.own else []
+            shown.line(of_pair(pair, recipe, dataset))
+            shown.line(of_training(recipe, dataset, device))
             for warning in told:
                 shown.line(f"warning: {warning}")
             journal: Journal | Unwritten = Unwritten()
             if folder is not None:
                 head = header(recipe, pair.inputs, dataset.fields, dataset.description, "training", None)
-                journal = Journal(folder, head, dataset.vocabulary, plan.start)
+                journal = Journal(folder, head, to_toml(recipe), dataset.vocabulary, plan.start)
             with journal.open(), tf32(config.precision):
                 trained = train(
                     pair,

@@ -27,16 +27,23 @@ class Journal:
     Args:
         folder: the run directory.
         header: what run.json says of the fit (`pyrovae.runs.saving.header`).
+        config: config.toml; None where there is none.
         vocabulary: of text.
         start: the checkpoint from which the fit goes on.
     """
 
     def __init__(
-        self, folder: Path, header: JsonMapping, vocabulary: Vocabulary | None, start: Checkpoint | None = None
+        self,
+        folder: Path,
+        header: JsonMapping,
+        config: str | None,
+        vocabulary: Vocabulary | None,
+        start: Checkpoint | None = None,
     ) -> None:
         self.folder = folder
         self.header = dict(header)
-        self.vocabulary = {} if vocabulary is None else {"vocabulary": vocabulary.to_json().encode()}
+        texts = {"config": config, "vocabulary": None if vocabulary is None else vocabulary.to_json()}
+        self.texts = {role: text.encode() for role, text in texts.items() if text is not None}
         self.start = start
         self.step = None if start is None else start.position.step
         self.replaces = start is None and is_run(folder)
@@ -95,7 +102,7 @@ class Journal:
             run.save(self.folder, overwrite)
 
     def _commit(self, checkpoint: Checkpoint | None) -> None:
-        contents, progress = dict(self.vocabulary), None
+        contents, progress = dict(self.texts), None
         if checkpoint is not None:
             progress = checkpoint.position.to_json()
             contents |= {

@@ -446,7 +446,7 @@ DAMAGE = [  # run, file, what is done to it, exit code, what is said
     ("label", "run.json", text("[]"), 1, "is damaged"),
     ("label", "run.json", folder, 1, "it is a folder"),
     ("label", "run.json", Path.unlink, 2, "its fit did not finish"),
-    ("label", "run.json", change("format", to=3), 1, "has format 3, this pyrovae reads 2: update pyrovae"),
+    ("label", "run.json", change("format", to=4), 1, "has format 4, this pyrovae reads 3: update pyrovae"),
     ("label", "run.json", change("format", to="1"), 1, "has format '1'"),
     ("label", "run.json", change("recipe", to=None), 1, "is damaged"),
     ("label", "run.json", change("recipe", "model", to="cvea"), 2, "did you mean 'cvae'?"),

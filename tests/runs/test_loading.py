@@ -278,7 +278,7 @@ RUN_JSON = [  # what is done to run.json, its checksum put right, and what is to
     (lambda c: c.update(format="2"), "has format '2'"),
     (lambda c: c.update(format=True), "has format True"),
     (lambda c: c.pop("format"), "has format None"),
-    (lambda c: c.update(more=1), r"there is a more, which format 2 has not"),
+    (lambda c: c.update(more=1), r"there is a more, which format 3 has not"),
     (lambda c: c.update(status="maybe"), "status = 'maybe'"),
     (lambda c: c.pop("status"), "there is no status"),
     (lambda c: c["recipe"].update(more=1), r"there is a recipe\.more"),

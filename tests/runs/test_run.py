@@ -117,7 +117,7 @@ def test_no_file_of_a_run_is_a_pickle(saved):
         if path.is_file():
             assert path.suffix in (".json", ".jsonl", ".safetensors", ".png")
             assert not path.read_bytes()[:2].startswith((b"\x80", b"PK"))
-    assert json.loads((saved / "vae" / "run.json").read_text())["format"] == 2
+    assert json.loads((saved / "vae" / "run.json").read_text())["format"] == 3
 
 
 def test_weights_can_be_read_without_pyrovae(saved):

@@ -142,7 +142,8 @@ def verdict(
         # Of one datum k is known to 0.15 or so, and effective samples may be many where a narrow guide meets little.
         sentence = (
             f"is a lower bound and not a value: the weights of {heavy} of {n} data have a heavy tail "
-            f"(Pareto k above {limit}), as those of a guide narrower than the posterior; {_others(proposal, not hopeless)}"
+            f"(Pareto k above {limit}), as those of a guide narrower than the posterior; "
+            f"{_others(proposal, not hopeless)}"
         )
     elif missing > LOST:
         sentence = (
