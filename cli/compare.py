@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from pyrovae import registry
+from pyrovae.cli._compare_runs import compare_runs
 from pyrovae.cli._fits import configs, default_names, fits, folder_of, frozen, refuse_foreign, settings_of
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._options import Commas
@@ -32,7 +33,8 @@ PLACE = 2
     epilog="""\b
 Examples:
   pyrovae compare --model vae --guides diagonal,iaf:steps=4 --seeds 0,1,2 --latent-dim 2
-  pyrovae compare --freeze-model runs/vae-digits --guides diagonal,full,iaf""",
+  pyrovae compare --freeze-model runs/vae-digits --guides diagonal,full,iaf
+  pyrovae compare runs/vae-digits runs/vae-iaf""",
 )
 @fits(
     "Folder of the comparison [default: runs/compare-MODEL-DATA].",
@@ -53,7 +55,9 @@ Examples:
     ),
     click.option("--seeds", type=Commas(click.IntRange(min=0, max=2**31 - 1)), help="Seeds of the fits.  [default: 0]"),
 )
+@click.argument("runs", metavar="[RUN RUN ...]", nargs=-1, type=click.Path(path_type=Path))
 def command(
+    runs: tuple[Path, ...],
     model: str | None,
     guides: str | None,
     baseline: str | None,
@@ -71,7 +75,11 @@ def command(
     **options: object,
 ) -> None:
     """Train one model with several guides and seeds, alike in all else; print a table, write compare.json, .npz and
-    .png."""
+    .png. Or score RUNs that are there already on the same data, those of --data where it is given."""
+    if runs:
+        of_fits = {"model": model, "guides": guides, "baseline": baseline, "seeds": seeds, "out": out, "gaps": gaps}
+        others = {"ais_steps": ais_steps, "freeze_model": freeze_model, "overwrite": overwrite or None, "data": data}
+        return compare_runs(runs, settings_of(config, options | of_fits | others), trust, quiet, as_json)
     named = {"model": model, "guides": guides, "baseline": baseline, "seeds": seeds, "data": data, "out": out}
     of_run = {"freeze_model": freeze_model, "gaps": gaps, "ais_steps": ais_steps}
     settings = settings_of(config, options | named | of_run)
