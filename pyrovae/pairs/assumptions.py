@@ -11,9 +11,11 @@ from pyro import poutine
 from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory, option
+from pyrovae.pairs.floors import floored
 from pyrovae.pairs.modes import scoring
+from pyrovae.pairs.normalisers import improper
 from pyrovae.pairs.pair import Pair, first_dim
-from pyrovae.pairs.parameters import dtype_of, placed
+from pyrovae.pairs.parameters import dtype_of, placed, precision_of
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import Structure, refuse_weighed, require_per_datum, running, structure
 from pyrovae.pairs.supports import support
@@ -101,7 +103,8 @@ def broken(
                 told += [leaks(pair, few, found), "" if own else interacts(pair, few, model_only)]
         with suppress(memory.NoMemoryError), memory.tried(few[0].device), _with_particles():
             told += [] if model_only else [coarse(_drawn(guide(pair), few, DRAWN, continuous=True))]
-            told += ["" if own else cancels(pair, few, _drawn(guide(pair), few, WEIGHED), guide, model_only)]
+            off = "" if own else cancels(pair, few, _drawn(guide(pair), few, WEIGHED), guide, model_only)
+            told += [improper(pair, few, model_only), off, floored(pair, few)]
         return [each for each in told if each]
 
 
@@ -252,7 +255,7 @@ def cancels(
     if not known.any() or (off[known].mean().abs() <= NEAR and (off.abs() <= most)[known].all()):
         return ""
     return (
-        f"the log weight of a datum is up to {off[known].abs().max():.2g} nats off in {_precision(pair)}, as large "
+        f"the log weight of a datum is up to {off[known].abs().max():.2g} nats off in {precision_of(pair)}, as large "
         f"numbers cancel in a log-probability: score in double precision, pair.double()"
     )
 
@@ -270,12 +273,6 @@ def _weight(
     if model_only:
         return log_joint(pair.model, batch, values, K)
     return log_weights(pair, batch, K, values, guide(pair))
-
-
-def _precision(pair: Pair) -> str:
-    """As one says it: `single precision`, `bfloat16`."""
-    dtype = dtype_of(pair)
-    return "single precision" if dtype is torch.float32 else str(dtype).removeprefix("torch.")
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

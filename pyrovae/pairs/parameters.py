@@ -52,3 +52,9 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 def device_of(module: nn.Module) -> torch.device:
     """Where a module's parameters are; the CPU where it has none."""
     return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+
+
+def precision_of(pair: nn.Module) -> str:
+    """As one says it: `single precision`, `bfloat16`."""
+    names = {torch.float32: "single precision", torch.float64: "double precision"}
+    return names.get(dtype_of(pair), str(dtype_of(pair)).removeprefix("torch."))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyrovae.pairs.assumptions import TOLERANCE, apart, interacts, leaks, noisy
 from pyrovae.pairs.modes import unvalidated
+from pyrovae.pairs.normalisers import improper
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.traces import draw, log_weights, sites
 from pyrovae.testing.law import Case, LawError, latents, law, per_datum, refuse, trainable
@@ -117,6 +118,14 @@ def _float64(case: Case) -> None:
             f"the log weight of a datum is {single[0]:.4f} in float32 and {double[0]:.4f} in float64: "
             f"look for exp and log that meet large numbers, and use logits, softplus and logsumexp"
         )
+
+
+@law("normaliser", cure="take another distribution", needs=per_datum)
+def _normaliser(case: Case) -> None:
+    """the distributions of independent numbers integrate to one in the precision of the pair"""
+    pair = case.pair().eval()
+    with torch.no_grad(), unvalidated():
+        refuse(improper(pair, case.batch))
 
 
 def _double(tensors: Iterable[Tensor]) -> list[Tensor]:

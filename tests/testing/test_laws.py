@@ -32,7 +32,7 @@ def test_laws_are_tried_on_everything_there_is():
     assert {name for name, _, _ in VARIANTS.values()} == set(registry.describe("models"))
     assert {spec.split(":")[0] for spec in GUIDES} == set(registry.describe("guides"))
     assert NAMES[0] == "structure"
-    assert len(set(NAMES)) == len(NAMES) == 14
+    assert len(set(NAMES)) == len(NAMES) == 15
 
 
 class Model(nn.Module):
