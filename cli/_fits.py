@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae import registry
+from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._trust import show_code
 from pyrovae.config import Config, Options, Settings, read_toml, refuse_unknown
@@ -135,6 +136,7 @@ def fits(out: str, replaces: str, *own: Callable[[Command], Command]) -> Callabl
         ),
         click.option("--quiet", is_flag=True, help="No progress; notes stay."),
         json_option,
+        explain_option,
         debug_option,
     ]
 

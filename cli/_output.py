@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from pyrovae.cli._glossary import remember
 from pyrovae.runtime.streams import Spare
 from pyrovae.storage.jsonable import JsonMapping, finite
 
@@ -33,7 +34,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
         table.add_row(*(_cell(value) for value in row))
     with console.capture() as captured:
         console.print(table)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    printed = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    click.echo(printed)
+    remember(printed)
 
 
 def _cell(value: object) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
 from pyrovae.cli._runs import count, limit_option, max_memory_option, on_run, open_run, seed_option, split_option
@@ -42,6 +43,7 @@ Examples:
 @seed_option
 @max_memory_option
 @json_option
+@explain_option
 @debug_option
 @on_run
 @click.pass_context

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae.cli._estimates import beside
+from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, seed_option, split_option, write_rows
@@ -48,6 +49,7 @@ Examples:
 )
 @max_memory_option
 @json_option
+@explain_option
 @debug_option
 @on_run
 def command(

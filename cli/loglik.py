@@ -7,6 +7,7 @@ import click
 
 from pyrovae.cli import _method
 from pyrovae.cli._estimates import beside
+from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._method_command import MethodCommand
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
@@ -61,6 +62,7 @@ Examples:
 )
 @max_memory_option
 @json_option
+@explain_option
 @debug_option
 @on_run
 def command(

@@ -9,7 +9,10 @@ import pytest
 from commands import FITS, TINY, done, run, the_error, write_data
 
 import pyrovae
+from pyrovae.cli._glossary import TERMS, explained
 from pyrovae.runs.listing import found_in
+
+ROOT = Path(__file__).parents[2]
 
 NAMES = ("image", "label", "vector", "text", "quadrants")
 
@@ -112,3 +115,20 @@ def test_a_fit_says_what_it_decided_and_quietly_does_not():
 def test_a_quiet_fit_warns_all_the_same():
     args = ("fit", "--model", "vae", "--data", "vectors.npy", *TINY, "--lr", "1e9", "--out", "wild", "--overwrite")
     assert "warning: the model is worse than an independent Gaussian" in done(*args, "--quiet").stderr
+
+
+def test_explain_explains_the_terms_that_were_printed_and_no_others():
+    out = done("loglik", "all/vector", "--samples", "30", "--explain").stdout
+    printed, _, terms = out.partition("\n\n")
+    explained_ = [line.partition(":")[0] for line in terms.strip().splitlines()]
+    assert {"log-likelihood", "standard error", "Pareto k", "effective samples"} <= set(explained_)
+    assert "distortion" not in explained_
+    assert all(term in printed for term in explained_)
+    assert "\n\n" not in done("loglik", "all/vector", "--samples", "30").stdout
+
+
+def test_the_glossary_of_docs_is_that_of_the_command_line():
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    assert text.endswith("".join(f"- **{term}**: {line}\n" for term, line in TERMS.items()))
+    assert explained("the rate is 3") == [f"rate: {TERMS['rate']}"]
+    assert explained("separate rates") == []
