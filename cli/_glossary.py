@@ -10,7 +10,7 @@ TERMS = {
     "rate": "KL(q(z | x) || p(z)), nats that z tells of a datum; near 0 the model does not use z",
     "distortion": "E_q[-log p(x | z)], nats that are left to tell of a datum once z is known",
     "log-likelihood": "log p(x), of which importance sampling gives a lower bound that more samples raise",
-    "standard error": "of the noise of the samples, within which two thirds of repetitions lie; not of the choice of data",
+    "standard error": "of the noise of the samples: two thirds of repetitions lie within it; not of the choice of data",
     "Pareto k": "index of the tail of the importance weights: from 0.7 on few decide, from 1 on they have no mean",
     "effective samples": "so many independent samples of the posterior would tell as much as these weights do",
     "smoothed (PSIS)": "the largest weights replaced by the quantiles of a Pareto tail (Vehtari et al. 2024)",
