@@ -254,7 +254,7 @@ def _as_before(values: Numbers, before: Before, data: str) -> tuple[Numbers, Mod
 def _unlike(data: str, field: str, ours: Field, shape: tuple[int, ...], kind: str) -> PyrovaeError:
     values = {"binary": "0 or 1", "unit": "between 0 and 1", "real": "numbers beyond [0, 1]"}
     if shape != ours.shape:
-        size = f", or fit with {option('image_size')}" if len(shape) == len(ours.shape) == 3 else ""
+        size = f", or fit with {option('image_size', command='fit')}" if len(shape) == len(ours.shape) == 3 else ""
         return PyrovaeError(
             f"data '{data}': a datum of {field} has shape {shape}, and the data of this run have {ours.shape}: give "
             f"data of that shape{size}"

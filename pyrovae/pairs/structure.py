@@ -12,13 +12,16 @@ from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.supports import is_normalised
 from pyrovae.pairs.traces import Site, Trace, draw, sites
 
+AMISS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
+"""What torch and Pyro raise where shapes and types do not go together; what else a program raises is its own."""
+
 
 @contextlib.contextmanager
 def running(pair: Pair, batch: Sequence[Tensor]) -> Iterator[None]:
     """Raises PyrovaeError with the shapes of the data where the programs of a pair do not run on them."""
     try:
         yield
-    except Exception as error:
+    except AMISS as error:
         if is_out_of_memory(error) or isinstance(error, PyrovaeError):
             raise
         of = zip(pair.inputs, batch, strict=False)

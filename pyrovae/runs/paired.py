@@ -30,7 +30,7 @@ def require_comparable(run: Subject, baseline: Subject, split: Part, limit: int 
     if ours != theirs:
         raise PyrovaeError(
             f"{who} was trained on other data (fingerprint {str(theirs)[:12]}, this run has {str(ours)[:12]}): "
-            f"compare runs on the same data with the same data options, {option('layout')} among them"
+            f"compare runs on the same data with the same data options, {option('layout', command='fit')} among them"
         )
     if _words(run) != _words(baseline):
         raise PyrovaeError(
@@ -47,7 +47,7 @@ def require_comparable(run: Subject, baseline: Subject, split: Part, limit: int 
         if values.shape != against.shape or not torch.equal(values.cpu().double(), against.cpu().double()):
             raise PyrovaeError(
                 f"the {name} of the {split} split is not the same in {who}, though the files are: fit both with "
-                f"the same {option('data_seed')}, {option('binarize')}, {option('image_size')} and {option('pixels')}"
+                f"the same {option('data_seed')}, {option('binarize')}, {option('image_size')} and {option('pixels', command='fit')}"
             )
         if discrete != theirs_discrete:
             raise PyrovaeError(

@@ -24,6 +24,7 @@ RUNS = ("loglik", "gap", "evaluate")
 PRINTED_BY = {  # of a file, or of a room: the commands whose users read its messages; the longest name counts
     "pyrovae/data": FITS,
     "pyrovae/data/dataset.py": ("loglik", "evaluate", "gap"),
+    "pyrovae/data/new.py": ("loglik", "evaluate", "gap", "encode"),
     "pyrovae/nets": FITS,
     "pyrovae/options.py": FITS,
     "pyrovae/registry": FITS,
