@@ -47,7 +47,7 @@ def require_comparable(run: Subject, baseline: Subject, split: Part, limit: int 
         if values.shape != against.shape or not torch.equal(values.cpu().double(), against.cpu().double()):
             raise PyrovaeError(
                 f"the {name} of the {split} split is not the same in {who}, though the files are: fit both with "
-                f"the same {option('data_seed')}, {option('binarize')}, {option('image_size')} and {option('pixels', command='fit')}"
+                f"the same {option('data_seed')}, {option('binarize')}, {option('image_size')} and {option('pixels')}"
             )
         if discrete != theirs_discrete:
             raise PyrovaeError(
