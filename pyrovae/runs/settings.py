@@ -1,4 +1,4 @@
-"""config.toml: what was set for a fit, as `pyrovae fit --config` takes it."""
+"""config.toml: what was set for a fit, as a config file of `pyrovae fit`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def to_toml(recipe: Recipe) -> str | None:
     """All that was set by name, and as comments what was not; None where names do not make the same fit again: of a
     pair or of data that were handed over in Python, and of a path that is no UTF-8.
 
-    `fit --config` of it makes the same weights, on the same machine and threads, from the same data.
+    A fit by it makes the same weights, on the same machine and threads, from the same data.
     """
     if recipe.model is None or recipe.data is None:
         return None
