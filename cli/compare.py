@@ -33,7 +33,6 @@ PLACE = 2
     epilog="""\b
 Examples:
   pyrovae compare --model vae --guides diagonal,iaf:steps=4 --seeds 0,1,2 --latent-dim 2
-  pyrovae compare --freeze-model runs/vae-digits --guides diagonal,full,iaf
   pyrovae compare runs/vae-digits runs/vae-iaf""",
 )
 @fits(

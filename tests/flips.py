@@ -31,7 +31,7 @@ class Count(NamedTuple):
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """All that loading and resuming read, compared by value; pictures by their bytes."""
+    """All that loading and resuming read, compared by value; pictures and config.toml by their bytes."""
 
     def read(content: dict[str, Any]) -> dict[str, Any]:
         seen: dict[str, Any] = {"run.json": content}
@@ -41,7 +41,7 @@ def state(folder: Path) -> dict[str, Any]:
             found = Checkpoint.read(folder, content)
             seen["checkpoint"] = found.weights | found.best | found.optimizer | found.generators | {"sums": found.sums}
         for role in content["files"]:
-            if role in directory.PICTURES:
+            if role in (*directory.PICTURES, "config"):
                 seen[role] = bytes(directory.read(folder, content, role))
         if "vocabulary" in content["files"]:
             seen["vocabulary"] = tensors.vocabulary_of(directory.read(folder, content, "vocabulary"), "words").to_json()

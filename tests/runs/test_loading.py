@@ -273,8 +273,8 @@ def test_a_large_run_json_is_not_read(run, monkeypatch):
 
 
 RUN_JSON = [  # what is done to run.json, its checksum put right, and what is told
-    (lambda c: c.update(format=3), "has format 3, this pyrovae reads 2: update pyrovae"),
-    (lambda c: c.update(format=3, more={}), "update pyrovae"),
+    (lambda c: c.update(format=4), "has format 4, this pyrovae reads 3: update pyrovae"),
+    (lambda c: c.update(format=4, more={}), "update pyrovae"),
     (lambda c: c.update(format="2"), "has format '2'"),
     (lambda c: c.update(format=True), "has format True"),
     (lambda c: c.pop("format"), "has format None"),

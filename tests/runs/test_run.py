@@ -115,7 +115,7 @@ def test_everything_of_a_run_comes_back(saved):
 def test_no_file_of_a_run_is_a_pickle(saved):
     for path in saved.glob("*/**/*"):
         if path.is_file():
-            assert path.suffix in (".json", ".jsonl", ".safetensors", ".png")
+            assert path.suffix in (".json", ".jsonl", ".safetensors", ".toml", ".png")
             assert not path.read_bytes()[:2].startswith((b"\x80", b"PK"))
     assert json.loads((saved / "vae" / "run.json").read_text())["format"] == 3
 
