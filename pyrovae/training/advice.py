@@ -86,6 +86,12 @@ def notes(data: Dataset, recipe: Recipe) -> list[str]:
         )
     if getattr(recipe.options, "likelihood", None) == "bce":
         found.append(no_probability())
+    counts, family = data.description.get("distinct_counts"), getattr(recipe.options, "likelihood", "")
+    if counts and family.partition(":")[0] in ("auto", "normal"):
+        found.append(
+            f"x holds {counts} distinct whole numbers from 0 on, as counts are: the Normal of this fit takes them for "
+            f"real numbers and gives a density; a pair of your own may take dist.Poisson or dist.NegativeBinomial"
+        )
     if recipe.model is not None and (columns := [name for name, each in data.fields.items() if each.standardized]):
         found.append(
             f"the pair takes {' and '.join(columns)} in units of each column's training deviation around its training "
