@@ -23,12 +23,16 @@ def is_text(value: Any) -> bool:
         return False
     if not isinstance(value, list | tuple):
         kind = getattr(value.dtype, "kind", "O")  # of a frame of pandas, its own
-        if kind not in "OUST" or getattr(value, "ndim", 1) != 1:
+        if kind not in "OUST" or tuple(value.shape[1:]) not in ((), (1,)):
             return False
         if kind in "US":
             return True
-    values = list(value)
+    values = _listed(value)
     return any(isinstance(each, str) for each in values) and all(_is_string(each) for each in values)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else list(np.asarray(value).reshape(-1))
 
 
 def _is_string(value: object) -> bool:
@@ -44,7 +48,7 @@ def texts_of(value: Any, what: str) -> list[str | None]:
     try:
         if getattr(getattr(value, "dtype", None), "kind", "") == "S":
             value = np.char.decode(value, "utf-8")
-        found = [str(each) if isinstance(each, str) and each else None for each in list(value)]
+        found = [str(each) if isinstance(each, str) and each else None for each in _listed(value)]
         for each in found:
             (each or "").encode()
     except (UnicodeError, ValueError, SystemError) as error:

@@ -173,8 +173,16 @@ def test_splits_of_strings_and_new_sentences():
 
 @pytest.mark.parametrize(
     "y",
-    [TEXTS, tuple(TEXTS), np.array(TEXTS), np.array(TEXTS, object), np.array(TEXTS, "S"), np.array(TEXTS, ">U3")],
-    ids=["list", "tuple", "array", "objects", "bytes", "big-endian"],
+    [
+        TEXTS,
+        tuple(TEXTS),
+        np.array(TEXTS),
+        np.array(TEXTS, object),
+        np.array(TEXTS, "S"),
+        np.array(TEXTS, ">U3"),
+        np.array(TEXTS, object)[:, None],
+    ],
+    ids=["list", "tuple", "array", "objects", "bytes", "big-endian", "column"],
 )
 def test_classes_in_text_are_in_the_order_of_their_names(y, tmp_path):
     data = load((X, y))
@@ -232,6 +240,14 @@ def test_what_cannot_be_read_is_told_in_one_sentence(name):
     with pytest.raises(PyrovaeError, match=message) as caught:
         load(data)
     assert "\n" not in str(caught.value)
+
+
+def test_strings_of_no_width_are_refused_before_they_are_counted(tmp_path):
+    header = str({"descr": "<U0", "fortran_order": False, "shape": (10**12,)}).ljust(117) + "\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(PyrovaeError, match="is <U0, no numbers"):
+        load(tmp_path / "a.npy")
 
 
 def test_sparse_matrices_of_scipy_are_named(tmp_path):

@@ -38,7 +38,7 @@ def read_header(file: IO[bytes], size: int, what: str) -> Header:
         raise PyrovaeError(f"{what} is no array file of numpy, or damaged ({brief(error)}): save it again") from None
     if dtype.hasobject:
         raise PyrovaeError(f"{what} holds Python objects, which are never loaded: save arrays of numbers")
-    if dtype.kind not in "biufcUS":
+    if dtype.kind not in "biufcUS" or not dtype.itemsize:  # strings of no width: any number of them fits no bytes
         raise PyrovaeError(f"{what} is {dtype}, no numbers: save whole numbers or floats")
     if min(shape, default=0) < 0:
         raise PyrovaeError(f"{what} announces shape {brief(shape)}: the file is damaged, save it again")
