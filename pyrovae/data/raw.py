@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from pyrovae.data.dataset import Dataset, Split
 
-Array = Tensor | np.ndarray | Sequence[Any]
+Array = Tensor | np.ndarray | list[Any]
 """The values of a field, first dim the data."""
 
 Values = Array | tuple[Array, ...] | Mapping[str, Array] | TorchDataset[Any]
