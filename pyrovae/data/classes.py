@@ -17,13 +17,11 @@ from pyrovae.data.raw import Raw
 from pyrovae.errors import PyrovaeError, brief
 
 
-def is_text(value: Any) -> bool:
+def is_text(value: object) -> bool:
     """Whether a column is a list or an array of strings, of which some may be missing (None or NaN)."""
-    if isinstance(value, Tensor) or not (isinstance(value, list | tuple) or hasattr(value, "dtype")):
-        return False
     if not isinstance(value, list | tuple):
-        kind = getattr(value.dtype, "kind", "O")  # of a frame of pandas, its own
-        if kind not in "OUST" or tuple(value.shape[1:]) not in ((), (1,)):
+        kind, shape = kind_of(value), getattr(value, "shape", ())
+        if isinstance(value, Tensor) or kind not in ("O", "U", "S", "T") or tuple(shape[1:]) not in ((), (1,)):
             return False
         if kind in "US":
             return True
@@ -31,7 +29,13 @@ def is_text(value: Any) -> bool:
     return any(isinstance(each, str) for each in values) and all(_is_string(each) for each in values)
 
 
-def _listed(value: Any) -> list[Any]:
+def kind_of(value: object) -> str | None:
+    """What numpy calls the kind of an array, O where pandas has a kind of its own; None where it is no array."""
+    dtype = getattr(value, "dtype", None)
+    return None if dtype is None else str(getattr(dtype, "kind", "O"))
+
+
+def _listed(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else list(np.asarray(value).reshape(-1))
 
 
@@ -39,15 +43,15 @@ def _is_string(value: object) -> bool:
     return value is None or isinstance(value, str) or (isinstance(value, float) and value != value)
 
 
-def texts_of(value: Any, what: str) -> list[str | None]:
+def texts_of(value: object, what: str) -> list[str | None]:
     """The strings of a column; None where one is missing or empty.
 
     Raises:
         PyrovaeError: where they are no text that could be written to a file.
     """
     try:
-        if getattr(getattr(value, "dtype", None), "kind", "") == "S":
-            value = np.char.decode(value, "utf-8")
+        if kind_of(value) == "S":
+            value = np.char.decode(np.asarray(value), "utf-8")
         found = [str(each) if isinstance(each, str) and each else None for each in _listed(value)]
         for each in found:
             (each or "").encode()

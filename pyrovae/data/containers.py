@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +15,6 @@ from pyrovae.data.classes import is_text, texts_of
 from pyrovae.data.raw import Found, Raw, Sentences
 from pyrovae.data.synonyms import KEY, by_split, fields_of, splits_of
 from pyrovae.errors import PyrovaeError
-
-Items = TorchDataset[Any] | list[Any]
 
 
 def unpacked(data: object, name: str) -> Found:
@@ -51,7 +48,7 @@ def unpacked(data: object, name: str) -> Found:
     return data  # type: ignore[return-value]
 
 
-def _of_mapping(data: Mapping[str, Any], name: str) -> Found:
+def _of_mapping(data: Mapping[str, object], name: str) -> Found:
     if (splits := splits_of(data)) is not None:
         parts = {splits[key]: unpacked(part, f"{name}, {key}") for key, part in data.items()}
         texts = {split: part for split, part in parts.items() if isinstance(part, Sentences)}
@@ -67,10 +64,10 @@ def _of_mapping(data: Mapping[str, Any], name: str) -> Found:
     return _text_or_not(fields, fields, name)
 
 
-def _text_or_not(fields: Mapping[str, Any], as_given: Any, name: str) -> Found:
+def _text_or_not(fields: Mapping[str, object], as_given: object, name: str) -> Found:
     """Sentences, where the field x is text; else what was given."""
     if "x" not in fields or not is_text(fields["x"]):
-        return as_given  # type: ignore[no-any-return]
+        return as_given  # type: ignore[return-value]
     if others := [field for field in fields if field != "x"]:
         beside = f"{', '.join(others)} stands beside it, which no pair of text reads"
         raise PyrovaeError(f"data {name}: x is text, and {beside}: give x alone")
@@ -78,12 +75,12 @@ def _text_or_not(fields: Mapping[str, Any], as_given: Any, name: str) -> Found:
     return Sentences({"train": ["" if line is None else line for line in lines]})
 
 
-def _is_datum(item: Sequence[Any]) -> bool:
+def _is_datum(item: Sequence[object]) -> bool:
     """Whether a tuple is a datum (x,) or (x, y) and no row of numbers."""
     return len(item) in (1, 2) and isinstance(item[0], Tensor | np.ndarray | Image.Image | list | tuple)
 
 
-def _of_items(items: Items, name: str) -> Found:
+def _of_items(items: TorchDataset[object] | list[object], name: str) -> Found:
     """A column of each part of the items, in their order."""
     if isinstance(items, TensorDataset):
         parts = items.tensors
@@ -103,7 +100,7 @@ def _of_items(items: Items, name: str) -> Found:
     return unpacked(columns, name)
 
 
-def _datum(item: Any, what: str) -> dict[str, Any]:
+def _datum(item: object, what: str) -> dict[str, object]:
     if isinstance(item, Mapping):
         return dict(item)
     if isinstance(item, list | tuple) and len(item) in (1, 2):
@@ -113,7 +110,7 @@ def _datum(item: Any, what: str) -> dict[str, Any]:
     return {"x": item}
 
 
-def _stacked(values: list[Any], what: str) -> Any:
+def _stacked(values: list[object], what: str) -> Tensor | list[object]:
     """(N, ...) of values of one shape; strings stay a list."""
     if is_text(values):
         return values

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from pyrovae.errors import PyrovaeError
 
@@ -34,14 +33,14 @@ def fields_of(names: Collection[str]) -> dict[str, str]:
     }
 
 
-def splits_of(names: Collection[object]) -> dict[Any, str] | None:
+def splits_of(names: Collection[str]) -> dict[str, str] | None:
     """Name -> split, where all are names of splits, each of another one; else None."""
-    found = {name: SPLIT_OF.get(name.lower()) if isinstance(name, str) else None for name in names}
+    found = {name: SPLIT_OF.get(name.lower()) for name in names}
     splits = [split for split in found.values() if split is not None]
     if not names or len(splits) < len(names):
         return None
     if len(set(splits)) < len(splits):
-        raise PyrovaeError(f"{', '.join(map(str, names))} name a split twice: leave one out")
+        raise PyrovaeError(f"{', '.join(names)} name a split twice: leave one out")
     return {name: split for name, split in found.items() if split is not None}
 
 
@@ -56,9 +55,9 @@ def meant(name: str, fields: Collection[str]) -> str | None:
     return field if field in fields else None
 
 
-def by_split(arrays: Mapping[str, Any], where: str) -> dict[str, Any]:
+def by_split(arrays: Mapping[str, object], where: str) -> dict[str, object]:
     """Sorts names that carry a split (`x_train`, `train_images`, `test`) into split -> field; others are fields."""
-    splits: dict[str, dict[str, Any]] = {}
+    splits: dict[str, dict[str, object]] = {}
     plain = [name for name in arrays if not KEY.fullmatch(name)]
     if plain and len(plain) < len(arrays):
         raise PyrovaeError(

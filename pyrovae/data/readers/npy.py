@@ -25,7 +25,7 @@ from pyrovae.runtime import streams
 
 def read_array(path: Path) -> Tensors:
     """The array of a .npy file; of a .npz, fields (`x`) or splits of fields (`train`, `x_train`, `test_labels`)."""
-    return by_split(read_npz(path), str(path)) if path.suffix == ".npz" else read_npy(path)
+    return by_split(read_npz(path), str(path)) if path.suffix == ".npz" else read_npy(path)  # type: ignore[return-value]
 
 
 def read_npy(path: Path) -> np.ndarray:
