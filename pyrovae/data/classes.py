@@ -19,9 +19,11 @@ from pyrovae.errors import PyrovaeError, brief
 
 def is_text(value: object) -> bool:
     """Whether a column is a list or an array of strings, of which some may be missing (None or NaN)."""
+    if isinstance(value, Tensor):
+        return False
     if not isinstance(value, list | tuple):
         kind, shape = kind_of(value), getattr(value, "shape", ())
-        if isinstance(value, Tensor) or kind not in ("O", "U", "S", "T") or tuple(shape[1:]) not in ((), (1,)):
+        if kind not in ("O", "U", "S", "T") or tuple(shape[1:]) not in ((), (1,)):
             return False
         if kind in "US":
             return True
