@@ -84,13 +84,11 @@ def command(
         rows.append(("perplexity", f"{scores['perplexity']:.2f} ({scores['words']} words, <eos> counted)"))
     sites = scores["sites"]
     for name, rate in sites["rate"].items():
-        active, units = sites["active_units"][name], sites["units"][name]
-        rows.append(
-            (
-                f"site {name}",
-                f"rate {rate:.3f} nats (in closed form where that is known), {active} of {units} units active",
-            )
-        )
+        if name in sites["classes"]:
+            carried = f"{sites['classes_used'][name]} of {sites['classes'][name]} classes used"
+        else:
+            carried = f"{sites['active_units'][name]} of {sites['units'][name]} units active"
+        rows.append((f"site {name}", f"rate {rate:.3f} nats (in closed form where that is known), {carried}"))
         by_dim = sites["rate_by_dim"][name]
         if by_dim is not None:
             rows.append(("  by dimension", " ".join(f"{value:.2f}" for value in sorted(by_dim, reverse=True))))

@@ -63,8 +63,10 @@ def load(spec: DataSpec, config: DataConfig | None = None) -> Dataset:
     Args:
         spec: a name of `sources()`; a path to a folder of images (subfolders are classes, or train/ valid/ test/),
             to a .npy, .npz, .amat, .txt or .txt.gz file, or to a folder of .amat or {train,valid,test}.txt files; a
-            tensor or array x, a tuple (x, y), a dict from field to tensor, a dict from split to one of these; or
-            a Dataset, which is returned as it is. A name wins over a path: write `./digits` for a folder.
+            tensor, array or list x, a tuple (x, y), a dict from field to one of these, a Dataset of torch, a list of
+            strings (text), a dict from split to one of all these; or a Dataset, which is returned as it is. Fields and
+            splits go by other names, too (`pyrovae.data.synonyms`), and y may be strings, whose classes are in the
+            order of their names. A name wins over a path: write `./digits` for a folder.
         config: options; the defaults if None.
 
     Raises:
@@ -117,8 +119,10 @@ def found_in(spec: DataSpec, config: DataConfig, text: bool | None = None) -> tu
     if isinstance(spec, Dataset):
         return spec, spec.name
     if not isinstance(spec, str | os.PathLike):
+        from pyrovae.data.containers import unpacked
+
         config.refuse_stream("arrays")
-        return spec, "arrays"
+        return unpacked(spec, "arrays"), "arrays"
     name = os.fspath(spec)
     if isinstance(spec, str) and name in sources():
         config.refuse_stream(name)

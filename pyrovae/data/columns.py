@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyrovae.data.dataset import SPLITS
 from pyrovae.data.options import Layout
-from pyrovae.data.plain import require_plain, values_of
+from pyrovae.data.plain import require_plain, sparse_kind, values_of
 from pyrovae.data.raw import Raw
 from pyrovae.errors import PyrovaeError, is_out_of_memory
 
@@ -36,6 +36,8 @@ def _fields(data: object, name: str) -> dict[str, object]:
         return dict(zip(("x", "y"), data, strict=False))
     if isinstance(data, Tensor | np.ndarray):
         return {"x": data}
+    if kind := sparse_kind(data):
+        raise PyrovaeError(f"data {name}: {kind}, and sparse data are not read yet: give {values_of(data)}")
     raise PyrovaeError(
         f"data {name}: a {type(data).__name__} is no tensor, array, tuple, dict or Dataset: give {values_of(data)}"
     )

@@ -13,6 +13,7 @@ from torch.nn.functional import pad as padded
 from pyrovae.data.field import Field
 from pyrovae.data.plain import require_plain
 from pyrovae.data.stored import Column, Stored
+from pyrovae.data.synonyms import meant
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option, require_whole
 from pyrovae.runtime.seeding import seeded
@@ -36,6 +37,8 @@ class Fields(dict[str, Field]):
         self.data = data
 
     def __missing__(self, name: str) -> Field:
+        if (field := meant(name, self)) is not None:
+            return self[field]
         raise UsageError(
             f"the model needs the field '{name}', and data '{self.data}' has only {', '.join(self)}: "
             f"take other data with {option('data')}"

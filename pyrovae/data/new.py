@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pyrovae.data.catalogue import found_in
-from pyrovae.data.columns import gather, labels
+from pyrovae.data.classes import as_before, numbered
+from pyrovae.data.columns import gather
 from pyrovae.data.dataset import TRUTH, Columns, Dataset, Part, Split, Transform, joined
 from pyrovae.data.describe import describe
 from pyrovae.data.field import Field
@@ -22,7 +23,7 @@ from pyrovae.data.raw import DataSpec, Raw, Sentences
 from pyrovae.data.stored import Stored
 from pyrovae.data.transforms import Trim
 from pyrovae.data.vocabulary import UNK, Vocabulary, pad
-from pyrovae.errors import PyrovaeError, UsageError, brief, option
+from pyrovae.errors import PyrovaeError, UsageError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +184,7 @@ def _chosen(splits: Mapping[Split, object], name: str, part: Part) -> list[Split
 
 
 def _numbers(raw: Raw, name: str, before: Before, config: DataConfig, part: Part, conditions: bool) -> NewData:
+    raw = numbered(raw, name)
     layout = "image" if raw.divisor is not None else config.layout or "image"
     source = checked(raw, name, layout)
     splits = _chosen(source, name, part)
@@ -196,7 +198,7 @@ def _numbers(raw: Raw, name: str, before: Before, config: DataConfig, part: Part
         if ours is None or ours.kind == "partial":
             continue  # neither read nor shown
         if ours.kind == "category":
-            known = _classes(column, ours, raw.names if field == "y" else None, name, field, field in before.inputs)
+            known = as_before(column, ours, raw, name, field, field in before.inputs)
             columns[field] = known
             continue
         values, used = _as_before(
@@ -263,31 +265,6 @@ def _unlike(data: str, field: str, ours: Field, shape: tuple[int, ...], kind: st
         f"data '{data}': the values of {field} are {values.get(kind, kind)}, and those of this run "
         f"{values.get(ours.kind, ours.kind)}: give them as the data of the fit were"
     )
-
-
-def _classes(column: Tensor, ours: Field, names: Sequence[str] | None, data: str, field: str, is_read: bool) -> Tensor:
-    """Classes by the names that the fit had, by number where one of both has none; unknown ones are -1 where the pair
-    does not read them."""
-    found = labels(column, f"data '{data}': {field}")
-    if names is not None and ours.names is not None:
-        number = {each: i for i, each in enumerate(ours.names)}
-        strange = [each for each in names if each not in number]
-        if strange and is_read:
-            raise PyrovaeError(
-                f"data '{data}': class '{brief(strange[0])}' of {field} is none of this run, which has "
-                f"{brief(', '.join(ours.names))}: leave these data out"
-            )
-        table = torch.tensor([*[number.get(each, -1) for each in names], -1])
-        return table[found]
-    assert ours.size is not None
-    if int(found.max()) >= ours.size:
-        if is_read:
-            raise PyrovaeError(
-                f"data '{data}': {field} holds {int(found.max())}, and this run has the classes 0 to {ours.size - 1}: "
-                "leave these data out"
-            )
-        return torch.where(found < ours.size, found, -1)
-    return found
 
 
 def index(data: Dataset, split: Part, chosen: Tensor | slice) -> dict[str, np.ndarray]:

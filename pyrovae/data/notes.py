@@ -13,6 +13,12 @@ from pyrovae.data.pixels import Numbers
 from pyrovae.data.stored import Column, summarize
 from pyrovae.errors import option
 
+LOOKED = 4096
+"""Data whose distinct values are counted."""
+
+DISTINCT = 10
+"""Whole numbers from which on they are taken for counts: ratings and ranks have fewer."""
+
 COARSE = 64
 """Steps of float32 in a deviation, below which a column is told to be coarse."""
 
@@ -66,6 +72,17 @@ def of_columns(name: str, field: Field) -> list[str]:
             f"float32 holds seven digits: {listed}; subtract a number near the mean before they are given"
         )
     return told
+
+
+def distinct_counts(given: Column) -> int | None:
+    """How many distinct values a column holds as far as it was looked at, where these are whole numbers from 0 on, and
+    so many that they look like counts; None where they do not."""
+    first = given[:LOOKED]
+    distinct = len(first.unique())
+    if distinct < DISTINCT or float(first.min()) < 0 or bool((first != first.round()).any()):
+        return None
+    found = summarize(given)
+    return distinct if found.low >= 0 and found.whole else None
 
 
 def _look_like_bytes(train: Column) -> bool:

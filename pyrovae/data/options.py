@@ -65,7 +65,9 @@ class DataConfig(Config):
         le=256,
         description="processes that read them; 0 reads in the one that trains [default: one a core, at most 4]",
     )
-    vocab: Literal["word", "subword"] = Field(default="word", description="what a token of text is")
+    vocab: Literal["word", "subword", "char"] = Field(
+        default="word", description="what a token of text is; char suits text without blanks (Chinese, SMILES)"
+    )
     vocab_size: int = Field(
         default=10_000, ge=5, le=1_000_000, description="most tokens in the vocabulary, with the special four"
     )

@@ -27,11 +27,21 @@ def require_plain(value: object, what: str) -> None:
         if isinstance(value, np.ma.MaskedArray) and (missing := int(np.ma.getmaskarray(value).sum())):
             _refuse_missing(missing, value.size, what)
     elif callable(getattr(value, "toarray", None)):
+        if kind := sparse_kind(value):
+            raise PyrovaeError(f"{what} is {kind}, and sparse data are not read yet: give {values_of(value)}")
         raise PyrovaeError(f"{what} is a {type(value).__name__}: give {values_of(value)}")
     elif isinstance(value, list | tuple):
         for part in value:
             if isinstance(part, Tensor | np.ndarray | list | tuple):
                 require_plain(part, what)
+
+
+def sparse_kind(value: object) -> str | None:
+    """`a sparse matrix of scipy (csr, 30 x 4)`; None of anything else."""
+    form, shape = getattr(value, "format", None), getattr(value, "shape", None)
+    if not isinstance(form, str) or not isinstance(shape, tuple) or not callable(getattr(value, "toarray", None)):
+        return None
+    return f"a sparse matrix of scipy ({form}, {' x '.join(map(str, shape))})"
 
 
 def values_of(value: object) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
+from pyrovae.data.classes import numbered
 from pyrovae.data.columns import arrange, classes, gather, is_vector, labels, numbers
 from pyrovae.data.cut import cut
 from pyrovae.data.dataset import SPLITS, Dataset, Split, Transform
 from pyrovae.data.describe import Splits, describe
 from pyrovae.data.field import Field
-from pyrovae.data.notes import of_columns, of_labels, of_numbers
+from pyrovae.data.notes import distinct_counts, of_columns, of_labels, of_numbers
 from pyrovae.data.options import DataConfig, Layout
 from pyrovae.data.pixels import Mode, Numbers
 from pyrovae.data.raw import Found, Raw, Sentences
@@ -24,7 +25,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
     """Makes a Dataset of a Raw, of Sentences, or of tensors in any form that `load` takes."""
     if isinstance(data, Sentences):
         return prepare_text(data, name, config)
-    raw = data if isinstance(data, Raw) else gather(data, name)
+    raw = numbered(data if isinstance(data, Raw) else gather(data, name), name)
     layout: Layout = config.layout or "image"
     if raw.divisor is not None:
         layout = "image"
@@ -44,13 +45,14 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
     divisors: dict[str, float] = {}
     binarize: Mode = "none"
     notes = [*raw.notes]
+    distinct: int | None = None
     mode: Mode = ("dynamic" if raw.gray else "none") if config.binarize == "auto" else config.binarize
     if mode != "none" and "x" not in splits["train"]:
         raise UsageError(f"{option('binarize', mode)}: data '{name}' has no field x: leave the option out")
     for field in list(splits["train"]):
         column = {split: splits[split][field] for split in SPLITS}
         if column["train"].dim() == 1:
-            names = raw.names if field == "y" else None
+            names = raw.names_of(field)
             whole: list[Any] = [part[field] for part in source.values()]
             size = classes(whole, names, f"data '{name}': {field}")
             fields[field] = Field(shape=(), kind="category", size=size, names=names)
@@ -61,6 +63,8 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
         used: Mode = "none"
         if field == "x":
             notes += of_numbers(values, column["train"], config, raw.divisor is not None)
+            if values.kind == "real" and column["train"].dim() == 2:
+                distinct = distinct_counts(column["train"])
             values, used = values.resized(config.image_size, name).binarized(mode, config.data_seed, name)
             binarize = used
         fields[field] = values.field(config.standardize)
@@ -87,6 +91,7 @@ def prepare(data: Found, name: str, config: DataConfig) -> Dataset:
             "divisors": divisors,
             "standardized": any(each.standardized for each in fields.values()),
             "notes": notes,
+            **({} if distinct is None else {"distinct_counts": distinct}),
         },
         workers=config.workers,
     )

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
 
 from pyrovae.data.dataset import Dataset, Split
 
-Array = Tensor | np.ndarray
+Array = Tensor | np.ndarray | list[Any]
 """The values of a field, first dim the data."""
 
-Values = Array | tuple[Array, ...] | Mapping[str, Array]
-"""x, `(x, y)`, or a mapping from field to values."""
+Values = Array | tuple[Array, ...] | Mapping[str, Array] | TorchDataset[Any]
+"""x, `(x, y)`, a mapping from field to values, or what gives these datum by datum."""
 
 Tensors = Values | Mapping[str, Values]
 """Data in memory: those of `train`, which are cut, or a mapping from split to values."""
@@ -37,6 +38,7 @@ class Raw:
             are pixels.
         gray: whether `binarize` "auto" means dynamic.
         notes: what a person should know of how these were read.
+        written: of fields whose values came as text, the names of their classes by field.
         rows: by split, what each datum is called, as the path of an image in its folder.
     """
 
@@ -46,6 +48,11 @@ class Raw:
     gray: bool = False
     notes: tuple[str, ...] = ()
     rows: Mapping[Split, Sequence[str]] = dataclasses.field(default_factory=dict)
+    written: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def names_of(self, field: str) -> tuple[str, ...] | None:
+        """What the classes of a field are called; None where they have numbers only."""
+        return self.written.get(field, self.names if field == "y" else None)
 
 
 @dataclasses.dataclass(frozen=True)

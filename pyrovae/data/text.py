@@ -21,6 +21,9 @@ from pyrovae.errors import PyrovaeError, UsageError, option
 Ids: TypeAlias = Sequence[Sequence[int]]
 """Tokens of the sentences of a split."""
 
+FEW_WORDS = 1.5
+"""Parts between blanks in a sentence, on average, up to which words are not what its text is made of."""
+
 BYTES_A_CHARACTER = 1024
 """Of a sentence while it is tokenized, at most; 400 of words and 820 of subwords of Chinese were measured."""
 
@@ -60,7 +63,7 @@ def prepare_text(data: Sentences, name: str, config: DataConfig) -> Dataset:
         "unknown_share": {split: sum(row.count(UNK) for row in ids[split]) / tokens[split] for split in SPLITS},
         "dropped": {"blank": blank, "too_long": too_long},
         "unknown_only": unknown,
-        "notes": _notes(too_long, unknown, config),
+        "notes": [*_notes(too_long, unknown, config), *_unparted(splits["train"], config)],
     }
     field = Field(
         shape=(longest,),
@@ -124,3 +127,15 @@ def _notes(too_long: int, unknown: Mapping[Split, int], config: DataConfig) -> l
         f"sentences of {split} that hold unknown words only: {unknown[split]}" for split in SPLITS if unknown[split]
     ]
     return [dropped, *only] if too_long else only
+
+
+def _unparted(sentences: Sequence[str], config: DataConfig) -> list[str]:
+    """That text without blanks (Chinese, SMILES) is not made of words: a sentence is one token, or is cut at its
+    signs and gets blanks when it is shown."""
+    parts = sum(len(sentence.split()) for sentence in sentences) / len(sentences)
+    if config.vocab != "word" or parts > FEW_WORDS:
+        return []
+    characters = sum(map(len, sentences)) / len(sentences)
+    told = f"a sentence has {parts:.1f} words between blanks and {characters:.1f} characters on average"
+    cure = f"{option('vocab', 'char')} reads the characters one by one, and gives them back as they were"
+    return [f"{told}, and a token is a word: {cure}"]

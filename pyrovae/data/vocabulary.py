@@ -1,4 +1,4 @@
-"""Sentences <-> token ids: words, or byte-level pieces of words."""
+"""Sentences <-> token ids: words, byte-level pieces of words, or characters."""
 
 # ruff: noqa: RUF001  typographic quotes and dashes are meant
 
@@ -21,10 +21,14 @@ SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 # A word keeps inner apostrophes, hyphens and dots (don't, well-known, os.path); a clitic split off by an earlier
 # tokenizer ('s) stays one token; any other sign stands alone.
 WORD = r"<unk>|\w+(?:['’.\-]\w+)*|['’](?:s|re|ve|ll|d|m|t)\b|[^\w\s]"
+CHARACTER = r"[\s\S]"  # one code point: a dot leaves out ends of lines
 TAILS = ("s", "re", "ve", "ll", "d", "m", "t")
 CLITICS = frozenset(mark + tail for mark in "'’" for tail in TAILS) | {"n't", "n’t"}
 NO_SPACE_BEFORE = frozenset(".,;:!?)]}%’”…") | CLITICS
 NO_SPACE_AFTER = frozenset("([{$“‘")
+
+
+Kind = Literal["word", "subword", "char"]
 
 
 class Vocabulary:
@@ -44,32 +48,41 @@ class Vocabulary:
         self.tokenizer = tokenizer
 
     @classmethod
-    def train(
-        cls, sentences: Iterable[str], kind: Literal["word", "subword"], size: int, min_count: int = 1
-    ) -> Vocabulary:
+    def train(cls, sentences: Iterable[str], kind: Kind, size: int, min_count: int = 1) -> Vocabulary:
         """The at most `size` most frequent tokens (ties by spelling) that occur `min_count` times or more.
 
         Args:
             sentences: what to count.
             kind: `word` splits words and punctuation and keeps the case; `subword` is byte-level BPE (Sennrich et al.,
-                2016), which knows every string and needs a `size` of at least 260.
+                2016), which knows every string and needs a `size` of at least 260; `char` is every code point of the
+                text in normal form C, blanks among them: what is decoded is what was encoded, in that form, where all
+                its characters are known.
             size: with the four special tokens.
             min_count: of a word, or of a pair of pieces that is merged.
         """
         if kind == "subword":
             return cls(_bytes(sentences, size, min_count))
-        split = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
         normalizer = normalizers.NFC()
-        counts: Counter[str] = Counter()
-        for sentence in sentences:
-            counts.update(word for word, _ in split.pre_tokenize_str(normalizer.normalize_str(sentence)))
-        counts.pop("<unk>", None)
+        if kind == "char":
+            split = pre_tokenizers.Split(Regex(CHARACTER), behavior="isolated")
+            counts = Counter(char for sentence in sentences for char in normalizer.normalize_str(sentence))
+        else:
+            split = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
+            counts = Counter(
+                word for sentence in sentences for word, _ in split.pre_tokenize_str(normalizer.normalize_str(sentence))
+            )
+            counts.pop("<unk>", None)
         ranked = sorted((word for word in counts if counts[word] >= min_count), key=lambda word: (-counts[word], word))
         if not ranked:
-            raise PyrovaeError(f"no word occurs {option('min_count', min_count)} times in the training text: lower it")
+            what = "character" if kind == "char" else "word"
+            raise PyrovaeError(
+                f"no {what} occurs {option('min_count', min_count)} times in the training text: lower it"
+            )
         words = [*SPECIAL, *ranked[: size - len(SPECIAL)]]
         tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
         tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, split
+        if kind == "char":
+            tokenizer.decoder = decoders.Fuse()
         return cls(tokenizer)
 
     def __len__(self) -> int:
@@ -89,8 +102,10 @@ class Vocabulary:
         return [self._text([i for i in row[: row.index(EOS) if EOS in row else None] if i > BOS]) for row in rows]
 
     def _text(self, ids: list[int]) -> str:
-        if self.tokenizer.decoder is not None:
+        if isinstance(self.tokenizer.decoder, decoders.ByteLevel):
             return self.tokenizer.decode(ids, skip_special_tokens=False).strip()
+        if self.tokenizer.decoder is not None:
+            return self.tokenizer.decode(ids, skip_special_tokens=False)
         return join(self.tokenizer.id_to_token(i) or SPECIAL[UNK] for i in ids)
 
     def to_json(self) -> str:

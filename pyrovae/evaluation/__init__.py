@@ -10,7 +10,7 @@ from pyrovae.evaluation.gap import Gap, gap
 from pyrovae.evaluation.importance.estimate import LogLikelihood, log_likelihood
 from pyrovae.evaluation.importance.over_ranks import log_likelihood_over_ranks
 from pyrovae.evaluation.latents.aggregate import Aggregate, aggregate
-from pyrovae.evaluation.latents.diagnosis import Findings, diagnosis
+from pyrovae.evaluation.latents.diagnosis import Findings, diagnosis, unused_of
 from pyrovae.evaluation.latents.diagnosis import Findings as Figures  # its name before
 from pyrovae.evaluation.latents.information import Information, mutual_information
 from pyrovae.evaluation.latents.rates import Diagnostics, diagnose, posterior_moments
@@ -57,5 +57,6 @@ __all__ = [
     "tried",
     "trust",
     "two_dimensional",
+    "unused_of",
     "usage",
 ]

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pyrovae.config import Config, from_signature
+from pyrovae.data.synonyms import inputs_of
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
 from pyrovae.registry.excerpts import NeedsImportError, options_of_model
@@ -123,6 +124,7 @@ def _checked(build: Build, name: str) -> Build:
         if isinstance(family, BySite):
             family.require_all_used()
         pair.own = is_foreign(name, None, config)
+        pair.inputs = inputs_of(pair.inputs, fields)
         return pair
 
     return checked

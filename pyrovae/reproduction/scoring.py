@@ -49,7 +49,7 @@ def scores(run: Run, score: Score, seed: int, show: Progress) -> Json:
 def _latents(run: Run, part: Sequence[Tensor], seed: int, show: Progress) -> Json:
     """What z is used for; nothing for a pair without z."""
     diagnostics = evaluation.diagnose(run.pair, part, seed=seed, show=show)
-    if not diagnostics.units:
+    if not diagnostics.rate:
         return {}
     found: dict[str, Any] = {
         "active_units": sum(diagnostics.active_units.values()),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pyrovae import registry
 from pyrovae.data import Field
 from pyrovae.data.raw import DataSpec
+from pyrovae.data.synonyms import inputs_of
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError, in_shell, option
 from pyrovae.pairs.pair import Pair
@@ -129,6 +130,7 @@ def load(
     stored, weights, metrics, vocabulary = _of_run(path, files)
     what = f"the weights in {path}"
     pair = stored.build(weights, what) if pair is None else pair
+    pair.inputs = inputs_of(pair.inputs, stored.fields)
     tensors.set_weights(pair, weights, what)
     pair.to(where).eval()
     run = Run(

@@ -22,7 +22,7 @@ PARTS = {
     "model": {"WordLevel", "BPE"},
     "normalizer": {"NFC"},
     "pre_tokenizer": {"Split", "ByteLevel"},
-    "decoder": {"ByteLevel"},
+    "decoder": {"ByteLevel", "Fuse"},
 }
 """What a vocabulary is made of."""
 

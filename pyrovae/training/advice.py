@@ -14,9 +14,6 @@ from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.texts import Metrics
 from pyrovae.training.order import epochs
 
-UNUSED = 0.1
-"""Nats of rate below which z carries nothing that a picture shows (`pyrovae.evaluation.latents.diagnosis`)."""
-
 BEHIND = 0.01
 """Of the baseline's nats, and of nats, that a model may be behind it before that is said."""
 
@@ -24,15 +21,15 @@ FIRST = 3
 """Epochs before which a falling ELBO says nothing."""
 
 
-def concerns(metrics: Sequence[Metrics], outcome: Outcome, config: TrainConfig, latent: Sequence[str]) -> list[str]:
-    """Sentences about a run that diverged, numbers that were not finite, a latent that collapsed, and a KL warm-up that
-    never ended.
+def concerns(metrics: Sequence[Metrics], outcome: Outcome, config: TrainConfig, unused: str | None) -> list[str]:
+    """Sentences about a run that diverged, numbers that were not finite, a latent that is not used, and a KL warm-up
+    that never ended.
 
     Args:
         metrics: one object an epoch.
         outcome: of the fit and of the test split, as far as it was scored.
         config: of training.
-        latent: the latent sites.
+        unused: why z is not used, `pyrovae.evaluation.unused_of`; None where it is.
     """
     found, steps = [], outcome.steps
     all_steps = steps + outcome.inner_steps
@@ -48,11 +45,8 @@ def concerns(metrics: Sequence[Metrics], outcome: Outcome, config: TrainConfig, 
             f"first epoch (the weights are those of epoch {outcome.best_epoch}): "
             f"lower {option('lr')}, or {option('clip')} the gradients"
         )
-    if latent and outcome.test is not None and outcome.test.rate < UNUSED:
-        found.append(
-            f"the latent has collapsed: the rate is {outcome.test.rate:.3f} nats, so z tells the model nothing of "
-            f"the data; try {option('kl_warmup')}, {option('free_bits')} or a weaker decoder, and `pyrovae evaluate`"
-        )
+    if unused is not None:
+        found.append(unused.removesuffix("."))
     if outcome.test is not None and (behind := _behind(outcome.test)):
         found.append(behind)
     weight = metrics[-1]["kl_weight"] if metrics else math.nan
@@ -92,6 +86,12 @@ def notes(data: Dataset, recipe: Recipe) -> list[str]:
         )
     if getattr(recipe.options, "likelihood", None) == "bce":
         found.append(no_probability())
+    counts, family = data.description.get("distinct_counts"), getattr(recipe.options, "likelihood", "")
+    if counts and family.partition(":")[0] in ("auto", "normal"):
+        found.append(
+            f"x holds {counts} distinct whole numbers from 0 on, as counts are: the Normal of this fit takes them for "
+            f"real numbers and gives a density; a pair of your own may take dist.Poisson or dist.NegativeBinomial"
+        )
     if recipe.model is not None and (columns := [name for name, each in data.fields.items() if each.standardized]):
         found.append(
             f"the pair takes {' and '.join(columns)} in units of each column's training deviation around its training "

@@ -17,7 +17,6 @@ from pyrovae.objectives.choose import objective
 from pyrovae.pairs.alone import alone, require_default_device
 from pyrovae.pairs.pair import ModelSpec
 from pyrovae.pairs.parameters import placed
-from pyrovae.pairs.structure import structure
 from pyrovae.runs import directory, tensors
 from pyrovae.runs.claim import locked, require_free
 from pyrovae.runs.run import Run
@@ -35,7 +34,7 @@ from pyrovae.training.journal import Journal, Unwritten
 from pyrovae.training.loop import train
 from pyrovae.training.order import require_one_each
 from pyrovae.training.plan import Plan, dataset_for, made, pair_for, recipe_for
-from pyrovae.training.scores import outcome, scores
+from pyrovae.training.scores import outcome, scores, unused
 from pyrovae.training.trial import tried
 
 
@@ -168,9 +167,9 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
             journal.trained(run, overwrite)
             if trained.stopped != "interrupted":
                 scored = dataclasses.replace(run.outcome, test=scores(run, config, shown))
-                latent = structure(run.pair, run.split("test", 2)).latent
+                without = unused(run, config)
                 late = run.scored.broken if run.scored is not None else ()
-                warnings = [each for each in late if each not in told] + concerns(run.metrics, scored, config, latent)
+                warnings = [each for each in late if each not in told] + concerns(run.metrics, scored, config, without)
                 for warning in warnings:
                     shown.line(f"warning: {warning}")
                 run.results, run.status = dataclasses.replace(scored, warnings=(*told, *warnings)), "done"

@@ -15,6 +15,7 @@ from pyrovae import registry
 from pyrovae.config import Settings
 from pyrovae.data.dataset import Dataset
 from pyrovae.data.raw import DataSpec
+from pyrovae.data.synonyms import inputs_of
 from pyrovae.errors import UsageError
 from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.pairs.parameters import placed
@@ -99,6 +100,7 @@ def pair_for(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
     recipe, dataset = plan.recipe, plan.dataset
     if plan.pair is not None:
         pair = made(plan.pair)
+        pair.inputs = inputs_of(pair.inputs, dataset.fields)
     else:
         assert plan.variant is not None
         pair = recipe.build(plan.variant, dataset.named_fields())

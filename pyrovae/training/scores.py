@@ -54,6 +54,15 @@ def scores(run: Run, config: TrainConfig, shown: Progress) -> FinalScores:
     )
 
 
+def unused(run: Run, config: TrainConfig) -> str | None:
+    """Why z is not used by `score_limit` data of the test split, as `evaluate` says it; None where it is, and where a
+    latent is shared by all data."""
+    try:
+        return evaluation.unused_of(run.pair, run.some("test", config.score_limit)[0], run.options())
+    except PyrovaeError:
+        return None
+
+
 def outcome(trained: Trained, pair: Pair) -> Outcome:
     """How the fit ended, before it is scored."""
     return Outcome(

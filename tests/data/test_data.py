@@ -424,7 +424,7 @@ nan = torch.full((30, 2), float("nan"))
     ("data", "message"),
     [
         (nan, "60 values that are NaN or infinite"),
-        (np.array(["a", "b", "c", "d"]), "is <U1: give whole numbers or floats"),
+        (np.array([["a", "b"], ["c", "d"]]), "is <U1: give whole numbers or floats"),
         (np.array([{}, 1, "a"], dtype=object), "is object: give whole numbers"),
         (torch.randn(9, 2, dtype=torch.complex64), "is complex"),
         (torch.empty(0, 4), r"shape \(0, 4\): give at least one datum"),
@@ -447,7 +447,8 @@ nan = torch.full((30, 2), float("nan"))
             {"train": torch.rand(9, 2), "test": (torch.rand(9, 2), torch.zeros(9))},
             "has the fields x in train, x, y in test",
         ),
-        ([1.0, 2.0], "a list is no tensor, array, tuple, dict or Dataset"),
+        ([], "an empty list: give at least one datum"),
+        ({1.0, 2.0}, "a set is no tensor, array, tuple, dict or Dataset"),
     ],
 )
 def test_faults_of_arrays(data, message):

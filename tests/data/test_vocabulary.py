@@ -1,5 +1,7 @@
 """Sentences to ids and back."""
 
+import unicodedata
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from pyrovae.errors import PyrovaeError, UsageError
 TEXT = ["the cat sat on the mat.", "the dog didn't sit, did it?", 'he said "the cat sat" (twice).'] * 3
 
 
-@pytest.fixture(scope="module", params=["word", "subword"])
+@pytest.fixture(scope="module", params=["word", "subword", "char"])
 def vocabulary(request):
     return Vocabulary.train(TEXT, request.param, 300)
 
@@ -71,6 +73,26 @@ def test_subwords_know_every_string():
     assert vocabulary.decode(vocabulary.encode([strange])) == [strange]
 
 
+ODD = [
+    "CC(=O)Oc1ccccc1[N+](=O)[O-]",
+    "我喜欢猫。",
+    "  two\tblanks \n",
+    "e\u0301te\u0301",
+    "<unk>",
+    "a\x00\u2028\u200d",
+    "it's",
+]
+
+
+def test_characters_come_back_as_they_were_in_normal_form():
+    vocabulary = Vocabulary.train(ODD, "char", 1000)
+    wanted = [unicodedata.normalize("NFC", text) for text in ODD]
+    assert vocabulary.decode(vocabulary.encode(ODD)) == wanted
+    assert [len(vocabulary.ids(text)) for text in ODD] == [len(text) for text in wanted]
+    assert not (vocabulary.encode(ODD) == UNK).any()
+    assert vocabulary.ids("猫犬") == [vocabulary.ids("猫")[0], UNK]
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -89,6 +111,8 @@ def test_errors_name_the_cure():
         Vocabulary.train(TEXT, "subword", 100)
     with pytest.raises(PyrovaeError, match="no word occurs min_count=99 times"):
         Vocabulary.train(TEXT, "word", 100, min_count=99)
+    with pytest.raises(PyrovaeError, match="no character occurs min_count=99 times"):
+        Vocabulary.train(TEXT, "char", 100, min_count=99)
     with pytest.raises(UsageError, match="3 tokens with <eos>, and length = 2"):
         pad([[5, 6]], 2)
     with pytest.raises(PyrovaeError, match="no vocabulary"):

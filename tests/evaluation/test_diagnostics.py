@@ -498,6 +498,43 @@ def test_a_run_that_has_collapsed_is_told_so(model, kind, tmp_path):
     assert ("word_dropout=0.5" in found) == (model == "textvae")
 
 
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_class_is_no_unit_and_is_said_as_a_class(one_hot):
+    """Three of four classes are the most likely one of some datum; z has one active dimension of two."""
+    kind = dist.OneHotCategorical if one_hot else dist.Categorical
+    choice = torch.tensor([[9.0, 0, 0, 0], [0, 9, 0, 0], [0, 0, 9, 8]])
+
+    class Model(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                y = pyro.sample("y", kind(logits=x.new_zeros(4)))
+                z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+                far = y @ torch.arange(4.0) if one_hot else y
+                pyro.sample("x", dist.Normal(z + 5.0 * far.unsqueeze(-1), 0.1).to_event(1), obs=x)
+
+    class Guide(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                nearest = (x[:, 0] / 5).round().clamp(0, 2).long()
+                pyro.sample("y", kind(logits=choice[nearest]))
+                pyro.sample(
+                    "z", dist.Normal((x - 5.0 * nearest.unsqueeze(-1)) * torch.tensor([1.0, 0.0]), 0.3).to_event(1)
+                )
+
+    x = torch.randn(60, 2) * 0.5 + 5.0 * (torch.arange(60) % 3).unsqueeze(-1)
+    found = diagnose(Pair(Model(), Guide()), [x])
+    assert (found.active_units, found.units) == ({"z": 1}, {"z": 2})
+    assert (found.classes_used, found.classes) == ({"y": 3}, {"y": 4})
+    assert found.rate["y"] == pytest.approx(math.log(4), abs=0.5)
+    figures = Findings.of(found, usage(Pair(Model(), Guide()), [x], sum(found.rate.values())), 60)
+    assert "z is used: 1 of 2 units are active, 3 of 4 classes of y are used, the rate" in diagnosis(figures)[0]
+
+
+def test_a_pair_of_classes_alone_has_a_latent():
+    (found,) = diagnosis(dataclasses.replace(HEALTHY, units=0, active=0, classes=(("y", 2, 3),)))
+    assert found.startswith("z is used: 2 of 3 classes of y are used, the rate is 9.00 nats")
+
+
 def test_few_data_cannot_be_diagnosed():
     (found,) = diagnosis(Findings(units=3, active=0, rate=0.0, data=19))
     assert found == "19 data are too few to say how z is used: score 20 or more."

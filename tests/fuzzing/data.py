@@ -312,7 +312,7 @@ WORDS = (
 )
 TEXT_WORDS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xc3", b"\0", b"\r", b"\r\n\r\n", b"\xe2\x80\xa8", b"\t")
 TEXT: dict[str, tuple[Any, ...]] = {
-    "vocab": ("word", "subword"),
+    "vocab": ("word", "subword", "char"),
     "vocab_size": (5, 8, 260, 300),
     "min_count": (2, 10**9),
     "max_length": (2, 5, 100_000),

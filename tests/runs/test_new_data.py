@@ -180,7 +180,7 @@ BAD = {
     "class": ("condition", (TABLE, LABELS + 1), "y holds 3, and this run has the classes 0 to 2"),
     "nan": ("table", TABLE * torch.nan, "NaN or infinite"),
     "nothing": ("table", TABLE[:0], "at least one datum"),
-    "list": ("table", [1.0], "a list is no tensor"),
+    "list": ("table", [[1.0]], r"a datum of x has shape \(1,\)"),
     "split": ("table", {"train": TABLE, "test": TABLE}, None),
 }
 

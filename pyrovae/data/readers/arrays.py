@@ -22,7 +22,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: IO[bytes], size: int, what: str) -> Header:
-    """The header of an array of numbers that fills `file`, of `size` bytes.
+    """The header of an array of numbers or strings that fills `file`, of `size` bytes.
 
     Raises:
         PyrovaeError: where it is none, holds anything but numbers, or announces more or less than there is.
@@ -38,7 +38,7 @@ def read_header(file: IO[bytes], size: int, what: str) -> Header:
         raise PyrovaeError(f"{what} is no array file of numpy, or damaged ({brief(error)}): save it again") from None
     if dtype.hasobject:
         raise PyrovaeError(f"{what} holds Python objects, which are never loaded: save arrays of numbers")
-    if dtype.kind not in "biufc":
+    if dtype.kind not in "biufcUS" or not dtype.itemsize:  # strings of no width: any number of them fits no bytes
         raise PyrovaeError(f"{what} is {dtype}, no numbers: save whole numbers or floats")
     if min(shape, default=0) < 0:
         raise PyrovaeError(f"{what} announces shape {brief(shape)}: the file is damaged, save it again")

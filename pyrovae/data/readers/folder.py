@@ -16,8 +16,8 @@ from pyrovae.data.limits import require_memory
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Raw
 from pyrovae.data.readers.bytes import require_file
-from pyrovae.data.readers.npy import SPLIT_OF
 from pyrovae.data.stored import Stored, streams
+from pyrovae.data.synonyms import SPLIT_OF
 from pyrovae.errors import PyrovaeError, brief, option
 
 GRAY = frozenset({"1", "L", "LA"})

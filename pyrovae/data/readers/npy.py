@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -19,18 +18,14 @@ from pyrovae.data.options import Layout
 from pyrovae.data.raw import Tensors
 from pyrovae.data.readers.arrays import read_header, read_numbers
 from pyrovae.data.readers.bytes import require_file
+from pyrovae.data.synonyms import by_split
 from pyrovae.errors import PyrovaeError, brief
 from pyrovae.runtime import streams
-
-SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
-FIELD_OF = {"data": "x", "images": "x", "labels": "y", "targets": "y"}
-_SPLITS = "|".join(SPLIT_OF)
-KEY = re.compile(rf"(?:(?P<field>\w+?)_(?P<last>{_SPLITS})|(?P<first>{_SPLITS})(?:_(?P<rest>\w+))?)")
 
 
 def read_array(path: Path) -> Tensors:
     """The array of a .npy file; of a .npz, fields (`x`) or splits of fields (`train`, `x_train`, `test_labels`)."""
-    return by_split(read_npz(path), str(path)) if path.suffix == ".npz" else read_npy(path)
+    return by_split(read_npz(path), str(path)) if path.suffix == ".npz" else read_npy(path)  # type: ignore[return-value]
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -57,6 +52,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            _refuse_sparse(archive, members, path)
             require_memory(sum(member.file_size for member in members), str(path))
             for member in members:
                 name = _name(member, path)
@@ -73,6 +69,22 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+SPARSE = {"format", "shape", "data"}
+"""Arrays of a matrix that `scipy.sparse.save_npz` has written, whatever its format."""
+
+
+def _refuse_sparse(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    of = {member.filename.removesuffix(".npy"): member for member in members}
+    if not set(of) >= SPARSE:
+        return
+    with archive.open(of["shape"]) as file:
+        shape = " x ".join(map(str, read_numbers(file, of["shape"].file_size, str(path)).flatten()[:4]))
+    raise PyrovaeError(
+        f"{path} is a sparse matrix of scipy ({brief(shape)}), and sparse data are not read yet: save its values, "
+        f"numpy.savez(file, x=matrix.toarray())"
+    )
+
+
 def _name(member: zipfile.ZipInfo, path: Path) -> str:
     """The name of an array in a .npz; raises PyrovaeError for what numpy does not write there."""
     name = member.filename.removesuffix(".npy")
@@ -82,27 +94,6 @@ def _name(member: zipfile.ZipInfo, path: Path) -> str:
         # Of other methods zipfile unpacks a block at once, whatever its size.
         raise PyrovaeError(f"{path}, '{name}', is packed or locked in a way that numpy does not know: save it again")
     return name
-
-
-def by_split(arrays: Mapping[str, np.ndarray], where: str) -> Tensors:
-    """Sorts names that carry a split (`x_train`, `train_images`, `test`) into split -> field; others are fields."""
-    splits: dict[str, dict[str, Any]] = {}
-    plain = [name for name in arrays if not KEY.fullmatch(name)]
-    if plain and len(plain) < len(arrays):
-        raise PyrovaeError(
-            f"{where} mixes '{plain[0]}' with names that carry a split: give all of them a split, or none"
-        )
-    if plain:
-        return {FIELD_OF.get(name, name): array for name, array in arrays.items()}
-    for name, array in arrays.items():
-        match = KEY.fullmatch(name)
-        assert match is not None
-        field = match["field"] or match["rest"] or "x"
-        fields = splits.setdefault(SPLIT_OF[match["last"] or match["first"]], {})
-        if FIELD_OF.get(field, field) in fields:
-            raise PyrovaeError(f"{where} holds '{name}' under a second name: leave one out")
-        fields[FIELD_OF.get(field, field)] = array
-    return splits
 
 
 class Stamp(NamedTuple):

@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from pyrovae.data.containers import unpacked
 from pyrovae.data.dataset import Split
 from pyrovae.data.options import DataConfig
 from pyrovae.data.raw import Found, Raw, Sentences
 from pyrovae.data.readers import amat
 from pyrovae.data.readers.bytes import read_lines, require_file
 from pyrovae.data.readers.folder import read_images
-from pyrovae.data.readers.npy import SPLIT_OF, NpyFile, read_array
+from pyrovae.data.readers.npy import NpyFile, read_array
 from pyrovae.data.stored import Stored, streams
+from pyrovae.data.synonyms import SPLIT_OF
 from pyrovae.errors import PyrovaeError, UsageError
 
 
@@ -30,7 +32,7 @@ def read(path: Path, config: DataConfig) -> Found:
     if path.name == amat.PACKED:
         return amat.unpack(path)
     if path.suffix in (".npy", ".npz"):
-        return read_array(path)
+        return unpacked(read_array(path), str(path))
     if path.name.endswith((".amat", ".amat.gz")):
         return Raw(columns={"train": amat.read_amat(path)})
     if path.name.endswith((".txt", ".txt.gz")):

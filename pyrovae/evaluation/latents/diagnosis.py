@@ -2,12 +2,17 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
+
+from torch import Tensor
 
 from pyrovae.config import Settings
 from pyrovae.errors import option
-from pyrovae.evaluation.latents.aggregate import worst
-from pyrovae.evaluation.latents.rates import Diagnostics
+from pyrovae.evaluation.latents.aggregate import prior_depends_on_data, worst
+from pyrovae.evaluation.latents.rates import Diagnostics, rates
+from pyrovae.evaluation.latents.swap import swap_loss
 from pyrovae.evaluation.latents.usage import Usage
+from pyrovae.pairs.pair import Pair, first_dim
 
 NOTHING = 0.1
 """Nats a datum that count as none, for a rate and for a swap: a likelihood ratio of 1.1, which no picture shows."""
@@ -33,14 +38,15 @@ class Findings:
     """What a diagnosis is made from, in nats a datum, over all latent sites.
 
     Attributes:
-        units: dimensions of all latent sites; 0 where there is none.
+        units: dimensions of all latent sites but those of classes.
         active: how many of them are active.
+        classes: of each site of classes, its name, how many are used and how many there are.
         rate: KL(q(z | x) || p(z)), mean over the data.
         swap: loss of log p(x | z) when latents are swapped; None where it is not known.
         swap_error: its standard error.
         conditional: whether the prior depends on a condition.
         asleep: sites without an active unit, where others have some.
-        information: I(x; z), estimated.
+        information: I(x; z), estimated; None where it was not.
         cap: of that estimate, log N.
         marginal_kl: lower and upper bound of KL(q(z) || p(z)); None where there is no one prior.
         gap: sum over the dimensions of the KL between normals of the moments of q(z) and p(z), of sites where it is at
@@ -51,12 +57,13 @@ class Findings:
 
     units: int
     active: int = 0
+    classes: tuple[tuple[str, int, int], ...] = ()
     rate: float = 0.0
     swap: float | None = None
     swap_error: float = 0.0
     conditional: bool = False
     asleep: tuple[str, ...] = ()
-    information: float = 0.0
+    information: float | None = 0.0
     cap: float = math.inf
     marginal_kl: tuple[float, float] | None = None
     gap: float = 0.0
@@ -75,6 +82,7 @@ class Findings:
         return cls(
             units=sum(found.units.values()),
             active=sum(found.active_units.values()),
+            classes=tuple((name, used, found.classes[name]) for name, used in found.classes_used.items()),
             rate=sum(found.rate.values()),
             swap=None if usage.swap is None else usage.swap.nats,
             swap_error=0.0 if usage.swap is None else usage.swap.standard_error,
@@ -94,9 +102,14 @@ class Findings:
         return self.swap is not None and self.swap < max(NOTHING, ERRORS * self.swap_error)
 
     @property
+    def latent(self) -> bool:
+        """Whether there is a latent site."""
+        return self.units > 0 or bool(self.classes)
+
+    @property
     def used(self) -> bool:
         """Whether z tells the model something of the datum."""
-        return self.units > 0 and not self.unread and self.rate >= NOTHING
+        return self.latent and unused(self) is None
 
 
 def diagnosis(figures: Findings, options: Settings | None = None) -> list[str]:
@@ -107,7 +120,7 @@ def diagnosis(figures: Findings, options: Settings | None = None) -> list[str]:
         options: the options of the model and of its training with their values, by name; only these are advised.
             None advises in words.
     """
-    if figures.units == 0:
+    if not figures.latent:
         return ["This pair has no latent site, so there is no z to be used."]
     if not math.isfinite(figures.rate):
         return [
@@ -115,29 +128,17 @@ def diagnosis(figures: Findings, options: Settings | None = None) -> list[str]:
         ]
     if figures.data < FEW:
         return [f"{figures.data} data are too few to say how z is used: score {FEW} or more."]
-    unread = figures.unread
-    costs = "" if figures.swap is None else f" and swapping z between data costs {_nats(figures.swap)}"
-    if figures.rate < NOTHING and (unread or figures.swap is None):
-        return [f"z is not used: the rate is {_nats(figures.rate)}{costs}; try {_use(options)}."]
-    if figures.information < NOTHING and unread:
-        # A rate without information: q(z | x) is the same for all x, and not the prior.
-        text = f"z is not used: of a rate of {_nats(figures.rate)}, {_nats(figures.information)} tell the data apart"
-        return [f"{text}{costs}; train longer{_flag(options, 'epochs')} or try {_use(options)}."]
-    if figures.rate < NOTHING and figures.conditional:
-        # Latents of another datum carry its condition, too, so that a swap costs something all the same.
-        return [f"z says nothing beyond the condition: the rate is {_nats(figures.rate)}; try {_use(options)}."]
-    said = []
-    if unread:
-        said.append(
-            f"The model does not read z: the guide spends {_nats(figures.rate)} on it, {costs.removeprefix(' and ')}; "
-            f"train longer{_flag(options, 'epochs')} or try {_use(options)}."
-        )
-    else:
-        said.append(_used(figures, costs, options))
-    far = _far(figures, "" if unread else f", or give the KL more weight{_more_weight(options)}", options)
+    without = unused(figures, options)
+    apart = figures.information is None or figures.information >= NOTHING
+    if without is not None and (figures.rate < NOTHING or not apart):
+        return [without]
+    said = [_used(figures, _costs(figures), options) if without is None else without]
+    far = _far(figures, "" if figures.unread else f", or give the KL more weight{_more_weight(options)}", options)
     if far:
         said.append(far)
-    if figures.information > max(figures.cap - NEAR_CAP, figures.cap / 2):  # of few data the cap itself is small
+    if figures.information is not None and figures.information > max(
+        figures.cap - NEAR_CAP, figures.cap / 2
+    ):  # of few data the cap itself is small
         said.append(
             f"I(x; z) is at least {figures.information:.2f} nats: the estimate is near its cap, log N = "
             f"{figures.cap:.2f}, as the latents tell these data apart; only more data would show how far it goes."
@@ -145,8 +146,59 @@ def diagnosis(figures: Findings, options: Settings | None = None) -> list[str]:
     return said
 
 
+def unused(figures: Findings, options: Settings | None = None) -> str | None:
+    """Why z is not used, in a sentence; None where it is. `fit` and `evaluate` say it by this rule alone.
+
+    It needs the rate, the swap and whether the prior depends on a condition; arguments are those of `diagnosis`.
+    """
+    unread, costs, cure = figures.unread, _costs(figures), f"try {_use(options)}."
+    if figures.rate < NOTHING and (unread or figures.swap is None):
+        return f"z is not used: the rate is {_nats(figures.rate)}{costs}; {cure}"
+    longer = f"train longer{_flag(options, 'epochs')} or {cure}"
+    if unread and figures.information is not None and figures.information < NOTHING:
+        # A rate without information: q(z | x) is the same for all x, and not the prior.
+        text = f"z is not used: of a rate of {_nats(figures.rate)}, {_nats(figures.information)} tell the data apart"
+        return f"{text}{costs}; {longer}"
+    if figures.rate < NOTHING and figures.conditional:
+        # Latents of another datum carry its condition, too, so that a swap costs something all the same.
+        return f"z says nothing beyond the condition: the rate is {_nats(figures.rate)}; {cure}"
+    if unread:
+        spent = f"the guide spends {_nats(figures.rate)} on it, {costs.removeprefix(' and ')}"
+        return f"The model does not read z: {spent}; {longer}"
+    return None
+
+
+def unused_of(pair: Pair, batch: Sequence[Tensor], options: Settings | None = None, seed: int = 0) -> str | None:
+    """Why a pair does not use z on a batch, see `unused`; None where it does, where there is no latent site, and of
+    fewer than `FEW` data. It costs about what three samples of the log-likelihood do.
+
+    Raises:
+        PyrovaeError: where a site stands outside the plate "data".
+    """
+    n = first_dim(batch)
+    if n < FEW or not (spent := rates(pair, batch, seed=seed).of_sites):
+        return None
+    swap = swap_loss(pair, batch, seed)
+    figures = Findings(
+        units=len(spent),
+        rate=sum(spent.values()),
+        swap=None if swap is None else swap.nats,
+        swap_error=0.0 if swap is None else swap.standard_error,
+        conditional=prior_depends_on_data(pair, batch, seed),
+        information=None,
+        data=n,
+    )
+    return unused(figures, options) if math.isfinite(figures.rate) else None
+
+
+def _costs(figures: Findings) -> str:
+    return "" if figures.swap is None else f" and swapping z between data costs {_nats(figures.swap)}"
+
+
 def _used(figures: Findings, costs: str, options: Settings | None) -> str:
-    text = f"z is used: {figures.active} of {figures.units} units are active, the rate is {_nats(figures.rate)}{costs}"
+    active = [f"{figures.active} of {figures.units} units are active"] if figures.units else []
+    classes = [f"{used} of {count} classes of {name} are used" for name, used, count in figures.classes]
+    text = f"z is used: {', '.join([*active, *classes])}, the rate is {_nats(figures.rate)}{costs}"
     if figures.marginal_kl is not None and max(figures.marginal_kl[1], figures.gap) < FAR:
         text += f", the aggregate posterior is within {_nats(figures.marginal_kl[1])} of the prior"
     idle = figures.units - figures.active

@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical
+from torch.distributions import Categorical, OneHotCategorical
 
 from pyrovae.evaluation.elbo import data_at_once
 from pyrovae.objectives.divergence import base
@@ -37,14 +38,19 @@ class Diagnostics:
         rate: for each latent site, KL(q || p): in closed form where it is known, else one draw a datum; the mean over
             the values of sites that are summed out.
         rate_by_dim: for each site, the same for each dimension; None where p or q does not factorise.
-        active_units: for each site, dimensions whose posterior mean varies over the data by more than `ACTIVE`.
-        units: for each site, its dimensions; of a class, one a class.
+        active_units: for each site, dimensions whose posterior mean varies over the data by more than `ACTIVE`; sites
+            of classes are left out, as a class is no dimension.
+        units: for each of these, its dimensions.
+        classes_used: for each site of classes, how many of them are the most likely one of some datum.
+        classes: for each of these, how many there are.
     """
 
     rate: dict[str, float]
     rate_by_dim: dict[str, list[float] | None]
     active_units: dict[str, int]
     units: dict[str, int]
+    classes_used: dict[str, int] = dataclasses.field(default_factory=dict)
+    classes: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def summary(self) -> Json:
         """As JSON."""
@@ -65,18 +71,45 @@ def diagnose(
     Raises:
         PyrovaeError: where a latent site stands outside the plate "data".
     """
+    size, n = batch_size or data_at_once(pair, batch), first_dim(batch)
+    of_sites, of_dims, kinds = rates(pair, batch, size, seed, show)
+    active, units, used, classes = dict[str, int](), dict[str, int](), dict[str, int](), dict[str, int]()
+    for name, (mean, scale, noise) in posterior_moments(pair, batch, size, seed, show).items():
+        if kinds[name]:
+            used[name], classes[name] = len(mean.argmax(-1).unique()), mean.shape[-1]
+            continue
+        # The mean of a few draws varies by its own noise, too: take that off.
+        variance = mean.var(0, correction=0) - noise.mean(0) if n > 1 else torch.zeros(mean.shape[1:])
+        active[name], units[name] = int((variance > ACTIVE).sum()), scale.shape[1:].numel()
+    return Diagnostics(of_sites, of_dims, active, units, used, classes)
+
+
+class Rates(NamedTuple):
+    """For each latent site, its rate, that of each dimension or None, and whether its values are classes."""
+
+    of_sites: dict[str, float]
+    of_dims: dict[str, list[float] | None]
+    classes: dict[str, bool]
+
+
+def rates(
+    pair: Pair, batch: Sequence[Tensor], batch_size: int | None = None, seed: int = 0, show: Progress | None = None
+) -> Rates:
+    """What each latent site costs on a batch, see `Diagnostics`; arguments and errors are those of `diagnose`."""
     device, n = device_of(pair), first_dim(batch)
     with seeded(seed, device):
         require_per_datum(pair, placed(pair, [tensor[:2] for tensor in batch]), "a rate for each datum")
     size = batch_size or data_at_once(pair, batch)
     totals: dict[str, Tensor] = {}
     by_dim: dict[str, Tensor | None] = {}
+    classes: dict[str, bool] = {}
 
     def work(rows: slice) -> dict[str, tuple[Tensor, Tensor | None]]:
         p, q = traces(pair, placed(pair, [tensor[rows] for tensor in batch]), enumerate=True)
         latent, prior, closed, found = sites(q, observed=False), sites(p), closed_form(p, q), {}
         expected = Expectation(q, 1)
         for name, site in latent.items():
+            classes[name] = isinstance(base(site["fn"]), Categorical | OneHotCategorical)
             whole = expected(rate(site, prior[name], name in closed)).to(precise(device)).sum()
             dims = rate_by_dim(site, prior[name], name in closed)
             found[name] = whole, None if dims is None else expected(dims, 1).to(precise(device)).sum(0)
@@ -88,16 +121,10 @@ def diagnose(
                 totals[name] = totals.get(name, 0) + whole
                 before = by_dim.get(name, 0)
                 by_dim[name] = None if dims is None or before is None else before + dims
-    active, units = {}, {}
-    for name, (mean, scale, noise) in posterior_moments(pair, batch, size, seed, show).items():
-        # The mean of a few draws varies by its own noise, too: take that off.
-        variance = mean.var(0, correction=0) - noise.mean(0) if n > 1 else torch.zeros(mean.shape[1:])
-        active[name], units[name] = int((variance > ACTIVE).sum()), scale.shape[1:].numel()
-    return Diagnostics(
-        rate={name: total.item() / n for name, total in totals.items()},
-        rate_by_dim={name: None if dims is None else (dims / n).tolist() for name, dims in by_dim.items()},
-        active_units=active,
-        units=units,
+    return Rates(
+        {name: total.item() / n for name, total in totals.items()},
+        {name: None if dims is None else (dims / n).tolist() for name, dims in by_dim.items()},
+        classes,
     )
 
 
