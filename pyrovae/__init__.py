@@ -1,4 +1,19 @@
-"""pyrovae: a workbench for variational autoencoders written as Pyro model/guide pairs."""
+"""pyrovae: a workbench for variational autoencoders written as Pyro model/guide pairs.
+
+    run = pyrovae.fit("vae", data="digits", epochs=20, out="runs/vae")  # trains, scores and saves
+    run = pyrovae.load("runs/vae")
+    run.log_likelihood(samples=1000)  # log p(x) of the test split, nats, and how far to trust it
+    run.evaluate()                    # ELBO, rate, active units, what z carries
+    run.gap(limit=4)                  # log p(x) - ELBO, taken apart
+    run.sample(16), run.reconstruct(8), run.interpolate(4), run.encode("test")
+    run.on(x).log_likelihood()        # data that were not in the run
+    pyrovae.pictures(run, "pictures")
+    pyrovae.compare("vae", ("diagonal", "iaf"), data="digits").table
+    pyrovae.check(pair, batch)        # the laws that a pair of your own obeys
+
+`help(pyrovae.fit)` has the arguments of a fit, `pyrovae.options` and `pyrovae.data.DataConfig` the options of training
+and data, `pyrovae fit --model NAME --help` those of a model. Write p and q as a `pyrovae.Pair`.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -54,3 +69,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pyrovae' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion, whether they are loaded yet or not; and what Python keeps of a module."""
+    return sorted({*__all__, *_ROOMS, *(name for name in globals() if name.startswith("__"))})

@@ -101,9 +101,9 @@ class Run:
         """Those of the recipe, by which the same data are loaded again; see `pyrovae.runs.data`."""
         return rundata.data_options(self.recipe, self.description)
 
-    def move_data(self, data_root: Path) -> None:
+    def move_data(self, data_root: str | Path) -> None:
         """Says where the data are now, before they are first asked for."""
-        options = self.recipe.data_options.model_copy(update={"data_root": data_root})
+        options = self.recipe.data_options.model_copy(update={"data_root": Path(data_root)})
         self.recipe = dataclasses.replace(self.recipe, data_options=options)
 
     def checked(self, data: Dataset) -> Dataset:
