@@ -42,7 +42,7 @@ def test_help_tells_what_is_to_be_called():
         assert f"\n    {name}(" in text, f"{name} has no section of its own"
 
 
-@pytest.mark.parametrize("of", (str, Path))
+@pytest.mark.parametrize("of", [str, Path])
 def test_paths_are_str_or_path(run, tmp_path, of):
     folder = tmp_path / "new" / "pictures"
     made = pyrovae.pictures(run, of(folder))
