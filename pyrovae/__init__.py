@@ -12,7 +12,7 @@
     pyrovae.check(pair, batch)        # the laws that a pair of your own obeys
 
 `help(pyrovae.fit)` has the arguments of a fit, `pyrovae.options` and `pyrovae.data.DataConfig` the options of training
-and data, `pyrovae fit --model NAME --help` those of a model. Write p and q as a `pyrovae.Pair`.
+and data, `pyrovae models` lists the models. Write p and q as a `pyrovae.Pair`.
 """
 
 import importlib

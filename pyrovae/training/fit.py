@@ -15,7 +15,7 @@ from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.objectives.choose import objective
 from pyrovae.pairs.alone import alone, require_default_device
-from pyrovae.pairs.pair import ModelSpec
+from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.structure import structure
 from pyrovae.runs import directory, tensors
@@ -34,7 +34,7 @@ from pyrovae.training.decided import of_data, of_pair, of_training
 from pyrovae.training.journal import Journal, Unwritten
 from pyrovae.training.loop import train
 from pyrovae.training.order import require_one_each
-from pyrovae.training.plan import Plan, dataset_for, made, pair_for, recipe_for
+from pyrovae.training.plan import Plan, dataset_for, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores
 from pyrovae.training.trial import tried
 
@@ -55,12 +55,15 @@ def fit(
 
     run = pyrovae.fit("cvae", data="digits", guide="iaf", epochs=20, latent_dim=10)
     run = pyrovae.fit(pyrovae.Pair(Model(), Guide()), data=x, batch_size=100)
+    run = pyrovae.fit(MyVAE, data=x, latent_dim=3)    # def MyVAE(fields, latent_dim: int = 2) -> pyrovae.Pair
     better = pyrovae.fit(guide="iaf", freeze_model="runs/cvae-digits")      # the model of that run, another guide
     run = pyrovae.fit(resume="runs/cvae-digits")                            # a fit that was stopped goes on
 
     Args:
-        model: the name of a variant (`pyrovae models`), your own `my_model.py:MyVAE`, a function that gives a Pair,
-            or a Pair, which is trained in place.
+        model: the name of a variant (`pyrovae models`), your own `my_model.py:MyVAE`, or in Python a class or function
+            that gives a Pair: its parameters are options, and it is given `fields`, the fields of the data
+            (`fields["x"].shape`), and `family`, what `guide` names, where it asks for them. Or a Pair, which is trained
+            in place.
         data: a name (`pyrovae data`), a path, or tensors, see `pyrovae.data.load`; None takes the variant's default.
         guide: spec of a guide family (`pyrovae guides`), `iaf` or `iaf:steps=4`; None takes the variant's default.
         out: the run directory; None writes nothing (`run.save(path)` does, later).
@@ -88,17 +91,17 @@ def fit(
     if torch.is_inference_mode_enabled():
         raise UsageError("training takes gradients, which torch.inference_mode() forbids: call fit outside of it")
     require_default_device()
-    own = None if isinstance(model, str) else model
+    own = model if isinstance(model, Pair) else None
     if resume is not None:
         given = {"guide": guide, "out": out, "freeze_model": freeze_model, "overwrite": overwrite or None}
         if foreign := [name for name, value in given.items() if value is not None]:
             raise UsageError(f"{foreign[0]} is as it was in the run that is resumed: leave it out")
-        if model is not None and own is None:
+        if isinstance(model, str):
             raise UsageError("the model is as it was in the run that is resumed: leave it out")
         if not (Path(resume) / directory.RUN).is_file():
             raise directory.no_run(Path(resume))
         with _held(Path(resume)):  # nothing is read that another fit is about to write
-            plan = resuming.plan(resume, None if own is None else made(own), data, trust, settings)
+            plan = resuming.plan(resume, model, data, trust, settings)
             return _fit(plan, overwrite, show)
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
     recipe, variant = recipe_for(model, data, guide, source, settings)
@@ -192,7 +195,7 @@ def rehearse(
         device = devices.find(recipe.training.device)
         dataset = dataset or dataset_for(data, recipe, variant, source)
         with seeded(recipe.training.seed, device):
-            own = None if isinstance(model, str) else model
+            own = model if isinstance(model, Pair) else None
             pair, _ = pair_for(Plan(recipe, variant, dataset, None, own, source), device)
             batch = placed(pair, dataset.split("valid", pair.inputs, 2))
             objective(pair, batch, recipe.training)
