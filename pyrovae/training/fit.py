@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from pyrovae.runs.claim import locked, require_free
 from pyrovae.runs.run import Run
 from pyrovae.runs.saving import header
 from pyrovae.runs.settings import to_toml
+from pyrovae.runs.texts import Metrics
 from pyrovae.runtime import devices, memory
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.ranks import together, world
@@ -32,6 +33,7 @@ from pyrovae.training import freezing, resuming
 from pyrovae.training.advice import concerns, notes
 from pyrovae.training.decided import of_data, of_pair, of_training
 from pyrovae.training.journal import Journal, Unwritten
+from pyrovae.training.listener import Listener, OnEpoch, require_callable, unheard
 from pyrovae.training.loop import train
 from pyrovae.training.order import require_one_each
 from pyrovae.training.plan import Plan, dataset_for, pair_for, recipe_for
@@ -49,6 +51,7 @@ def fit(
     freeze_model: str | Path | Run | None = None,
     trust: bool = False,
     resume: str | Path | None = None,
+    on_epoch: OnEpoch | None = None,
     **settings: object,
 ) -> Run:
     """Trains a pair by stochastic variational inference and scores it on the test split.
@@ -77,6 +80,11 @@ def fit(
             checkpoint, on a CPU with as many threads to the same bits as if it had never stopped. Only `epochs` (more
             than before), `device`, `data_root`, `download`, `workers`, `checkpoint_every` and `max_memory` may be given
             with it; and the pair and the tensors, where those were handed over in Python.
+        on_epoch: called once an epoch, after it was scored, with its metrics by name (`epoch`, `step`, `train_elbo`,
+            `valid_elbo`, `rate`, `distortion`, `lr`, `kl_weight`, ...; those of metrics.jsonl), by the first process
+            alone. All that a tracker needs: `on_epoch=wandb.log`. Nothing of the fit follows from it; an error in it
+            ends the fit after a checkpoint, and KeyboardInterrupt as Ctrl-C does. Epochs that a fit does again after
+            a crash are told again.
         settings: options of the variant, of the data (`pyrovae.data.DataConfig`) and of training
             (`pyrovae.options.TrainConfig`), by name.
 
@@ -91,6 +99,8 @@ def fit(
     if torch.is_inference_mode_enabled():
         raise UsageError("training takes gradients, which torch.inference_mode() forbids: call fit outside of it")
     require_default_device()
+    if on_epoch is not None:
+        require_callable(on_epoch)
     own = model if isinstance(model, Pair) else None
     if resume is not None:
         given = {"guide": guide, "out": out, "freeze_model": freeze_model, "overwrite": overwrite or None}
@@ -102,7 +112,7 @@ def fit(
             raise directory.no_run(Path(resume))
         with _held(Path(resume)):  # nothing is read that another fit is about to write
             plan = resuming.plan(resume, model, data, trust, settings)
-            return _fit(plan, overwrite, show)
+            return _fit(plan, overwrite, show, on_epoch)
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
     recipe, variant = recipe_for(model, data, guide, source, settings)
     folder = None if out is None or world().rank else Path(out)
@@ -110,7 +120,7 @@ def fit(
         require_free(folder, overwrite)
     plan = Plan(recipe, variant, dataset_for(data, recipe, variant, source), folder, own, source)
     with _held(folder):
-        return _fit(plan, overwrite, show)
+        return _fit(plan, overwrite, show, on_epoch)
 
 
 def _held(folder: Path | None) -> contextlib.AbstractContextManager[None]:
@@ -118,7 +128,7 @@ def _held(folder: Path | None) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if folder is None or world().rank else locked(folder)
 
 
-def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
+def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None, on_epoch: OnEpoch | None) -> Run:
     """What a plan says, in a directory that is locked."""
     config, folder, dataset = plan.recipe.training, plan.folder, plan.dataset
     device = devices.find(config.device)
@@ -152,6 +162,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                     journal.checkpoint,
                     frozen_model=recipe.frozen is not None,
                     start=plan.start,
+                    tell=_listener(on_epoch, device, folder),
                 )
             tensors.set_weights(pair, trained.best)
             pair.eval()
@@ -199,6 +210,14 @@ def rehearse(
             pair, _ = pair_for(Plan(recipe, variant, dataset, None, own, source), device)
             batch = placed(pair, dataset.split("valid", pair.inputs, 2))
             objective(pair, batch, recipe.training)
+
+
+def _listener(
+    on_epoch: OnEpoch | None, device: torch.device, folder: Path | None
+) -> Callable[[Metrics, Callable[[], None]], None]:
+    if on_epoch is None or world().rank:
+        return unheard  # the first process speaks for all
+    return Listener(on_epoch, device, None if folder is None else f"pyrovae.fit(resume={str(folder)!r})")
 
 
 def _shown(show: Progress | bool | None) -> Progress:
