@@ -11,8 +11,8 @@
     pyrovae.compare("vae", ("diagonal", "iaf"), data="digits").table
     pyrovae.check(pair, batch)        # the laws that a pair of your own obeys
 
-`help(pyrovae.fit)` has the arguments of a fit, `pyrovae.options` and `pyrovae.data.DataConfig` the options of training
-and data, `pyrovae models` lists the models. Write p and q as a `pyrovae.Pair`.
+`help(pyrovae.fit)` has the arguments of a fit, `help(pyrovae.FitSettings)` its options, with types and defaults;
+`pyrovae models` lists the models. Write p and q as a `pyrovae.Pair`.
 """
 
 import importlib
@@ -39,11 +39,15 @@ if TYPE_CHECKING:
     from pyrovae.runs.run import Run as Run
     from pyrovae.testing import check as check
     from pyrovae.training.fit import fit as fit
+    from pyrovae.training.typed import CompareSettings as CompareSettings
+    from pyrovae.training.typed import FitSettings as FitSettings
 
 # Loaded when they are first used, so that `pyrovae --help` waits for no torch.
 _HOMES = {
     "ELBO": "pyrovae.objectives.elbo",
+    "CompareSettings": "pyrovae.training.typed",
     "Dataset": "pyrovae.data.dataset",
+    "FitSettings": "pyrovae.training.typed",
     "LogLikelihood": "pyrovae.evaluation",
     "Pair": "pyrovae.pairs.pair",
     "PyrovaeError": "pyrovae.errors",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack, overload
 
 import numpy as np
 from torch import Tensor
@@ -17,12 +17,12 @@ from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.posteriors import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_p, stacked
-from pyrovae.config import Settings
+from pyrovae.config import Options, Settings
 from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
-from pyrovae.pairs.pair import ModelSpec
+from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
@@ -32,9 +32,44 @@ from pyrovae.storage.jsonable import Json
 from pyrovae.training import freezing
 from pyrovae.training.fit import fit, rehearse
 from pyrovae.training.plan import recipe_for, variant_of
+from pyrovae.training.typed import CompareSettings
 
 
+@overload
 def compare(
+    model: str | None = None,
+    guides: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    data: DataSpec | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    baseline: str | None = None,
+    gaps: Gaps | int | None = None,
+    trust: bool = False,
+    **settings: Unpack[CompareSettings],
+) -> Comparison: ...
+
+
+@overload
+def compare(
+    model: Callable[..., Pair],
+    guides: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    data: DataSpec | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    baseline: str | None = None,
+    gaps: Gaps | int | None = None,
+    trust: bool = False,
+    **settings: object,
+) -> Comparison: ...
+
+
+def compare(  # type: ignore[misc]  # the options of a function are its own
     model: ModelSpec | None = None,
     guides: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
@@ -46,7 +81,7 @@ def compare(
     baseline: str | None = None,
     gaps: Gaps | int | None = None,
     trust: bool = False,
-    **settings: Any,
+    **settings: Unpack[CompareSettings],
 ) -> Comparison:
     """Fits `model` with each guide and each seed, alike in everything else, and scores the same test data.
 
@@ -73,7 +108,7 @@ def compare(
         gaps: of how many test data the gap between ELBO and log p(x) is taken apart (`pyrovae.evaluation.gap`), or how;
             None of none. With one frozen model log p(x) is one number for all guides: the surest that any has found.
         trust: run the user's own Python file where the run of `freeze_model` names one.
-        settings: as in `pyrovae.fit`.
+        settings: as in `pyrovae.fit`, `help(pyrovae.CompareSettings)`.
 
     Raises:
         UsageError: for names, options or values that do not fit, before anything is fitted.
@@ -104,7 +139,8 @@ def compare(
                     run = begun[guide, seed].gone_on(data, settings, shown, trust)
                 else:
                     path = None if folder is None else path_of(folder, guide, seed)
-                    run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
+                    given: Options = {**settings, "seed": seed}
+                    run = fit(model, data, guide, path, overwrite, shown, source, **given)
                 if run.outcome.stopped == "interrupted":
                     raise KeyboardInterrupt
                 if seed == seeds[0] and folder is not None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack, overload
 
 import torch
 
@@ -38,11 +39,29 @@ from pyrovae.training.loop import train
 from pyrovae.training.order import require_one_each
 from pyrovae.training.plan import Plan, dataset_for, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores
+from pyrovae.training.typed import FitSettings
 from pyrovae.training.trial import tried
 
 
+@overload
 def fit(
-    model: ModelSpec | None = None,
+    model: str | Pair | None = None,
+    data: DataSpec | None = None,
+    guide: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    trust: bool = False,
+    resume: str | Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    **settings: Unpack[FitSettings],
+) -> Run: ...
+
+
+@overload
+def fit(
+    model: Callable[..., Pair],
     data: DataSpec | None = None,
     guide: str | None = None,
     out: str | Path | None = None,
@@ -53,6 +72,21 @@ def fit(
     resume: str | Path | None = None,
     on_epoch: OnEpoch | None = None,
     **settings: object,
+) -> Run: ...
+
+
+def fit(  # type: ignore[misc]  # the options of a function are its own
+    model: ModelSpec | None = None,
+    data: DataSpec | None = None,
+    guide: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    trust: bool = False,
+    resume: str | Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    **settings: Unpack[FitSettings],
 ) -> Run:
     """Trains a pair by stochastic variational inference and scores it on the test split.
 
@@ -85,8 +119,9 @@ def fit(
             alone. All that a tracker needs: `on_epoch=wandb.log`. Nothing of the fit follows from it; an error in it
             ends the fit after a checkpoint, and KeyboardInterrupt as Ctrl-C does. Epochs that a fit does again after
             a crash are told again.
-        settings: options of the variant, of the data (`pyrovae.data.DataConfig`) and of training
-            (`pyrovae.options.TrainConfig`), by name.
+        settings: options of the variant, of the data and of training, by name: `help(pyrovae.FitSettings)` lists all
+            of them with types and defaults. (A type checker knows those of your own code where a class or function is
+            handed over, not where it is named.)
 
     Returns:
         The run, with the weights of the best held-out ELBO; `run.results["stopped"]` is `interrupted` after Ctrl-C.
