@@ -39,8 +39,8 @@ from pyrovae.training.loop import train
 from pyrovae.training.order import require_one_each
 from pyrovae.training.plan import Plan, dataset_for, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores
-from pyrovae.training.typed import FitSettings
 from pyrovae.training.trial import tried
+from pyrovae.training.typed import FitSettings
 
 
 @overload
