@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyrovae.pairs.pair import Pair
 
 
-GIVEN_TO_MODEL = ("fields", "family")
+GIVEN_TO_MODEL = frozenset(("fields", "family"))
 
 Build = Callable[[Any, Mapping[str, "Field"], Family | None], "Pair"]
 """From the options of a variant, each a Config of its own, the fields of the data and a guide family to a pair."""

@@ -13,6 +13,7 @@ from torch import nn
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError
 from pyrovae.runs import tensors
+from pyrovae.testing.law import LAWS
 
 X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
 TINY = {"epochs": 1, "score_samples": 2, "show": False, "compile": False}
@@ -134,3 +135,12 @@ def test_it_is_compared_and_a_stopped_comparison_goes_on(tmp_path):
         compared(latent_dim=1)
     with pytest.raises(UsageError, match="a Pair brings a guide of its own"):
         compared(model=Made(lambda h, z: nn.Identity()))
+
+
+def test_it_is_checked_with_what_it_asks_for(monkeypatch):
+    monkeypatch.setattr("pyrovae.testing.checking.LAWS", LAWS[:3])  # the others are no matter of how it is made
+    data = pyrovae.data.load(X, pyrovae.data.DataConfig(standardize=False))
+    laws = pyrovae.check(made, [X[:11]], data.fields)
+    assert len(laws) == 3 and not [law for law in laws if law.passed is False], laws
+    with pytest.raises(UsageError, match="made asks for the fields of the data: give them"):
+        pyrovae.check(made, [X[:11]])
