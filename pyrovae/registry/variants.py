@@ -129,9 +129,9 @@ TAKEN = frozenset((*TrainConfig.model_fields, *DataConfig.model_fields))
 def _is_option(make: Callable[..., object], name: str, parameters: Iterable[inspect.Parameter]) -> bool:
     """Whether a Config can hold a parameter, and JSON its default."""
     try:
-        config = from_signature(make, {each.name for each in parameters} - {name})
+        config = from_signature(make, {each.name for each in parameters} - {name}, lenient=True)
         config().model_dump_json()
-    except (PydanticUserError, ValidationError, PydanticSerializationError, UsageError, NameError):
+    except (PydanticUserError, ValidationError, PydanticSerializationError, UsageError):
         return False
     return True
 
@@ -170,7 +170,7 @@ def _from_callable(name: str, make: Any, own: bool, kept: Collection[str] = ()) 
             )
         return made
 
-    config = from_signature(make, leave_out=(*GIVEN_TO_MODEL, *kept))
+    config = from_signature(make, leave_out=(*GIVEN_TO_MODEL, *kept), lenient=True)
     guide = "diagonal" if "family" in takes else None
     return Variant(
         name, config, _checked(build, name, own), lambda config, data: data, guide, "digits", TrainConfig, own

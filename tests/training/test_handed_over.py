@@ -75,6 +75,16 @@ def test_classes_and_partials(make):
     assert pyrovae.fit(make, data=X, latent_dim=3, **TINY).pair.model.latent_dim == 3
 
 
+def test_annotations_for_type_checkers_alone_stand_in_nobodys_way(tmp_path):
+    def hinted(fields: "Mapping[str, Nowhere]", family: "Family", latent_dim: "int" = 2, k: "Nowhere" = 3):  # noqa: F821
+        return made(fields, family, latent_dim)
+
+    run = pyrovae.fit(hinted, data=X, latent_dim=3, k="x", **TINY)
+    assert run.options()["latent_dim"] == 3 and run.options()["k"] == "x"
+    with pytest.raises(UsageError, match="latent_dim = 'a'"):
+        pyrovae.fit(hinted, data=X, latent_dim="a", **TINY)
+
+
 def test_it_is_own_code_by_whatever_name():
     def vae():
         return Pair(Model(4, 2), Guide(4, lambda h: dist.Normal(h[..., :2], 1.0).to_event(1)))
