@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import torch
@@ -71,7 +71,7 @@ def pythae(stored: torch.Tensor, test: torch.Tensor) -> Contestant:
     return Contestant("pythae BaseTrainer", run, lambda: by_hand.elbo(nets[0], test))
 
 
-def ours(dataset: Any, test: torch.Tensor, compile: bool | None, precision: str = "32") -> Contestant:
+def ours(dataset: Any, test: torch.Tensor, compile: bool | None, precision: Literal["32", "bf16"] = "32") -> Contestant:
     """`pyrovae.fit`; its time is that of the epochs, as in metrics.jsonl, without the held-out score."""
     found: dict[str, Any] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class Setting:
     name: str
     hidden: tuple[int, ...]
     latent_dim: int
-    activation: str
+    activation: Literal["relu", "tanh"]
     batch: int
     guide: str = "diagonal"
 

@@ -1,4 +1,19 @@
-"""pyrovae: a workbench for variational autoencoders written as Pyro model/guide pairs."""
+"""pyrovae: a workbench for variational autoencoders written as Pyro model/guide pairs.
+
+    run = pyrovae.fit("vae", data="digits", epochs=20, out="runs/vae")  # trains, scores and saves
+    run = pyrovae.load("runs/vae")
+    run.log_likelihood(samples=1000)  # log p(x) of the test split, nats, and how far to trust it
+    run.evaluate()                    # ELBO, rate, active units, what z carries
+    run.gap(limit=4)                  # log p(x) - ELBO, taken apart
+    run.sample(16), run.reconstruct(8), run.interpolate(4), run.encode("test")
+    run.on(x).log_likelihood()        # data that were not in the run
+    pyrovae.pictures(run, "pictures")
+    pyrovae.compare("vae", ("diagonal", "iaf"), data="digits").table
+    pyrovae.check(pair, batch)        # the laws that a pair of your own obeys
+
+`help(pyrovae.fit)` has the arguments of a fit, `help(pyrovae.FitSettings)` its options, with types and defaults;
+`pyrovae models` lists the models. Write p and q as a `pyrovae.Pair`.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -24,11 +39,15 @@ if TYPE_CHECKING:
     from pyrovae.runs.run import Run as Run
     from pyrovae.testing import check as check
     from pyrovae.training.fit import fit as fit
+    from pyrovae.training.typed import CompareSettings as CompareSettings
+    from pyrovae.training.typed import FitSettings as FitSettings
 
 # Loaded when they are first used, so that `pyrovae --help` waits for no torch.
 _HOMES = {
     "ELBO": "pyrovae.objectives.elbo",
+    "CompareSettings": "pyrovae.training.typed",
     "Dataset": "pyrovae.data.dataset",
+    "FitSettings": "pyrovae.training.typed",
     "LogLikelihood": "pyrovae.evaluation",
     "Pair": "pyrovae.pairs.pair",
     "PyrovaeError": "pyrovae.errors",
@@ -54,3 +73,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pyrovae' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion, whether they are loaded yet or not; and what Python keeps of a module."""
+    return sorted({*__all__, *_ROOMS, *(name for name in globals() if name.startswith("__"))})

@@ -1,9 +1,11 @@
 """Typed configurations: what a person may set, with its type, bounds and one line of help, and nothing else."""
 
 import inspect
+import sys
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -98,17 +100,37 @@ def _sentence(error: "ErrorDetails", what: str) -> str:
     return f"{what}: {name} = {brief(repr(error['input']))}: {reason[:1].lower()}{reason[1:]}"
 
 
-def from_signature(function: Callable[..., object], leave_out: Collection[str] = ()) -> type[Config]:
-    """The Config whose fields are the parameters of `function` that have defaults."""
+def from_signature(
+    function: Callable[..., object], leave_out: Collection[str] = (), lenient: bool = False
+) -> type[Config]:
+    """The Config whose fields are the parameters of `function` that have defaults.
+
+    Where it is `lenient`, an annotation that only a type checker can read (its names are imported for it alone) says
+    nothing; else it raises NameError.
+    """
     fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+    for name, parameter in inspect.signature(function, eval_str=not lenient).parameters.items():
         if name in leave_out or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if parameter.default is parameter.empty:
             raise UsageError(f"{getattr(function, '__qualname__', function)}: parameter '{name}' needs a default value")
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+        if isinstance(annotation, str):
+            annotation = _evaluated(annotation, function)
         fields[name] = (annotation, parameter.default)
     return create_model("Config", __base__=Config, **fields)
+
+
+def _evaluated(annotation: str, function: Callable[..., object]) -> object:
+    """What an annotation stands for in the module of a function; Any where that cannot be told."""
+    while isinstance(function, partial):
+        function = function.func
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    try:
+        found: object = eval(annotation, dict(vars(module)) if module else {})
+    except Exception:
+        return Any
+    return found
 
 
 def read_toml(path: Path) -> Options:

@@ -11,6 +11,7 @@ from pyrovae import registry
 from pyrovae.config import Settings
 from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError, option
+from pyrovae.pairs.pair import ModelSpec
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runs import directory
 from pyrovae.runs.claim import is_run
@@ -25,6 +26,7 @@ from pyrovae.storage.jsonable import Json, JsonMapping
 from pyrovae.svi.precision import tf32
 from pyrovae.training import freezing
 from pyrovae.training.fit import fit
+from pyrovae.training.plan import variant_of
 from pyrovae.training.resuming import FREE
 from pyrovae.training.scores import scores
 
@@ -74,13 +76,16 @@ class Begun:
         path: its run directory.
         wanted: what is to be fitted, and how.
         source: the run whose model is frozen.
+        model: that of the call.
 
     Raises:
         UsageError: where there is a run of another recipe, or of another frozen model.
     """
 
-    def __init__(self, path: Path, wanted: Recipe, source: Run | None) -> None:
+    def __init__(self, path: Path, wanted: Recipe, source: Run | None, model: ModelSpec | None) -> None:
         self.path, self.wanted = path, wanted
+        self.variant = variant_of(wanted.model or model)  # type: ignore[arg-type]
+        self.make = None if wanted.model or isinstance(model, str) else model
         self.is_there = (path / directory.RUN).is_file()
         if self.is_there and not self._is_same(None if source is None else freezing.checksum(source.pair.model)):
             raise UsageError(
@@ -89,10 +94,10 @@ class Begun:
 
     def _is_same(self, frozen: str | None) -> bool:
         there = directory.content(self.path)["recipe"]
-        if self.wanted.model is None or there["model"] != self.wanted.model:
+        if self.variant is None or there["model"] != self.wanted.model:
             return False
         # Parsed, so that an option that is newer than the run has its default.
-        held = Recipe.from_json(there, registry.variant(self.wanted.model)).to_json()
+        held = Recipe.from_json(there, self.variant).to_json()
         return _fixed(held) == _fixed(self.wanted.to_json()) and (there.get("frozen") or {}).get("weights") == frozen
 
     def gone_on(self, data: DataSpec | None, settings: Settings, show: Progress, trust: bool) -> Run:
@@ -112,9 +117,9 @@ class Begun:
         free = {name: settings[name] for name in FREE if name != "epochs" and settings.get(name) is not None}
         if directory.content(self.path)["status"] != "done":
             show.line(f"{self.path} was stopped, and goes on")
-            return fit(resume=self.path, data=given, show=show, trust=trust, **free)
+            return fit(self.make, resume=self.path, data=given, show=show, trust=trust, **free)
         show.line(f"{self.path} is done, and is scored")
-        run = load(self.path, data=given, device=wanted.training.device, trust=trust)
+        run = load(self.path, self.make, data=given, device=wanted.training.device, trust=trust)
         if "data_root" in free:
             run.move_data(Path(free["data_root"]))
         config, device = run.recipe.training, device_of(run.pair)

@@ -11,12 +11,13 @@ from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError, require_whole
 from pyrovae.runs import paired
 from pyrovae.runs.run import Run
+from pyrovae.runtime.notebook import Lines, Shown
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage.jsonable import Json
 
 
-@dataclass(frozen=True)
-class Beside:
+@dataclass(frozen=True, repr=False)
+class Beside(Shown):
     """The scores of one run, nats a datum.
 
     Attributes:
@@ -35,6 +36,16 @@ class Beside:
     likelihood: evaluation.LogLikelihood
     difference: Json | None
     parameters: int
+
+    def lines(self) -> Lines:
+        """What was fitted, its scores, and by how much they differ from those of the first run."""
+        (_, likelihood), (_, verdict) = self.likelihood.lines()
+        lines = [
+            ("", f"{self.model} with guide {self.guide}, {self.run or 'not saved'}"),
+            ("log-likelihood", likelihood),
+        ]
+        lines += [("", verdict), ("ELBO", f"{self.elbo['elbo']:.3f} nats")]
+        return lines if self.difference is None else [*lines, ("", self.difference["verdict"])]
 
     def summary(self) -> Json:
         """Everything as numbers and sentences, by name."""

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack, overload
 
 import numpy as np
 from torch import Tensor
 
-from pyrovae import plots, registry
+from pyrovae import plots
 from pyrovae.comparison.begun import FILE, Begun, path_of, require_free
 from pyrovae.comparison.columns import COLUMNS, Value
 from pyrovae.comparison.posteriors import Posteriors
 from pyrovae.comparison.scored import Gaps, Scored
 from pyrovae.comparison.table import Comparison, guide_rows, run_row, share_log_p, stacked
-from pyrovae.config import Settings
+from pyrovae.config import Options, Settings
 from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
+from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
@@ -30,9 +31,11 @@ from pyrovae.storage import atomic
 from pyrovae.storage.jsonable import Json
 from pyrovae.training import freezing
 from pyrovae.training.fit import fit, rehearse
-from pyrovae.training.plan import recipe_for
+from pyrovae.training.plan import recipe_for, variant_of
+from pyrovae.training.typed import CompareSettings
 
 
+@overload
 def compare(
     model: str | None = None,
     guides: Sequence[str] = (),
@@ -45,7 +48,40 @@ def compare(
     baseline: str | None = None,
     gaps: Gaps | int | None = None,
     trust: bool = False,
-    **settings: Any,
+    **settings: Unpack[CompareSettings],
+) -> Comparison: ...
+
+
+@overload
+def compare(
+    model: Callable[..., Pair],
+    guides: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    data: DataSpec | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    baseline: str | None = None,
+    gaps: Gaps | int | None = None,
+    trust: bool = False,
+    **settings: object,
+) -> Comparison: ...
+
+
+def compare(  # type: ignore[misc]  # the options of a function are its own
+    model: ModelSpec | None = None,
+    guides: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    data: DataSpec | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    baseline: str | None = None,
+    gaps: Gaps | int | None = None,
+    trust: bool = False,
+    **settings: Unpack[CompareSettings],
 ) -> Comparison:
     """Fits `model` with each guide and each seed, alike in everything else, and scores the same test data.
 
@@ -59,7 +95,7 @@ def compare(
     A comparison that was stopped goes on where it is called again with the same arguments.
 
     Args:
-        model: the name of a variant, or your own `my_model.py:MyVAE` that takes a `family`.
+        model: the name of a variant, or your own `my_model.py:MyVAE`, a class or a function, that takes a `family`.
         guides: specs of guide families, `("diagonal", "iaf:steps=4")`.
         seeds: of the fits.
         data: as in `pyrovae.fit`.
@@ -72,7 +108,7 @@ def compare(
         gaps: of how many test data the gap between ELBO and log p(x) is taken apart (`pyrovae.evaluation.gap`), or how;
             None of none. With one frozen model log p(x) is one number for all guides: the surest that any has found.
         trust: run the user's own Python file where the run of `freeze_model` names one.
-        settings: as in `pyrovae.fit`.
+        settings: as in `pyrovae.fit`, `help(pyrovae.CompareSettings)`.
 
     Raises:
         UsageError: for names, options or values that do not fit, before anything is fitted.
@@ -88,7 +124,7 @@ def compare(
         require_free(folder, overwrite)
         for guide, seed in itertools.product(guides, seeds) if not overwrite else ():
             wanted, _ = recipe_for(model, data, guide, source, {**settings, "seed": seed})
-            begun[guide, seed] = Begun(path_of(folder, guide, seed), wanted, source)
+            begun[guide, seed] = Begun(path_of(folder, guide, seed), wanted, source, model)
     rehearse(model, guides, data, source, {**settings, "seed": seeds[0]})
     rows: dict[tuple[str, int], dict[str, Value]] = {}
     errors: dict[tuple[str, int], Tensor] = {}
@@ -103,7 +139,8 @@ def compare(
                     run = begun[guide, seed].gone_on(data, settings, shown, trust)
                 else:
                     path = None if folder is None else path_of(folder, guide, seed)
-                    run = fit(model, data, guide, path, overwrite, shown, source, **{**settings, "seed": seed})
+                    given: Options = {**settings, "seed": seed}
+                    run = fit(model, data, guide, path, overwrite, shown, source, **given)
                 if run.outcome.stopped == "interrupted":
                     raise KeyboardInterrupt
                 if seed == seeds[0] and folder is not None:
@@ -149,7 +186,7 @@ def _baseline(guides: list[str], seeds: list[int], baseline: str | None, gaps: G
 
 
 def _require_fits(
-    model: str | None,
+    model: ModelSpec | None,
     guides: list[str],
     seeds: list[int],
     data: DataSpec | None,
@@ -157,12 +194,15 @@ def _require_fits(
     settings: Settings,
 ) -> str:
     """The name of the model; raises UsageError where a guide or an option does not fit it."""
-    name = model if source is None else source.recipe.model
-    if name is None:
+    spec = model if source is None else source.recipe.model
+    if spec is None:
         raise UsageError("compare needs a model: a name, your own my_model.py:MyVAE, or freeze_model=RUN")
-    variant = registry.variant(name)
-    if variant.guide is None:
+    variant = variant_of(spec)
+    if variant is None or variant.guide is None:
+        name = "a Pair" if variant is None else variant.name
         raise UsageError(f"{name} brings a guide of its own: give it a parameter `family` to compare guides")
+    if data is None and not variant.by_name:
+        raise UsageError("a pair of your own needs data: pyrovae.compare(MyVAE, guides, data=x)")
     for guide in guides:
         for seed in seeds:
             options = {**settings, "seed": seed}
@@ -170,7 +210,7 @@ def _require_fits(
                 Recipe.of(variant, guide, settings=options)
             else:
                 freezing.recipe_of(source, model, guide, data, options)
-    return name
+    return variant.name
 
 
 def _setting(run: Run, seeds: list[int], gaps: Gaps | None) -> Json:

@@ -13,12 +13,49 @@ from torch import Tensor
 from pyrovae.comparison.columns import COLUMNS, Column, Value
 from pyrovae.evaluation import mean_interval
 from pyrovae.evaluation.gap import surest
+from pyrovae.runtime.notebook import aligned, html
 from pyrovae.storage.jsonable import Json, JsonMapping
 
 K = TypeVar("K", bound=Hashable)
 
 
-@dataclasses.dataclass(frozen=True)
+class Table(list[dict[str, Any]]):
+    """The rows of a comparison, one a guide; shown as a table of means, with differences to the baseline and their
+    intervals."""
+
+    def columns(self) -> tuple[list[str], list[list[str]]]:
+        """Headings and rows of what some guide has a figure for."""
+        heads, rows = ["guide"], [[row["guide"]] for row in self]
+        for column in (each for each in COLUMNS if each.shown):
+            figures = [row[column.name] for row in self]
+            if any(figure["mean"] is not None for figure in figures):
+                heads.append(column.title)
+                for cells, figure in zip(rows, figures, strict=True):
+                    cells.append("-" if figure["mean"] is None else f"{figure['mean']:{column.format}}")
+            differences = [figure.get("difference") for figure in figures]
+            if any(differences):
+                heads.append("difference")
+                for cells, found in zip(rows, differences, strict=True):
+                    cells.append(_with_interval(found))
+        return heads, rows
+
+    def __repr__(self) -> str:
+        heads, rows = self.columns()
+        return aligned(rows, heads)
+
+    def _repr_html_(self) -> str:
+        heads, rows = self.columns()
+        return html(rows, heads)
+
+
+def _with_interval(found: JsonMapping | None) -> str:
+    if not found or found["mean"] is None:
+        return "-"
+    low, high = found["interval"] or (None, None)
+    return f"{found['mean']:+.3f}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Comparison:
     """What several guides reach on one model, on the same test data; nats.
 
@@ -52,9 +89,24 @@ class Comparison:
     model: str
     baseline: str
     runs: list[dict[str, Any]]
-    table: list[dict[str, Any]]
+    table: Table
     setting: dict[str, Any]
-    values: dict[str, np.ndarray] = dataclasses.field(repr=False, default_factory=dict)
+    values: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What was compared on what."""
+        data, seeds = self.setting["data"].get("source"), len(self.setting["seeds"])
+        return (
+            f"{self.model} on {data}, {seeds} seed{'s' if seeds > 1 else ''} a guide; nats, compared to {self.baseline}"
+        )
+
+    def __repr__(self) -> str:
+        return f"Comparison: {self.title}\n{self.table!r}"
+
+    def _repr_html_(self) -> str:
+        heads, rows = self.table.columns()
+        return html(rows, heads, f"Comparison: {self.title}")
 
     def to_json(self) -> Json:
         """As compare.json."""
@@ -99,9 +151,9 @@ def stacked(
 
 def guide_rows(
     guides: Sequence[str], baseline: str, runs: Sequence[JsonMapping], values: Mapping[str, np.ndarray]
-) -> list[Json]:
+) -> Table:
     """`Comparison.table`."""
-    rows: list[dict[str, Any]] = []
+    rows = Table()
     for i, guide in enumerate(guides):
         mine, row = [run for run in runs if run["guide"] == guide], dict[str, Any]()
         for column in COLUMNS:

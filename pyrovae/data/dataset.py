@@ -16,6 +16,7 @@ from pyrovae.data.stored import Column, Stored
 from pyrovae.data.synonyms import meant
 from pyrovae.data.vocabulary import Vocabulary
 from pyrovae.errors import PyrovaeError, UsageError, did_you_mean, option, require_whole
+from pyrovae.runtime.notebook import Lines, Shown
 from pyrovae.runtime.seeding import seeded
 
 Split = Literal["train", "valid", "test"]
@@ -45,8 +46,8 @@ class Fields(dict[str, Field]):
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Dataset:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Dataset(Shown):
     """Named tensors in three splits.
 
     Attributes:
@@ -86,6 +87,14 @@ class Dataset:
         for split in self.needs:
             if self.size(split) == 0:
                 raise PyrovaeError(f"data '{self.name}': the {split} split is empty: give more data")
+
+    def lines(self) -> Lines:
+        """Name, counts, and what each field is."""
+        counts = ", ".join(f"{self.size(split):,} {split}" for split in SPLITS if split in self.columns)
+        lines = [("", f"{self.name}, {counts}")]
+        for name, field in self.fields.items():
+            lines.append((name, f"{field.kind}{f' of {field.size:,}' if field.size else ''} {field.shape}"))
+        return lines
 
     def splits(self, part: Part = "all") -> tuple[Split, ...]:
         """The splits that a part is made of; raises UsageError where it is none of these data."""

@@ -26,7 +26,7 @@ from pyrovae.data.vocabulary import UNK, Vocabulary, pad
 from pyrovae.errors import PyrovaeError, UsageError, option
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class NewData(Dataset):
     """Data of one split, `test`.
 

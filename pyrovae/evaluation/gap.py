@@ -22,14 +22,15 @@ from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.structure import structure
+from pyrovae.runtime.notebook import Lines, Shown, nats
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage.jsonable import Json
 
 T = TypeVar("T", bound=Hashable)
 
 
-@dataclasses.dataclass(frozen=True)
-class Gap:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Gap(Shown):
     """ELBOs and log-likelihood of N data, in nats.
 
     Attributes:
@@ -49,7 +50,7 @@ class Gap:
 
     log_likelihood: Tensor
     method: str
-    found: dict[str, LogLikelihood | AIS] = dataclasses.field(repr=False)
+    found: dict[str, LogLikelihood | AIS]
     standard_error: Tensor
     best: Tensor
     elbo: Tensor
@@ -96,6 +97,14 @@ class Gap:
         if approximation > amortization:
             return "most of the gap is the family's: take a richer guide (`pyrovae guides`)"
         return "most of the gap is the encoder's: take a wider or deeper one, or train the guide longer"
+
+    def lines(self) -> Lines:
+        """log p(x) with its Monte Carlo error, ELBO and both gaps, and what they say."""
+        approximation, amortization, elbo = self.approximation.mean(), self.amortization.mean(), self.elbo.mean()
+        error = self.standard_error.square().sum().sqrt().item() / len(self.elbo)
+        log_p = f"{nats(self.log_likelihood.mean().item(), error)} by {self.method} ({len(self.elbo)} data)"
+        parts = f"ELBO {elbo:.3f}, approximation gap {approximation:.3f}, amortization gap {amortization:.3f}"
+        return [("log p(x)", log_p), ("", f"{parts}: {self.verdict()}")]
 
     def summary(self) -> Json:
         """Means over the data with the standard errors of these means, for print and JSON."""

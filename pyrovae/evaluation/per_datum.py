@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pyrovae.errors import require_whole
-from pyrovae.evaluation.assumed import tried
+from pyrovae.evaluation.assumed import tried, verdict
 from pyrovae.evaluation.chunks import Shrinking, bytes_of, pieces
 from pyrovae.objectives.enumeration import Expectation
 from pyrovae.pairs.assumptions import require_sound
@@ -16,14 +16,15 @@ from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.pairs.traces import sites, traces
 from pyrovae.runtime.devices import precise
+from pyrovae.runtime.notebook import Lines, Shown
 from pyrovae.runtime.progress import Progress
 
 DRAWS = 32
 """Draws of z a datum."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PerDatum:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PerDatum(Shown):
     """Estimates for each datum, nats, (N,) each, double precision on the CPU: elbo = -(rate + distortion).
 
     Attributes:
@@ -38,6 +39,13 @@ class PerDatum:
     rate: Tensor
     distortion: Tensor
     broken: tuple[str, ...] = ()
+
+    def lines(self) -> Lines:
+        """The means, and what is known against them."""
+        elbo, rate, distortion = (each.mean().item() for each in (self.elbo, self.rate, self.distortion))
+        mean = f"ELBO {elbo:.3f} nats (rate {rate:.3f}, distortion {distortion:.3f}, {len(self.elbo)} data)"
+        against = verdict(self.broken)
+        return [("", mean), *([("", against)] if against else [])]
 
 
 def elbo_per_datum(

@@ -65,7 +65,7 @@ class NoGuide(nn.Module):
         return None
 
 
-ModelSpec = str | Pair | Callable[[], Pair]
+ModelSpec = str | Pair | Callable[..., Pair]
 """What a person hands over as a model: the name of a variant, a pair, or a class or function that gives one."""
 
 

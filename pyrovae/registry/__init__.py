@@ -12,9 +12,10 @@ from pyrovae.registry.names import describe
 from pyrovae.registry.own_code import code, found_in, own_code
 from pyrovae.registry.parts import Part, is_foreign, part, require_own_parts, settled
 from pyrovae.registry.specs import split_guides, split_spec
-from pyrovae.registry.variants import Variant, variant, variant_options
+from pyrovae.registry.variants import GIVEN_TO_MODEL, Variant, handed_over, variant, variant_options
 
 __all__ = [
+    "GIVEN_TO_MODEL",
     "Bound",
     "Family",
     "GuideSpec",
@@ -27,6 +28,7 @@ __all__ = [
     "family",
     "found_in",
     "guide_config",
+    "handed_over",
     "is_foreign",
     "own_code",
     "part",

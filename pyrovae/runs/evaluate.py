@@ -14,12 +14,13 @@ from pyrovae.evaluation import Accuracy, Diagnostics, LogLikelihood, Usage
 from pyrovae.runs import paired
 from pyrovae.runs.outcome import Summary
 from pyrovae.runs.subject import Subject
+from pyrovae.runtime.notebook import Lines, Shown
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage.jsonable import Json
 
 
-@dataclass(frozen=True, eq=False)
-class Scores(Summary):
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(Summary, Shown):
     """Scores of a split, nats a datum; as a mapping it has the names and values of `summary`.
 
     Attributes:
@@ -43,6 +44,19 @@ class Scores(Summary):
     rows: Tensor
     baseline: dict[str, Any] | None = None
     words: int | None = None
+
+    def lines(self) -> Lines:
+        """ELBO and log-likelihood, how far to trust it, whether z is used, and the difference to the baseline."""
+        (_, likelihood), (_, verdict) = self.likelihood.lines()
+        active, units = (sum(self.sites.summary()[name].values()) for name in ("active_units", "units"))
+        parts = f"rate {self.elbo['rate']:.3f}, distortion {self.elbo['distortion']:.3f}"
+        lines = [
+            ("ELBO", f"{self.elbo['elbo']:.3f} nats ({parts}, {active} of {units} units active)"),
+            ("log-likelihood", likelihood),
+            ("", verdict),
+            ("", " ".join(self.diagnosis)),
+        ]
+        return lines if self.baseline is None else [*lines, ("baseline", self.baseline["verdict"])]
 
     def summary(self) -> Json:
         """Everything as numbers, lists and sentences, by name."""

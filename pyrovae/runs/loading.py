@@ -99,19 +99,24 @@ class Opened:
             raise
         except Exception as error:
             raise PyrovaeError(
-                f"{self.path}: {self.recipe.model} cannot be built as run.json says ({type(error).__name__}: {error}): "
-                f"the file is damaged, or the model has changed"
+                f"{self.path}: {self.variant and self.variant.name} cannot be built as run.json says "
+                f"({type(error).__name__}: {error}): the file is damaged, or the model has changed"
             ) from error
 
 
 def load(
-    path: str | Path, pair: Pair | None = None, data: DataSpec | None = None, device: str = "auto", trust: bool = False
+    path: str | Path,
+    pair: Pair | Callable[..., Pair] | None = None,
+    data: DataSpec | None = None,
+    device: str = "auto",
+    trust: bool = False,
 ) -> Run:
     """Loads a run directory.
 
     Args:
         path: the run directory.
-        pair: for a run of a Pair that was handed over in Python: a pair of the same shape, which gets the weights.
+        pair: for a run of a Pair that was handed over in Python: a pair of the same shape, which gets the weights, or
+            the class or function that was handed over.
         data: for a run on tensors from Python: the same tensors.
         device: where the pair goes.
         trust: run the user's own Python files where the run names some (`my_model.py:MyVAE`, `my_guide.py:MyFamily`).
@@ -129,7 +134,7 @@ def load(
 
     stored, weights, metrics, vocabulary = _of_run(path, files)
     what = f"the weights in {path}"
-    pair = stored.build(weights, what) if pair is None else pair
+    pair = pair if isinstance(pair, Pair) else stored.build(weights, what)
     pair.inputs = inputs_of(pair.inputs, stored.fields)
     tensors.set_weights(pair, weights, what)
     pair.to(where).eval()
@@ -149,7 +154,7 @@ def load(
     return run
 
 
-def opened(path: str | Path, pair: Pair | None = None, trust: bool = False) -> Opened:
+def opened(path: str | Path, pair: Pair | Callable[..., Pair] | None = None, trust: bool = False) -> Opened:
     """Reads the run.json of a directory; see `load`."""
     path = Path(path)
     return _of_run(path, lambda content: _opened(path, content, pair, trust))
@@ -166,7 +171,7 @@ def _of_run(path: Path, use: Callable[[Json], T]) -> T:
         raise directory.no_run(path) from None
 
 
-def _opened(path: Path, content: Json, pair: Pair | None, trust: bool) -> Opened:
+def _opened(path: Path, content: Json, pair: Pair | Callable[..., Pair] | None, trust: bool) -> Opened:
     file, values = path / directory.RUN, content["recipe"]
     name = values["model"]
     own = registry.own_code(name, values["guide"], values["options"]) if pair is None else []
@@ -175,7 +180,10 @@ def _opened(path: Path, content: Json, pair: Pair | None, trust: bool) -> Opened
     if own:
         _tell_changed(path, content)
     fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
-    variant = None if name is None or (pair is not None and ":" in name) else registry.variant(name)
+    if pair is not None and not isinstance(pair, Pair):
+        variant: registry.Variant | None = registry.handed_over(pair)
+    else:
+        variant = None if name is None or (pair is not None and ":" in name) else registry.variant(name)
     try:
         recipe = Recipe.from_json(values if variant or name is None else values | {"model": None}, variant)
     except UsageError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from pyrovae.errors import PyrovaeError
 from pyrovae.evaluation.independent import Baseline
 from pyrovae.lowering.engine import Tier
+from pyrovae.runtime.notebook import Lines, Shown, nats
 from pyrovae.storage.jsonable import Json, JsonMapping
 
 
@@ -79,8 +80,8 @@ class FinalScores:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome(Summary):
+@dataclass(frozen=True, eq=False, repr=False)
+class Outcome(Summary, Shown):
     """What a fit has led to; as a mapping it has the names and values of `results` in run.json.
 
     Attributes:
@@ -114,6 +115,10 @@ class Outcome(Summary):
     why: str | None = None
     warnings: tuple[str, ...] = ()
     test: FinalScores | None = None
+
+    def lines(self) -> Lines:
+        """How it ended, and the scores of the test split."""
+        return lines_of(self)
 
     def summary(self) -> Json:
         """By the names that run.json has."""
@@ -150,3 +155,18 @@ class Outcome(Summary):
             return cls(**training, test=FinalScores.of(rest) if rest else None)
         except (KeyError, TypeError) as error:
             raise PyrovaeError(f"the results of this run do not say how its fit ended ({error})") from error
+
+
+def lines_of(results: JsonMapping) -> Lines:
+    """Of results as run.json has them: how far the fit came, and the scores that there are."""
+    if "stopped" not in results:
+        return [("", "not scored yet")]
+    lines = [("", f"{results['stopped']}, best epoch {results['best_epoch']} of {results['epochs']}")]
+    if "test_elbo" in results:
+        parts = f"rate {results['test_rate']:.2f}, distortion {results['test_distortion']:.2f}"
+        lines += [("test ELBO", f"{results['test_elbo']:.3f} nats ({parts})")]
+    if (mean := results.get("log_likelihood")) is not None:
+        drawn = f"{results['samples']} samples a datum, {results['num_data']} data"
+        lines += [("log-likelihood", f"{nats(mean, results.get('standard_error'))} ({drawn})")]
+        lines += [("", verdict)] if (verdict := results.get("verdict")) else []
+    return lines

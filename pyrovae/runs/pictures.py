@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,10 @@ MOST_POINTS = 2000
 """In a scatter plot; more hide each other."""
 
 
-def pictures(run: Subject, folder: Path) -> list[Path]:
-    """Writes what the data of a run allow (curves, samples, reconstructions, latents) into a folder, and says which."""
-    made = []
+def pictures(run: Subject, folder: str | os.PathLike[str]) -> list[Path]:
+    """Writes what the data of a run allow (curves, samples, reconstructions, latents) into a folder, which is made
+    where there is none, and gives their paths."""
+    made, folder = [], Path(folder)
     if run.metrics:
         made.append(plots.curves(run.metrics, folder / "curves.png"))
     if is_image(run):

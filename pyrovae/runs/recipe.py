@@ -27,8 +27,8 @@ class Recipe:
     """What is fitted to what, and how.
 
     Attributes:
-        model: name of the variant; None for a Pair that was handed over in Python.
-        options: the variant's own options; None for such a Pair.
+        model: name of the variant; None for a Pair, or a class or function, that was handed over in Python.
+        options: the variant's own options, or those of such a function; None for such a Pair.
         guide: spec of the guide family, `iaf:steps=4`; None where the pair has a guide of its own.
         data: name or path of the data; None for tensors that were handed over.
         data_options: options of the data.
@@ -80,7 +80,7 @@ class Recipe:
         if options is not None:
             registry.require_own_parts(options)
         recipe = cls(
-            model=variant.name if variant else None,
+            model=variant.name if variant and variant.by_name else None,
             options=options,
             guide=spec,
             data=data,
@@ -97,7 +97,7 @@ class Recipe:
     def build(self, variant: registry.Variant, fields: Mapping[str, Field]) -> Pair:
         """The pair, with fresh weights from torch's generator."""
         pair = variant.build(self.options, fields, None if self.guide is None else self.guide.family)
-        pair.own = registry.is_foreign(variant.name, self.guide, self.options or Config())
+        pair.own = variant.own or registry.is_foreign(variant.name, self.guide, self.options or Config())
         return pair
 
     def to_json(self) -> Json:
@@ -120,7 +120,7 @@ class Recipe:
                 raise TypeError(f"{name} = {values[name]!r}")
         return cls(
             model=values["model"],
-            options=parse(variant.config, values["options"], f"model {variant.name}") if variant else None,
+            options=parse(variant.config, values["options"] or {}, f"model {variant.name}") if variant else None,
             guide=None if values["guide"] is None else registry.GuideSpec(values["guide"]),
             data=values["data"],
             data_options=parse(DataConfig, values["data_options"], "data"),

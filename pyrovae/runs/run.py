@@ -26,14 +26,15 @@ from pyrovae.pairs.parameters import placed
 from pyrovae.runs import data as rundata
 from pyrovae.runs import generating, likelihood, tensors
 from pyrovae.runs.evaluate import Scores, evaluate
-from pyrovae.runs.outcome import Outcome
+from pyrovae.runs.outcome import Outcome, lines_of
 from pyrovae.runs.recipe import Recipe, Status
 from pyrovae.runs.saving import save
+from pyrovae.runtime.notebook import Lines, Shown
 from pyrovae.runtime.progress import Progress
 from pyrovae.storage.jsonable import Json, JsonMapping
 
 
-class Run:
+class Run(Shown):
     """A trained pair and what belongs to it.
 
     Attributes:
@@ -77,9 +78,12 @@ class Run:
         self.scored: LogLikelihood | None = None
         self._data = data
 
-    def __repr__(self) -> str:
-        source = self.description.get("source")
-        return f"Run({self.recipe.model or 'own pair'}, guide={self.recipe.guide}, data={source}, path={self.path})"
+    def lines(self) -> Lines:
+        """What was fitted to what, where it lies, how the fit ended, and its scores."""
+        guide = "" if self.recipe.guide is None else f" with guide {self.recipe.guide}"
+        where = "not saved" if self.path is None else str(self.path)
+        what = f"{self.recipe.model or 'own pair'}{guide} on {self.description.get('source')}, {where}"
+        return [("", what), *lines_of(self.results)]
 
     @property
     def outcome(self) -> Outcome:
@@ -101,9 +105,9 @@ class Run:
         """Those of the recipe, by which the same data are loaded again; see `pyrovae.runs.data`."""
         return rundata.data_options(self.recipe, self.description)
 
-    def move_data(self, data_root: Path) -> None:
+    def move_data(self, data_root: str | Path) -> None:
         """Says where the data are now, before they are first asked for."""
-        options = self.recipe.data_options.model_copy(update={"data_root": data_root})
+        options = self.recipe.data_options.model_copy(update={"data_root": Path(data_root)})
         self.recipe = dataclasses.replace(self.recipe, data_options=options)
 
     def checked(self, data: Dataset) -> Dataset:

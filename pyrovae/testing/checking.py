@@ -2,14 +2,17 @@
 
 import copy
 import functools
+import inspect
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pyro
 import torch
 from torch import Tensor
 
+from pyrovae import registry
+from pyrovae.data.dataset import Fields
 from pyrovae.data.field import Field
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.alone import alone
@@ -22,22 +25,26 @@ from pyrovae.testing import programs, uses  # noqa: F401  they register the laws
 from pyrovae.testing.law import LAWS, Case, DoesNotApplyError, Entry, Law, LawError, Make
 
 
-def check(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[str, Field] | None = None) -> list[Law]:
+def check(
+    pair_or_make: Pair | Callable[..., Pair], batch: Sequence[Tensor], fields: Mapping[str, Field] | None = None
+) -> list[Law]:
     """Tries every law on a pair. Draws from generators of its own; the pair, if one is given, is copied.
 
     Args:
-        pair_or_make: a function that makes a fresh pair with random weights at every call, or a Pair.
+        pair_or_make: a class or function that makes a fresh pair with random weights at every call, or a Pair. It is
+            given `fields`, and `family`, a diagonal guide, where it asks for them, as by `pyrovae.fit`.
         batch: real data, as `pair.model(*batch)` takes them; 7 rows or a few more are enough, others are left out.
         fields: what the batch holds, by name; None leaves the shapes of generated sites unchecked.
 
     Raises:
-        UsageError: for fewer than 2 rows.
+        UsageError: for fewer than 2 rows, or where a function asks for fields and there are none.
     """
     if not batch or first_dim(batch) < 2:
         raise UsageError("the laws compare data with each other: give a batch of at least 2, better 7 or more")
+    make = _make(pair_or_make, fields)
     with _as_found():
         try:
-            case = _case(pair_or_make, batch, fields or {})
+            case = _case(make, batch, fields or {})
         except Exception as error:
             first = Law(LAWS[0].name, False, f"{_told(error)}: {LAWS[0].cure}")
             return [first, *(Law(entry.name, None, "not tried, as the pair does not run") for entry in LAWS[1:])]
@@ -49,8 +56,26 @@ def check(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[st
         return laws
 
 
-def _case(pair_or_make: Pair | Make, batch: Sequence[Tensor], fields: Mapping[str, Field]) -> Case:
-    make: Make = functools.partial(copy.deepcopy, pair_or_make) if isinstance(pair_or_make, Pair) else pair_or_make
+def _make(given: Pair | Callable[..., Pair], fields: Mapping[str, Field] | None) -> Make:
+    """What makes a pair without an argument."""
+    if isinstance(given, Pair):
+        return functools.partial(copy.deepcopy, given)
+    try:
+        asks = registry.GIVEN_TO_MODEL & inspect.signature(given).parameters.keys()
+    except (TypeError, ValueError):  # of a builtin, which asks for nothing by name
+        return given
+    if not asks:
+        return given
+    variant = registry.handed_over(given)
+    if "fields" in asks and not fields:
+        raise UsageError(
+            f"{variant.name} asks for the fields of the data: give them, check({variant.name}, batch, dataset.fields)"
+        )
+    family = None if variant.guide is None else registry.family(variant.guide)
+    return lambda: variant.build(variant.config(), Fields(fields or {}, "batch"), family)
+
+
+def _case(make: Make, batch: Sequence[Tensor], fields: Mapping[str, Field]) -> Case:
     pair = make()
     if not isinstance(pair, Pair):
         raise LawError(f"a {type(pair).__name__} was made, and must be a pyrovae.Pair(model, guide, inputs)")

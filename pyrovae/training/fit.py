@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack, overload
 
 import torch
 
@@ -15,13 +16,14 @@ from pyrovae.data.raw import DataSpec
 from pyrovae.errors import UsageError
 from pyrovae.objectives.choose import objective
 from pyrovae.pairs.alone import alone, require_default_device
-from pyrovae.pairs.pair import ModelSpec
+from pyrovae.pairs.pair import ModelSpec, Pair
 from pyrovae.pairs.parameters import placed
 from pyrovae.runs import directory, tensors
 from pyrovae.runs.claim import locked, require_free
 from pyrovae.runs.run import Run
 from pyrovae.runs.saving import header
 from pyrovae.runs.settings import to_toml
+from pyrovae.runs.texts import Metrics
 from pyrovae.runtime import devices, memory
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.runtime.ranks import together, world
@@ -31,14 +33,48 @@ from pyrovae.training import freezing, resuming
 from pyrovae.training.advice import concerns, notes
 from pyrovae.training.decided import of_data, of_pair, of_training
 from pyrovae.training.journal import Journal, Unwritten
+from pyrovae.training.listener import Listener, OnEpoch, require_callable, unheard
 from pyrovae.training.loop import train
 from pyrovae.training.order import require_one_each
-from pyrovae.training.plan import Plan, dataset_for, made, pair_for, recipe_for
+from pyrovae.training.plan import Plan, dataset_for, pair_for, recipe_for
 from pyrovae.training.scores import outcome, scores, unused
 from pyrovae.training.trial import tried
+from pyrovae.training.typed import FitSettings
 
 
+@overload
 def fit(
+    model: str | Pair | None = None,
+    data: DataSpec | None = None,
+    guide: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    trust: bool = False,
+    resume: str | Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    **settings: Unpack[FitSettings],
+) -> Run: ...
+
+
+@overload
+def fit(
+    model: Callable[..., Pair],
+    data: DataSpec | None = None,
+    guide: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    show: Progress | bool | None = None,
+    freeze_model: str | Path | Run | None = None,
+    trust: bool = False,
+    resume: str | Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    **settings: object,
+) -> Run: ...
+
+
+def fit(  # type: ignore[misc]  # the options of a function are its own
     model: ModelSpec | None = None,
     data: DataSpec | None = None,
     guide: str | None = None,
@@ -48,18 +84,22 @@ def fit(
     freeze_model: str | Path | Run | None = None,
     trust: bool = False,
     resume: str | Path | None = None,
-    **settings: object,
+    on_epoch: OnEpoch | None = None,
+    **settings: Unpack[FitSettings],
 ) -> Run:
     """Trains a pair by stochastic variational inference and scores it on the test split.
 
     run = pyrovae.fit("cvae", data="digits", guide="iaf", epochs=20, latent_dim=10)
     run = pyrovae.fit(pyrovae.Pair(Model(), Guide()), data=x, batch_size=100)
+    run = pyrovae.fit(MyVAE, data=x, latent_dim=3)    # def MyVAE(fields, latent_dim: int = 2) -> pyrovae.Pair
     better = pyrovae.fit(guide="iaf", freeze_model="runs/cvae-digits")      # the model of that run, another guide
     run = pyrovae.fit(resume="runs/cvae-digits")                            # a fit that was stopped goes on
 
     Args:
-        model: the name of a variant (`pyrovae models`), your own `my_model.py:MyVAE`, a function that gives a Pair,
-            or a Pair, which is trained in place.
+        model: the name of a variant (`pyrovae models`), your own `my_model.py:MyVAE`, or in Python a class or function
+            that gives a Pair: its parameters are options, and it is given `fields`, the fields of the data
+            (`fields["x"].shape`), and `family`, what `guide` names, where it asks for them. Or a Pair, which is trained
+            in place.
         data: a name (`pyrovae data`), a path, or tensors, see `pyrovae.data.load`; None takes the variant's default.
         guide: spec of a guide family (`pyrovae guides`), `iaf` or `iaf:steps=4`; None takes the variant's default.
         out: the run directory; None writes nothing (`run.save(path)` does, later).
@@ -73,8 +113,14 @@ def fit(
             checkpoint, on a CPU with as many threads to the same bits as if it had never stopped. Only `epochs` (more
             than before), `device`, `data_root`, `download`, `workers`, `checkpoint_every` and `max_memory` may be given
             with it; and the pair and the tensors, where those were handed over in Python.
-        settings: options of the variant, of the data (`pyrovae.data.DataConfig`) and of training
-            (`pyrovae.options.TrainConfig`), by name.
+        on_epoch: called once an epoch, after it was scored, with its metrics by name (`epoch`, `step`, `train_elbo`,
+            `valid_elbo`, `rate`, `distortion`, `lr`, `kl_weight`, ...; those of metrics.jsonl), by the first process
+            alone. All that a tracker needs: `on_epoch=wandb.log`. Nothing of the fit follows from it; an error in it
+            ends the fit after a checkpoint, and KeyboardInterrupt as Ctrl-C does. Epochs that a fit does again after
+            a crash are told again.
+        settings: options of the variant, of the data and of training, by name: `help(pyrovae.FitSettings)` lists all
+            of them with types and defaults. (A type checker knows those of your own code where a class or function is
+            handed over, not where it is named.)
 
     Returns:
         The run, with the weights of the best held-out ELBO; `run.results["stopped"]` is `interrupted` after Ctrl-C.
@@ -87,18 +133,20 @@ def fit(
     if torch.is_inference_mode_enabled():
         raise UsageError("training takes gradients, which torch.inference_mode() forbids: call fit outside of it")
     require_default_device()
-    own = None if isinstance(model, str) else model
+    if on_epoch is not None:
+        require_callable(on_epoch)
+    own = model if isinstance(model, Pair) else None
     if resume is not None:
         given = {"guide": guide, "out": out, "freeze_model": freeze_model, "overwrite": overwrite or None}
         if foreign := [name for name, value in given.items() if value is not None]:
             raise UsageError(f"{foreign[0]} is as it was in the run that is resumed: leave it out")
-        if model is not None and own is None:
+        if isinstance(model, str):
             raise UsageError("the model is as it was in the run that is resumed: leave it out")
         if not (Path(resume) / directory.RUN).is_file():
             raise directory.no_run(Path(resume))
         with _held(Path(resume)):  # nothing is read that another fit is about to write
-            plan = resuming.plan(resume, None if own is None else made(own), data, trust, settings)
-            return _fit(plan, overwrite, show)
+            plan = resuming.plan(resume, model, data, trust, settings)
+            return _fit(plan, overwrite, show, on_epoch)
     source = None if freeze_model is None else freezing.source_of(freeze_model, trust)
     recipe, variant = recipe_for(model, data, guide, source, settings)
     folder = None if out is None or world().rank else Path(out)
@@ -106,7 +154,7 @@ def fit(
         require_free(folder, overwrite)
     plan = Plan(recipe, variant, dataset_for(data, recipe, variant, source), folder, own, source)
     with _held(folder):
-        return _fit(plan, overwrite, show)
+        return _fit(plan, overwrite, show, on_epoch)
 
 
 def _held(folder: Path | None) -> contextlib.AbstractContextManager[None]:
@@ -114,7 +162,7 @@ def _held(folder: Path | None) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if folder is None or world().rank else locked(folder)
 
 
-def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
+def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None, on_epoch: OnEpoch | None) -> Run:
     """What a plan says, in a directory that is locked."""
     config, folder, dataset = plan.recipe.training, plan.folder, plan.dataset
     device = devices.find(config.device)
@@ -148,6 +196,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None) -> Run:
                     journal.checkpoint,
                     frozen_model=recipe.frozen is not None,
                     start=plan.start,
+                    tell=_listener(on_epoch, device, folder),
                 )
             tensors.set_weights(pair, trained.best)
             pair.eval()
@@ -191,10 +240,18 @@ def rehearse(
         device = devices.find(recipe.training.device)
         dataset = dataset or dataset_for(data, recipe, variant, source)
         with seeded(recipe.training.seed, device):
-            own = None if isinstance(model, str) else model
+            own = model if isinstance(model, Pair) else None
             pair, _ = pair_for(Plan(recipe, variant, dataset, None, own, source), device)
             batch = placed(pair, dataset.split("valid", pair.inputs, 2))
             objective(pair, batch, recipe.training)
+
+
+def _listener(
+    on_epoch: OnEpoch | None, device: torch.device, folder: Path | None
+) -> Callable[[Metrics, Callable[[], None]], None]:
+    if on_epoch is None or world().rank:
+        return unheard  # the first process speaks for all
+    return Listener(on_epoch, device, None if folder is None else f"pyrovae.fit(resume={str(folder)!r})")
 
 
 def _shown(show: Progress | bool | None) -> Progress:

@@ -31,6 +31,7 @@ from pyrovae.svi.precision import note, require_precision
 from pyrovae.training.feed import Feed
 from pyrovae.training.heldout import HeldOut
 from pyrovae.training.journal import Every
+from pyrovae.training.listener import unheard
 from pyrovae.training.state import TrainState, snapshot
 
 Save = Callable[[Callable[[], Checkpoint]], None]
@@ -79,6 +80,7 @@ def train(
     *,
     frozen_model: bool = False,
     start: Checkpoint | None = None,
+    tell: Callable[[Metrics, Callable[[], None]], None] = unheard,
 ) -> Trained:
     """Trains a pair, which must stand on `device`; it ends with the last weights.
 
@@ -99,6 +101,7 @@ def train(
         frozen_model: the model stays in eval mode: without dropout, and with the moments that its norms have kept, it
             is the p(x, z) by which guides are scored.
         start: a checkpoint from which training goes on; on a CPU with as many threads, bit for bit.
+        tell: called with the metrics of each epoch after `on_epoch`, and with what saves where the fit stands.
 
     Raises:
         PyrovaeError: where the pair cannot be trained by the ELBO, or never gets a finite held-out ELBO.
@@ -107,6 +110,11 @@ def train(
     fit = _Fit(pair, data, config, device, show, frozen_model, start)
     feed, state, step, aggressive = fit.feed, fit.state, fit.step, fit.aggressive
     every, stopped = Every.parse(config.checkpoint_every), ""
+
+    def heard(metrics: Metrics) -> None:
+        on_epoch(metrics)
+        tell(metrics, lambda: save(state.checkpoint))
+
     with stoppable() as stop:
         try:
             stopped = fit.begin()
@@ -135,7 +143,7 @@ def train(
                             whole = False
                             break
                 if whole:
-                    fit.close_epoch(time.perf_counter() - begun, stop, on_epoch)
+                    fit.close_epoch(time.perf_counter() - begun, stop, heard)
                 stopped = fit.ended()
         except KeyboardInterrupt:
             if feed.ranks > 1:  # which do not stop at the same step: the last checkpoint is what stays

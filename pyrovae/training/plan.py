@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from pyrovae import data as data_package
 from pyrovae import registry
@@ -32,10 +30,10 @@ class Plan:
 
     Attributes:
         recipe: what is fitted to what, and how.
-        variant: by which the pair is built; None for a pair that was handed over.
+        variant: by which the pair is built; None for a pair that was handed over. That of a class or function, too.
         dataset: the data as the pair reads them.
         folder: the run directory; None writes nothing.
-        pair: that was handed over, or a function that gives it.
+        pair: that was handed over.
         source: the run whose model is frozen.
         start: the checkpoint from which training goes on.
         notes: what a person should know before.
@@ -45,7 +43,7 @@ class Plan:
     variant: registry.Variant | None
     dataset: Dataset
     folder: Path | None
-    pair: Pair | Callable[[], Pair] | None = None
+    pair: Pair | None = None
     source: Run | None = None
     start: Checkpoint | None = None
     notes: tuple[str, ...] = ()
@@ -59,31 +57,32 @@ def recipe_for(
         return recipe, registry.variant(recipe.model)  # type: ignore[arg-type]
     if model is None:
         raise UsageError("fit needs a model: a name, your own my_model.py:MyVAE, a Pair, or freeze_model=RUN")
-    variant = registry.variant(model) if isinstance(model, str) else None
-    if data is None and variant is None:
+    variant = variant_of(model)
+    if data is None and (variant is None or not variant.by_name):
         raise UsageError("a pair of your own needs data: pyrovae.fit(pair, data=x)")
+    if variant is not None and not variant.by_name:
+        _require_options(model, variant, settings)
     spec = variant.data if data is None and variant is not None else data
     return Recipe.of(variant, guide, str(spec) if isinstance(spec, str | Path) else None, settings), variant
 
 
-def made(pair: Pair | Callable[[], Pair]) -> Pair:
-    """A pair that was handed over, or what a function gives; raises UsageError where that is none."""
-    if isinstance(pair, Pair):
-        return pair
-    name = getattr(pair, "__name__", type(pair).__name__)
-    if not callable(pair) or isinstance(pair, nn.Module):
-        raise UsageError(
-            f"the model is of type {name}: give a name, my_model.py:MyVAE, a Pair, or a function that gives one"
-        )
-    try:
-        inspect.signature(pair).bind()
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"{name}: {error}: give a function that needs no argument, or name it my_model.py:{name} to set its options"
-        ) from None
-    if not isinstance(given := pair(), Pair):
-        raise UsageError(f"{name} gives a {type(given).__name__}, and must give a pyrovae.Pair(model, guide, inputs)")
-    return given
+def variant_of(model: ModelSpec) -> registry.Variant | None:
+    """That of a name, or of a class or function that was handed over; None for a Pair."""
+    if isinstance(model, Pair):
+        return None
+    return registry.variant(model) if isinstance(model, str) else registry.handed_over(model)
+
+
+def _require_options(model: ModelSpec | None, variant: registry.Variant, settings: Settings) -> None:
+    """Raises UsageError for a setting that is meant for a parameter which cannot be set from here."""
+    assert callable(model)
+    for name in inspect.signature(model).parameters:
+        if name in settings and name not in variant.config.model_fields:
+            raise UsageError(
+                f"{name} is a parameter of {variant.name} that cannot be set from here, as it is also an option of "
+                f"training or data, is given, or has a value that JSON has not: rename it, or set it in a function of "
+                f"your own around {variant.name}"
+            )
 
 
 def dataset_for(data: DataSpec | None, recipe: Recipe, variant: registry.Variant | None, source: Run | None) -> Dataset:
@@ -99,7 +98,7 @@ def pair_for(plan: Plan, device: torch.device) -> tuple[Pair, Recipe]:
     """The pair on its device, its model frozen where that is asked for; and the recipe that says so."""
     recipe, dataset = plan.recipe, plan.dataset
     if plan.pair is not None:
-        pair = made(plan.pair)
+        pair = plan.pair
         pair.inputs = inputs_of(pair.inputs, dataset.fields)
     else:
         assert plan.variant is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,15 @@ FREE = ("epochs", "device", "data_root", "download", "workers", "checkpoint_ever
 """Options that may be others than before."""
 
 
-def plan(path: str | Path, pair: Pair | None, data: DataSpec | None, trust: bool, settings: Settings) -> Plan:
+def plan(
+    path: str | Path, model: Pair | Callable[..., Pair] | None, data: DataSpec | None, trust: bool, settings: Settings
+) -> Plan:
     """The plan of a fit that goes on.
 
     Args:
         path: the run directory.
-        pair: where the run was made with one that was handed over in Python; else None.
+        model: the pair, or the class or function that gives it, where the run was made with one that was handed over
+            in Python; else None.
         data: the tensors, where the run was made with tensors; else None.
         trust: run the user's own Python file where the run names one.
         settings: options that differ from those of the run.
@@ -43,7 +47,7 @@ def plan(path: str | Path, pair: Pair | None, data: DataSpec | None, trust: bool
         PyrovaeError: where the directory is damaged, or the data are others.
     """
     path = Path(path)
-    stopped = opened(path, pair, trust)
+    stopped = opened(path, model, trust)
     # Whoever loads a run to score it has no use for its objective; here its code would be run.
     if not trust and (own := registry.own_code(None, None, {"objective": stopped.recipe.training.objective})):
         raise UsageError(f"{path} was made with your own code, {own[0]}: it is only run with {option('trust', True)}")
@@ -69,7 +73,7 @@ def plan(path: str | Path, pair: Pair | None, data: DataSpec | None, trust: bool
     else:
         stopped.require_outline(start.weights, "the weights of the checkpoint")
     notes = [] if start is None else _differences(start, stopped, recipe)
-    folder = None if world().rank else path
+    folder, pair = None if world().rank else path, model if isinstance(model, Pair) else None
     return Plan(recipe, stopped.variant, dataset, folder, pair, source, start, tuple(notes))
 
 

@@ -36,6 +36,7 @@ def test_runs_are_scored_on_the_same_rows_and_differ_datum_by_datum(folder):
         assert torch.equal(first.likelihood.log_likelihood, wanted[0])
         assert torch.equal(second.likelihood.log_likelihood, wanted[1])
         assert first.difference is None
+        assert str(second).startswith("Beside: ") and second.difference["verdict"] in str(second)
         assert second.difference["difference"] == pytest.approx((wanted[1] - wanted[0]).mean().item())
         assert second.difference["num_data"] == len(wanted[0])
 

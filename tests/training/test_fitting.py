@@ -197,7 +197,7 @@ def test_a_function_gives_the_pair_and_its_weights_follow_from_the_seed(x, tmp_p
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (lambda size: flat(), "missing a required argument: 'size': give a function that needs no argument"),
+        (lambda size: flat(), "missing a required argument: 'size': give it a default, or take `fields`"),
         (lambda: Flat(True), "gives a Flat, and must give a pyrovae.Pair"),
         (Flat(True), "the model is of type Flat: give a name"),
         (3, "the model is of type int: give a name"),

@@ -15,12 +15,13 @@ from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import device_of, placed
 from pyrovae.runtime.devices import precise
+from pyrovae.runtime.notebook import Lines, Shown, nats
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage.jsonable import Json
 
 
-@dataclasses.dataclass(frozen=True)
-class AIS:
+@dataclasses.dataclass(frozen=True, repr=False)
+class AIS(Shown):
     """Estimates of log p(x), or log p(x | y) for a conditional pair, in nats; a lower bound in expectation.
 
     Attributes:
@@ -50,6 +51,14 @@ class AIS:
     seconds: float
     lowering_seconds: float = 0.0
     broken: tuple[str, ...] = ()
+
+    def lines(self) -> Lines:
+        """Mean, its Monte Carlo error, and what is known of it."""
+        told = self.summary()
+        several = f"{self.chains} chains" if self.chains > 1 else "1 chain"
+        chains = f"{several} of {self.steps} temperatures a datum, {told['num_data']} data"
+        known = told["verdict"] or "a lower bound in expectation; bdmc says how far off it is on data of the model"
+        return [("", f"{nats(told['log_likelihood'], told['standard_error'])} ({chains})"), ("", known)]
 
     def summary(self) -> Json:
         """The means, for print and JSON; the errors are those of `pyrovae.evaluation.LogLikelihood.summary`."""

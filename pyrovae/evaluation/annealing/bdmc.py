@@ -21,12 +21,13 @@ from pyrovae.pairs.structure import Structure
 from pyrovae.pairs.traces import draw, sites
 from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
+from pyrovae.runtime.notebook import Lines, Shown, nats
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage.jsonable import Json
 
 
-@dataclasses.dataclass(frozen=True)
-class Sandwich:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Sandwich(Shown):
     """Bounds of log p(x), or log p(x | y) for a conditional pair, of N simulated data, in nats.
 
     Each bound holds in expectation, not for each datum; log p(x) of the simulated data lies between the means.
@@ -68,6 +69,16 @@ class Sandwich:
     def gap(self) -> Tensor:
         """(N,) upper - lower: in expectation at least what `ais` falls short of log p(x) on such data."""
         return self.upper - self.lower
+
+    def lines(self) -> Lines:
+        """Both bounds and the width between them, with errors over the data, and what is known against them."""
+        told = self.summary()
+        ends = f"log p(x) between {told['lower']:.3f} and {told['upper']:.3f} nats"
+        several = f"{self.chains} chains" if self.chains > 1 else "1 chain"
+        chains = f"{several} of {self.steps} temperatures each way, {told['num_data']} data of the model"
+        width = f"{nats(told['gap'], told['gap_standard_error'])} over the data"
+        against = [("", told["verdict"])] if told["verdict"] else []
+        return [("", f"{ends} ({chains})"), ("width", width), *against]
 
     def summary(self) -> Json:
         """The means, for print and JSON. Standard errors are over the data (None for one datum), and hold the noise of

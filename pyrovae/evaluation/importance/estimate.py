@@ -20,12 +20,13 @@ from pyrovae.pairs.assumptions import FEW, Guide, broken_draws, own_guide, requi
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import placed
+from pyrovae.runtime.notebook import Lines, Shown, nats
 from pyrovae.runtime.progress import Progress, progress
 from pyrovae.storage.jsonable import Json
 
 
-@dataclasses.dataclass(frozen=True)
-class LogLikelihood:
+@dataclasses.dataclass(frozen=True, repr=False)
+class LogLikelihood(Shown):
     """Estimates of log p(x), or log p(x | y) for a conditional pair, in nats; a lower bound in expectation.
 
     Attributes:
@@ -70,6 +71,13 @@ class LogLikelihood:
             *(self.standard_error, self.ess, self.pareto_k, self.drawn, self.proposal, missed, self.broken),
             most=self.max_samples,
         )
+
+    def lines(self) -> Lines:
+        """Mean, its Monte Carlo error, and how far to trust it."""
+        told, n = self.summary(), len(self.log_likelihood)
+        most = "" if told["samples_mean"] == self.samples else "at most "
+        drawn = f"{most}{self.samples} samples a datum, {n} data"
+        return [("", f"{nats(told['log_likelihood'], told['standard_error'])} ({drawn})"), ("", told["verdict"])]
 
     def worst(self, count: int) -> Tensor:
         """The rows of the data whose estimates are least to be trusted, the worst first: those that are not finite,
