@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from pyrovae.cli._fits import require
 from pyrovae.cli._output import print_json, print_note, print_table
 from pyrovae.cli._runs import open_run
 from pyrovae.config import Options
 from pyrovae.errors import UsageError
+from pyrovae.runs.inspection import require_run
 
 TAKES = ("data", "score_samples", "score_limit", "device", "data_root")
 """Options of a fit that say what such a comparison does, too."""
@@ -15,6 +17,10 @@ def compare_runs(paths: tuple[Path, ...], settings: Options, trust: bool, quiet:
     """Scores the test data, or those of --data, by every run, and prints the differences from the first."""
     if foreign := [name for name in settings if name not in TAKES]:
         raise UsageError(f"--{foreign[0].replace('_', '-')} is of a fit, and these runs are fitted: leave it out")
+    for path in paths:
+        require_run(path, trust)
+    require(None, [], settings.get("data"), settings)
+
     from pyrovae.comparison.beside import compare_runs
     from pyrovae.runtime.progress import notes_only, progress
 

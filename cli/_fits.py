@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,15 @@ from pyrovae import registry
 from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._trust import show_code
-from pyrovae.config import Config, Options, Settings, read_toml, refuse_unknown
+from pyrovae.config import Config, Options, Settings, read_toml
+from pyrovae.data.catalogue import require_there
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import PyrovaeError, UsageError, brief
 from pyrovae.options import TrainConfig
+from pyrovae.registry.refusals import require_settings
+from pyrovae.runs.inspection import require_run
+from pyrovae.runtime.device_names import require_device_name
+from pyrovae.runtime.sizes import bytes_in
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -71,16 +76,15 @@ def _claimed(path: Path) -> bool:
     return True
 
 
-def folder_of(settings: Options, overwrite: bool, model: str, data: str) -> Path:
-    """Takes `out` out of the settings: where the result goes, `next_free` where it was not said.
-
-    Raises:
-        UsageError: where a result is to be replaced, and none is named.
-    """
-    out = settings.pop("out", None)
-    if overwrite and not out:
+def require_named(settings: Settings, overwrite: bool) -> None:
+    """Raises UsageError where a result is to be replaced, and none is named."""
+    if overwrite and not settings.get("out"):
         raise UsageError("--overwrite replaces what is in --out DIR, and there is none: give --out, or leave it out")
-    return Path(out or next_free(model, data))
+
+
+def folder_of(settings: Options, model: str, data: str) -> Path:
+    """Takes `out` out of the settings: where the result goes, `next_free` where it was not said."""
+    return Path(settings.pop("out", None) or next_free(model, data))
 
 
 def settings_of(config: Path | None, options: Mapping[str, object]) -> Options:
@@ -101,10 +105,27 @@ def settings_of(config: Path | None, options: Mapping[str, object]) -> Options:
     return from_file | given
 
 
-def refuse_foreign(settings: Settings, variant: registry.Variant) -> None:
-    """Raises UsageError for a key of a TOML file that is no option of the model, of training or of the data."""
-    known = [*variant.config.model_fields, *TrainConfig.model_fields, *DataConfig.model_fields]
-    refuse_unknown(settings, known, f"model {variant.name}")
+def require(
+    model: str | None,
+    guides: Sequence[str],
+    data: str | None,
+    settings: Settings,
+    freeze_model: str | None = None,
+    trust: bool = False,
+) -> None:
+    """Raises UsageError, before the seconds that torch takes to import, for a name, a path, a key of a TOML file or a
+    value with which no fit begins."""
+    if freeze_model is not None:
+        require_run(Path(freeze_model), trust)
+        model = model or model_of(freeze_model, trust)
+    if model is not None:
+        require_settings(model, guides, settings)
+    if data is not None:
+        require_there(data)
+    if "device" in settings:
+        require_device_name(settings["device"])
+    if settings.get("max_memory") is not None:
+        bytes_in(settings["max_memory"])
 
 
 def fits(out: str, replaces: str, *own: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -148,9 +169,8 @@ def fits(out: str, replaces: str, *own: Callable[[Command], Command]) -> Callabl
     return add
 
 
-def frozen(settings: Options, trust: bool) -> "Run | None":
-    """Takes `freeze_model` out of the settings, and loads that run; None where none is named."""
-    path = settings.pop("freeze_model", None)
+def frozen(path: str | None, trust: bool) -> "Run | None":
+    """Loads the run of --freeze-model; None where none is named."""
     if path is None:
         return None
     from pyrovae.training.freezing import source_of

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyrovae.cli._arguments import Data, Device, Output, RunFolder
 from pyrovae.cli._output import print_note
 from pyrovae.cli._trust import show_code
-from pyrovae.errors import UsageError
-from pyrovae.storage.tables import require_writable, write_table
+from pyrovae.data.catalogue import STDIN, require_there
+from pyrovae.runs.inspection import require_run
+from pyrovae.runtime.sizes import bytes_in
+from pyrovae.storage.tables import SUFFIXES, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +23,19 @@ if TYPE_CHECKING:
     from pyrovae.runs.run import Run
 
 
-def on_run(command: Callable[..., object]) -> Callable[..., object]:
+Command = Callable[..., object]
+
+device_option = click.option(
+    "--device", type=Device(), default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."
+)
+
+
+def on_run(command: Command) -> Command:
     """Adds RUN, --data, --device, --trust and --data-root; the command gets the loaded run as its first argument, on
     the new data where there are some, and takes at most as much memory as `max_memory_option` says, where it has that.
+
+    What is wrong with RUN, --data and --device is told before torch is imported, which takes seconds. So is what
+    `require(**options)` raises of a command that has such an attribute; see `requires`.
     """
 
     @functools.wraps(command)
@@ -35,11 +48,16 @@ def on_run(command: Callable[..., object]) -> Callable[..., object]:
         max_memory: str | None = None,
         **options: Any,
     ) -> object:
+        require_run(path, trust)
+        if data is not None and data != STDIN:
+            require_there(data)
+        if max_memory is not None:
+            bytes_in(max_memory)
+        getattr(command, "require", dict)(**options, trust=trust)
+
         from pyrovae.pairs.parameters import device_of
         from pyrovae.runtime import memory
 
-        if max_memory is not None:
-            memory.bytes_in(max_memory)
         run = open_run(path, device, trust, data_root)
         split = options.get("split")
         if data is not None:
@@ -52,20 +70,35 @@ def on_run(command: Callable[..., object]) -> Callable[..., object]:
             return command(run, **options)
 
     options = [
-        click.argument("path", metavar="RUN", type=click.Path(path_type=Path)),
+        click.argument("path", metavar="RUN", type=RunFolder()),
         click.option(
             "--data",
             metavar="FILE",
+            type=Data(),
             help="Data that were not in the run: a file, a folder, the name of a data set, or - for standard input; "
             "read as those of the run were.",
         ),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+        device_option,
         click.option("--trust", is_flag=True, help="Run your own Python file where the run was made with one."),
         click.option("--data-root", type=click.Path(path_type=Path), help="Where the data are now, if they moved."),
     ]
     for option in reversed(options):
         opened = option(opened)
     return opened
+
+
+def requires(require: Callable[..., object]) -> Callable[[Command], Command]:
+    """Has a command below `on_run` refuse options that do not go together before its run is loaded.
+
+    Args:
+        require: gets the options of the command by name, and `trust`; raises UsageError.
+    """
+
+    def add(command: Command) -> Command:
+        command.require = require  # type: ignore[attr-defined]
+        return command
+
+    return add
 
 
 def open_run(path: Path, device: str, trust: bool, data_root: Path | None) -> "Run":
@@ -105,22 +138,18 @@ temperature_option = click.option(
     help="Text: divides the logits of each word; 0 takes the most likely one [default: 1; of interpolate 0].",
 )
 
+rows_option = click.option(
+    "--out", type=Output(*SUFFIXES), help="Write the values of each datum to this .csv, .npz or .parquet."
+)
+draws_option = click.option(
+    "--out", type=Output(".png", *SUFFIXES), help="A .png of images, or a .csv, .npz or .parquet of any data."
+)
+
 max_memory_option = click.option(
     "--max-memory",
     metavar="SIZE",
     help="Memory of the GPU, or on a CPU of the data that are scored at once, such as 8GB or 500MB, at most.",
 )
-
-
-def require_suffix(out: Path | None, *suffixes: str, option: str = "--out") -> None:
-    """Raises UsageError where a file that is to be written has another ending, before any work is done."""
-    if out is not None and out.suffix not in suffixes:
-        raise UsageError(f"{option} {out}: end the name in {' or '.join(suffixes)}")
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"{option} {out}: there is no folder {out.parent}: make it first")
-    if out is not None and out.is_dir():
-        raise UsageError(f"{option} {out} is a folder: name a file")
-    require_writable(out)
 
 
 def write_rows(

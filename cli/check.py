@@ -3,10 +3,11 @@
 import click
 
 from pyrovae import registry
+from pyrovae.cli._fits import require
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
-from pyrovae.config import Config, refuse_unknown
+from pyrovae.config import Config
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
 
@@ -52,6 +53,9 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
 
     NAME is a model (`pyrovae models`) or your own my_model.py:MyVAE.
     """
+    given = {key: value for key, value in options.items() if value is not None}
+    require(model, [] if guide is None else [guide], data, given)
+
     from pyrovae.data.catalogue import load
     from pyrovae.pairs.pair import Pair
     from pyrovae.runs.data import options_for
@@ -59,8 +63,6 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     from pyrovae.testing import check, sites_table
 
     variant = registry.variant(model)
-    given = {key: value for key, value in options.items() if value is not None}
-    refuse_unknown(given, [*variant.config.model_fields, *DataConfig.model_fields], f"model {model}")
     recipe = Recipe.of(variant, guide, data or variant.data, given)
     dataset = variant.prepare(recipe.options, load(data or variant.data, options_for(recipe, variant)))
 

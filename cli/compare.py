@@ -9,7 +9,7 @@ import click
 
 from pyrovae import registry
 from pyrovae.cli._compare_runs import compare_runs
-from pyrovae.cli._fits import configs, default_names, fits, folder_of, frozen, refuse_foreign, settings_of
+from pyrovae.cli._fits import configs, default_names, fits, folder_of, frozen, require, require_named, settings_of
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._options import Commas
 from pyrovae.cli._output import print_json, print_note, print_table
@@ -82,27 +82,32 @@ def command(
     named = {"model": model, "guides": guides, "baseline": baseline, "seeds": seeds, "data": data, "out": out}
     of_run = {"freeze_model": freeze_model, "gaps": gaps, "ais_steps": ais_steps}
     settings = settings_of(config, options | named | of_run)
-    source, model, specs = frozen(settings, trust), settings.pop("model", None), settings.pop("guides", None)
-    if (model is None and source is None) or specs is None:
+    model, specs, data, freeze_model = (
+        settings.pop(name, None) for name in ("model", "guides", "data", "freeze_model")
+    )
+    if (model is None and freeze_model is None) or specs is None:
         raise UsageError(
             "compare needs --model NAME and --guides diagonal,iaf,... (`pyrovae models`, `pyrovae guides`); "
             "--freeze-model RUN names the model, too"
         )
     if "seed" in settings:
         raise UsageError("compare takes --seeds 0,1,2, not --seed")
-    variant = registry.variant(model or source.recipe.model)  # type: ignore[union-attr, arg-type]
-    data = settings.pop("data", None)
-    data_name = data or (variant.data if source is None else source.recipe.data) or "data"
     specs = registry.split_guides(specs) if isinstance(specs, str) else specs
     specs = _list("guides", specs, str, '["diagonal", "iaf"]')
     numbers = _list("seeds", settings.pop("seeds", (0,)), int, "[0, 1]")
     against = settings.pop("baseline", None)
-    named_out, title = settings.get("out"), f"compare-{variant.name}"
-    out = folder_of(settings, overwrite, title, data_name)
+    named_out = settings.get("out")
+    require_named(settings, overwrite)
     of_gaps = {key: settings.pop(key) for key in ("gaps", "ais_steps") if key in settings}
     if "ais_steps" in of_gaps and "gaps" not in of_gaps:
         raise UsageError("--ais-steps has no effect without --gaps N: give both or none")
-    refuse_foreign(settings, variant)
+    require(model, specs, data, {key: settings[key] for key in settings if key != "out"}, freeze_model, trust)
+
+    source = frozen(freeze_model, trust)
+    variant = registry.variant(model or source.recipe.model)  # type: ignore[union-attr, arg-type]
+    data_name = data or (variant.data if source is None else source.recipe.data) or "data"
+    title = f"compare-{variant.name}"
+    out = folder_of(settings, title, data_name)
 
     from pyrovae.comparison import Gaps, compare
     from pyrovae.comparison.begun import unfinished

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyrovae.cli._arguments import Output
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_note
-from pyrovae.cli._runs import limit_option, on_run, require_suffix, seed_option, split_option, write_rows
+from pyrovae.cli._runs import limit_option, on_run, seed_option, split_option, write_rows
 from pyrovae.storage.tables import SUFFIXES
 
 if TYPE_CHECKING:
@@ -28,12 +29,10 @@ Examples:
 @seed_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Output(*SUFFIXES),
     help="The .csv, .npz or .parquet [default: latents.npz, unless there is --picture].",
 )
-@click.option(
-    "--picture", type=click.Path(path_type=Path), help="Draw the posterior means in two dimensions to this .png."
-)
+@click.option("--picture", type=Output(".png"), help="Draw the posterior means in two dimensions to this .png.")
 @json_option
 @debug_option
 @on_run
@@ -41,8 +40,6 @@ def command(
     run: "Run", split: str, limit: int | None, seed: int, out: Path | None, picture: Path | None, as_json: bool
 ) -> None:
     """Write the posterior mean and scale of each datum (z_mean, z_scale; y where there are labels) to a file."""
-    require_suffix(out, *SUFFIXES)
-    require_suffix(picture, ".png", option="--picture")
     from pyrovae.runs import pictures
 
     found: dict[str, object] = {"run": str(run.path)}

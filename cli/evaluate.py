@@ -6,11 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyrovae.cli._arguments import RunFolder
 from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
-from pyrovae.cli._runs import count, limit_option, max_memory_option, on_run, open_run, seed_option, split_option
+from pyrovae.cli._runs import (
+    count,
+    limit_option,
+    max_memory_option,
+    on_run,
+    open_run,
+    requires,
+    seed_option,
+    split_option,
+)
 from pyrovae.errors import UsageError
+from pyrovae.runs.inspection import require_run
 from pyrovae.storage.jsonable import JsonMapping
 
 if TYPE_CHECKING:
@@ -21,6 +32,14 @@ PLACE = 3
 
 OPENS = ("device", "trust", "data_root")
 """The options by which RUN is opened, and the baseline with it."""
+
+
+def require(evenly: bool, limit: int | None, baseline: Path | None, trust: bool, **options: object) -> None:
+    """Raises UsageError for options that do not go together, or a baseline that is no run."""
+    if evenly and limit is None:
+        raise UsageError("--evenly says which data --limit keeps, and there is no limit: give both or none")
+    if baseline is not None:
+        require_run(baseline, trust)
 
 
 @click.command(
@@ -34,7 +53,7 @@ Examples:
 @click.option(
     "--baseline",
     metavar="RUN",
-    type=click.Path(path_type=Path),
+    type=RunFolder(),
     help="Another run on the same data: the paired difference of the log-likelihoods, as of "
     "`fit --model textvae --no-z`.",
 )
@@ -46,6 +65,7 @@ Examples:
 @explain_option
 @debug_option
 @on_run
+@requires(require)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -61,8 +81,6 @@ def command(
     """Score a run: ELBO, distortion, rate, log-likelihood, what z carries and whether that is well; nats a datum."""
     from pyrovae.runtime.progress import progress
 
-    if evenly and limit is None:
-        raise UsageError("--evenly says which data --limit keeps, and there is no limit: give both or none")
     with progress() as show:
         beside = None if baseline is None else open_run(baseline, *(ctx.params[name] for name in OPENS))
         if beside is not None:

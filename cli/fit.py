@@ -1,17 +1,20 @@
 """Train a model with a guide; save the run."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pyrovae import registry
-from pyrovae.cli._fits import configs, fits, folder_of, frozen, refuse_foreign, settings_of
+from pyrovae.cli._fits import configs, fits, folder_of, frozen, require, require_named, settings_of
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_note, print_table
 from pyrovae.cli._trust import show_code
 from pyrovae.config import Options
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.runs.claim import require_free
+from pyrovae.runs.inspection import require_run
 
 if TYPE_CHECKING:
     from pyrovae.runs.outcome import Outcome
@@ -62,23 +65,30 @@ def command(
     **options: object,
 ) -> None:
     """Train a model with a guide by stochastic variational inference; save the run."""
-    named = {"model": model, "guide": guide, "data": data, "out": out, "freeze_model": freeze_model}
-    settings = settings_of(config, options | named)
-    from pyrovae.runtime.ranks import joined
-
+    own = {"model": model, "guide": guide, "data": data, "out": out, "freeze_model": freeze_model}
+    settings = settings_of(config, options | own)
     if resume is not None:
+        _require_resumed(resume, settings, overwrite, trust)
+        from pyrovae.runtime.ranks import joined
+
         with joined():
-            return _report(_resumed(resume, settings, overwrite, trust, quiet), resume, as_json)
-    source, model = frozen(settings, trust), settings.pop("model", None)
-    if model is None and source is None:
+            return _report(_resumed(resume, settings, trust, quiet), resume, as_json)
+    model, guide, data, freeze_model = (settings.pop(name, None) for name in ("model", "guide", "data", "freeze_model"))
+    if model is None and freeze_model is None:
         raise UsageError(f"which model? --model {'|'.join(registry.describe('models'))}, or your own my_model.py:MyVAE")
+    named = {name: value for name, value in settings.items() if name != "out"}
+    require(model, [] if guide is None else [guide], data, named, freeze_model, trust)
+    require_named(settings, overwrite)
+    if (folder := settings.get("out")) is not None and os.environ.get("RANK", "0") == "0":
+        require_free(Path(folder), overwrite)
+
+    source = frozen(freeze_model, trust)
     variant = registry.variant(model or source.recipe.model)  # type: ignore[union-attr, arg-type]
-    guide, data = settings.pop("guide", None), settings.pop("data", None)
     shown = data or (variant.data if source is None else source.recipe.data) or "data"
-    out = folder_of(settings, overwrite, variant.name, shown)
-    refuse_foreign(settings, variant)
+    out = folder_of(settings, variant.name, shown)
 
     from pyrovae.runtime.progress import notes_only
+    from pyrovae.runtime.ranks import joined
     from pyrovae.training.fit import fit
 
     with joined():
@@ -86,11 +96,15 @@ def command(
         return _report(run, out, as_json)
 
 
-def _resumed(resume: Path, settings: Options, overwrite: bool, trust: bool, quiet: bool) -> "Run":
+def _require_resumed(resume: Path, settings: Options, overwrite: bool, trust: bool) -> None:
     named = [name for name in ("model", "guide", "data", "out", "freeze_model") if settings.get(name) is not None]
     for name in [*named, *(["overwrite"] if overwrite else [])]:
         option = f"--{name.replace('_', '-')}"
         raise UsageError(f"{option} is as it was in {resume}, which is resumed: leave it out")
+    require_run(resume, trust)
+
+
+def _resumed(resume: Path, settings: Options, trust: bool, quiet: bool) -> "Run":
     if trust:
         show_code(resume)
 

@@ -9,9 +9,8 @@ from pyrovae.cli._estimates import beside
 from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
-from pyrovae.cli._runs import count, max_memory_option, on_run, require_suffix, seed_option, split_option, write_rows
+from pyrovae.cli._runs import count, max_memory_option, on_run, rows_option, seed_option, split_option, write_rows
 from pyrovae.estimators import GAPS
-from pyrovae.storage.tables import SUFFIXES
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -44,9 +43,7 @@ Examples:
 )
 @click.option("--chains", type=count(), default=GAPS.chains, show_default=True, help="Of annealing, a datum.")
 @seed_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Write the values of each datum to this .csv, .npz or .parquet."
-)
+@rows_option
 @max_memory_option
 @json_option
 @explain_option
@@ -64,7 +61,6 @@ def command(
     as_json: bool,
 ) -> None:
     """Take log p(x) - ELBO apart: what the guide's family cannot express, and what its encoder loses."""
-    require_suffix(out, *SUFFIXES)
     from pyrovae.runtime.progress import progress
 
     with progress() as show:

@@ -7,8 +7,7 @@ import click
 
 from pyrovae.cli._generated import show, written
 from pyrovae.cli._options import debug_option, json_option
-from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, temperature_option
-from pyrovae.storage.tables import SUFFIXES
+from pyrovae.cli._runs import SHOWN, count, draws_option, on_run, temperature_option
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -28,15 +27,12 @@ Examples:
     "--steps", type=count(2, SHOWN), default=10, show_default=True, help="Points on each line, with its ends."
 )
 @temperature_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A .png of images, or a .csv, .npz or .parquet of any data."
-)
+@draws_option
 @json_option
 @debug_option
 @on_run
 def command(run: "Run", rows: int, steps: int, temperature: float | None, out: Path | None, as_json: bool) -> None:
     """Decode along lines between the posterior means of test data; a row a pair of data."""
-    require_suffix(out, ".png", *SUFFIXES)
     from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
 

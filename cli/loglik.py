@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae.cli import _method
+from pyrovae.cli._arguments import Output
 from pyrovae.cli._estimates import beside
 from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._method_command import MethodCommand
@@ -15,12 +16,12 @@ from pyrovae.cli._runs import (
     limit_option,
     max_memory_option,
     on_run,
-    require_suffix,
+    requires,
     seed_option,
     split_option,
     write_rows,
 )
-from pyrovae.config import parse
+from pyrovae.config import Config, parse
 from pyrovae.errors import UsageError
 from pyrovae.storage.tables import SUFFIXES
 
@@ -29,6 +30,20 @@ if TYPE_CHECKING:
 
 SECTION = "Score"
 PLACE = 1
+
+SHARED = ("split", "limit", "seed", "compile", "as_json", "trust")
+"""Options that every estimator takes."""
+
+
+def chosen(method: str, out: Path | None, **options: object) -> tuple[_method.Method, Config]:
+    """The estimator with its options; raises UsageError where these do not fit, or --out does not go with them."""
+    estimator = _method.find(method)
+    given = {name: value for name, value in options.items() if value is not None and name not in SHARED}
+    made = parse(estimator.config, given, f"--method {method}")
+    estimator.require(made)
+    if out is not None and out.suffix == ".png" and not given.get("worst"):
+        raise UsageError(f"--out {out}: a .png shows the data of --worst N: give both, or end the name in .csv")
+    return estimator, made
 
 
 @click.command(
@@ -57,7 +72,7 @@ Examples:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Output(*SUFFIXES, ".png"),
     help="Write the values of each datum to this .csv, .npz or .parquet, or pictures of the --worst to this .png.",
 )
 @max_memory_option
@@ -65,6 +80,7 @@ Examples:
 @explain_option
 @debug_option
 @on_run
+@requires(chosen)
 def command(
     run: "Run",
     split: str,
@@ -77,14 +93,8 @@ def command(
     **options: object,
 ) -> None:
     """Estimate log p(x), or log p(x|y), of held-out data, and say how far to trust it; nats a datum."""
-    estimator = _method.find(method)
-    given = {name: value for name, value in options.items() if value is not None}
-    chosen = parse(estimator.config, given, f"--method {method}")
-    estimator.require(chosen)
-    worst = given.get("worst")
-    if out is not None and out.suffix == ".png" and not worst:
-        raise UsageError(f"--out {out}: a .png shows the data of --worst N: give both, or end the name in .csv")
-    require_suffix(out, *((*SUFFIXES, ".png") if worst else SUFFIXES))
+    estimator, settings = chosen(method, out, **options)
+    worst = getattr(settings, "worst", None)
     pictures = out is not None and out.suffix == ".png"
     if pictures:
         from pyrovae.runs.pictures import require_image
@@ -98,7 +108,7 @@ def command(
         if world().size > 1 and not estimator.processes:
             raise UsageError(f"--method {method} runs in one process: leave torchrun out")
         common = _method.Common(split=split, limit=limit, seed=seed, show=show, compile=compile)
-        found = estimator.estimate(run, chosen, common)
+        found = estimator.estimate(run, settings, common)
     if rank:
         return None  # the first process speaks for all
     summary = found.summary()

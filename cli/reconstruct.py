@@ -7,8 +7,7 @@ import click
 
 from pyrovae.cli._generated import show, written
 from pyrovae.cli._options import debug_option, json_option
-from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
-from pyrovae.storage.tables import SUFFIXES
+from pyrovae.cli._runs import SHOWN, count, draws_option, on_run, seed_option, temperature_option
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -26,15 +25,12 @@ Examples:
 @click.option("-n", "--number", "n", type=count(most=SHOWN), default=10, show_default=True, help="How many data.")
 @temperature_option
 @seed_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A .png of images, or a .csv, .npz or .parquet of any data."
-)
+@draws_option
 @json_option
 @debug_option
 @on_run
 def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path | None, as_json: bool) -> None:
     """Encode and decode test data: originals above, E[x|z] below; for text each sentence and its reconstruction."""
-    require_suffix(out, ".png", *SUFFIXES)
     from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures
 

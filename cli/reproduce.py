@@ -5,8 +5,11 @@ from typing import Any
 
 import click
 
+from pyrovae.cli._arguments import Data
 from pyrovae.cli._options import Commas, debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
+from pyrovae.cli._runs import device_option
+from pyrovae.data.catalogue import require_there
 from pyrovae.errors import UsageError
 
 SECTION = "Fit"
@@ -35,10 +38,10 @@ Examples:
 @click.option(
     "--seeds", type=Commas(click.IntRange(min=0, max=2**31 - 1)), help="Seeds of the fits [default: the recipe's]."
 )
-@click.option("--data", metavar="DATA", help="Other data than the recipe's: a name, or a path.")
+@click.option("--data", metavar="DATA", type=Data(), help="Other data than the recipe's: a name, or a path.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder that holds the data sets [default: data].")
 @click.option("--download", is_flag=True, help="Fetch missing files into the data root.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@device_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -78,13 +81,17 @@ def command(
         raise UsageError("--seeds is empty: give numbers with commas between them, 0,1,2")
 
     from pyrovae.reproduction import recipes, results
-    from pyrovae.reproduction.reproducing import reproduce
-    from pyrovae.runtime.progress import notes_only, progress
 
     budget: recipes.Budget = "quick" if quick else "full" if full else "short"
     chosen = {recipe.name: recipe for name in names for recipe in recipes.find(name)}
     for recipe in chosen.values():
-        recipe.options(budget, 0)  # a recipe without that budget is told before any other is run
+        recipe.require_budget(budget)  # told before any other is run, and before torch is imported
+    if data is not None:
+        require_there(data)
+
+    from pyrovae.reproduction.reproducing import reproduce
+    from pyrovae.runtime.progress import notes_only, progress
+
     found: dict[str, list[dict[str, Any]]] = {}
     for name, recipe in chosen.items():
         with notes_only() if quiet else progress() as show:

@@ -7,8 +7,7 @@ import click
 
 from pyrovae.cli._generated import parse_given, show, written
 from pyrovae.cli._options import debug_option, json_option
-from pyrovae.cli._runs import SHOWN, count, on_run, require_suffix, seed_option, temperature_option
-from pyrovae.storage.tables import SUFFIXES
+from pyrovae.cli._runs import SHOWN, count, draws_option, on_run, requires, seed_option, temperature_option
 
 if TYPE_CHECKING:
     from pyrovae.runs.run import Run
@@ -27,12 +26,11 @@ Examples:
 @click.option("--given", multiple=True, metavar="NAME=VALUE", help="Fix a condition or a latent: y=3, z=0.5,-1.")
 @temperature_option
 @seed_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A .png of images, or a .csv, .npz or .parquet of any data."
-)
+@draws_option
 @json_option
 @debug_option
 @on_run
+@requires(lambda given, **_: parse_given(given))
 def command(
     run: "Run",
     n: int | None,
@@ -43,7 +41,6 @@ def command(
     as_json: bool,
 ) -> None:
     """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), or sentences."""
-    require_suffix(out, ".png", *SUFFIXES)
     values = parse_given(given)
     from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures

@@ -4,6 +4,7 @@ import click
 
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
+from pyrovae.cli._runs import device_option
 
 SECTION = "Check"
 PLACE = 1
@@ -15,7 +16,7 @@ Examples:
   pyrovae selftest
   pyrovae selftest --device cpu --json"""
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@device_option
 @json_option
 @debug_option
 def command(device: str, as_json: bool) -> None:

@@ -127,14 +127,25 @@ def found_in(spec: DataSpec, config: DataConfig, text: bool | None = None) -> tu
     if isinstance(spec, str) and name in sources():
         config.refuse_stream(name)
         return _source(name)(config), name
+    require_there(spec)
+    from pyrovae.data.readers.paths import read
+
+    return read(Path(name), config), name
+
+
+def require_there(spec: str | os.PathLike[str]) -> None:
+    """Raises UsageError for data that are neither a name nor a path, and for a file whose ending says that it is none;
+    imports no torch."""
+    name = os.fspath(spec)
+    if isinstance(spec, str) and name in sources():
+        return
     path = Path(name)
     if not name or not _exists(path):
         if isinstance(spec, Path) or {os.sep, os.altsep} & set(name) or name.endswith(SUFFIXES):
             raise UsageError(f"data {name}: there is no such file or folder")
         raise UsageError(f"there is no data set '{name}'{did_you_mean(name, sources())}")
-    from pyrovae.data.readers.paths import read
-
-    return read(path, config), name
+    if path.is_file() and not name.endswith((*SUFFIXES, ".amat.gz")):
+        raise UsageError(f"data {path}: a file must be .npy, .npz, .amat, .txt or .txt.gz, and images lie in a folder")
 
 
 def _exists(path: Path) -> bool:

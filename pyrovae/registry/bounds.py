@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pyrovae.config import Config, from_signature, parse
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
-from pyrovae.registry.names import find, of_its_name
+from pyrovae.registry.names import GIVEN, find, of_its_name
 from pyrovae.registry.specs import split_spec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pyrovae.pairs.pair import Pair
-
-GIVEN_TO_OBJECTIVE = ("pair", "batch", "config")
-"""Parameters of `build` that pyrovae gives; the others are the objective's own options."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +59,9 @@ def bound(spec: str) -> Bound:
 def bound_config(name: str) -> type[Config]:
     """The options that an objective alone has; raises UsageError where `name` is none."""
     build = getattr(_class(name), "build", None)
-    if not callable(build) or not set(GIVEN_TO_OBJECTIVE) <= set(inspect.signature(build).parameters):
+    if not callable(build) or not set(GIVEN["objectives"]) <= set(inspect.signature(build).parameters):
         raise UsageError(f"{name} is no objective: it must be a class with a classmethod build(pair, batch, config)")
-    config = from_signature(build, leave_out=GIVEN_TO_OBJECTIVE)
+    config = from_signature(build, leave_out=GIVEN["objectives"])
     if twice := [option for option in config.model_fields if option in TrainConfig.model_fields]:
         raise UsageError(
             f"objective {name}: its option '{twice[0]}' is also one of training: rename the parameter, or read it from "

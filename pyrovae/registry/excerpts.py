@@ -20,7 +20,7 @@ from typing import Any
 
 from pyrovae.config import C, Config, from_signature
 from pyrovae.options import TrainConfig
-from pyrovae.registry.names import files, parsed
+from pyrovae.registry.names import GIVEN, Kind, files, is_own_name, parsed
 from pyrovae.registry.own_code import found_in
 from pyrovae.runtime.installed import file_of, installed
 
@@ -33,6 +33,8 @@ NO_CODE = ast.parse("raise __unreadable__('a function is called')").body
 """What stands in the place of the code of every function."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+PART = ast.FunctionDef | ast.ClassDef
 
 
 class NeedsImportError(Exception):
@@ -57,6 +59,20 @@ def options_of_model(name: str, leave_out: Collection[str]) -> tuple[type[Config
         read.definition("build")
         training = read.value(place, "Training") if "Training" in read.statements[place] else TrainConfig
         return _listed(read.value(place, "Config"), Config), _listed(training, TrainConfig)
+
+
+def options_of_part(kind: Kind, name: str) -> type[Config]:
+    """The options of a guide family, an objective, a likelihood or a prior that pyrovae has.
+
+    Raises:
+        NeedsImportError: where only an import tells.
+    """
+    with _or_import():
+        read = Excerpts(f"{HOUSE}.{kind}.{name}", files(kind)[name])
+        statements = read.statements[read.place]
+        own = [each for each in statements if is_own_name(each, name) and isinstance(statements[each], PART)]
+        own.sort(key=lambda each: isinstance(statements[each], ast.ClassDef))
+        return read.signature(own[0], GIVEN[kind], "build" if kind == "objectives" else "__init__")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pyrovae.config import Config, from_signature, parse
 from pyrovae.errors import UsageError
-from pyrovae.registry.names import find, of_its_name
+from pyrovae.registry.names import GIVEN, find, of_its_name
 from pyrovae.registry.specs import by_site, split_spec
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ class Family(Protocol):
     """
 
     def __call__(self, context: int, features: int, site: str | None = None) -> "nn.Module": ...
-
-
-GIVEN_TO_GUIDE = ("context", "features")
-"""Parameters of a user's callable that pyrovae gives; the others are its options."""
 
 
 class GuideSpec(str):
@@ -124,7 +120,7 @@ def guide_config(name: str) -> type[Config]:
     make = _family_class(name)
     if not callable(make) or not {"context", "features"} <= set(inspect.signature(make).parameters):
         raise UsageError(f"{name} is no guide family: it must be a class or function of (context, features)")
-    return from_signature(make, leave_out=GIVEN_TO_GUIDE)
+    return from_signature(make, leave_out=GIVEN["guides"])
 
 
 def _family_class(name: str) -> Any:

@@ -32,6 +32,16 @@ EXAMPLES = {
 }
 
 
+GIVEN: dict[Kind, tuple[str, ...]] = {
+    "guides": ("context", "features"),
+    "objectives": ("pair", "batch", "config"),
+    "likelihoods": ("field", "at_mean"),
+    "priors": ("features", "posterior", "of"),
+}
+"""Parameters that pyrovae gives, where it takes parameters of these names, of likelihoods and priors at least the
+first; the others are options."""
+
+
 def describe(kind: Kind) -> dict[str, str]:
     """Names and one line on each, without importing them: the first line of each file's docstring."""
     found = {name: first_line(origin) for name, origin in files(kind).items()}
@@ -95,24 +105,41 @@ def of_its_name(module: ModuleType) -> Any:
     return next(iter(sorted(made_here, key=inspect.isclass)), None)
 
 
-def find(kind: Kind, name: str) -> Any:
+def require_name(kind: Kind, name: str) -> None:
+    """Raises UsageError for a name that there is not; of the user's own code where its file is not there."""
     if ":" in name:
-        return own(name)
+        _where(name)
+        return
     known = describe(kind)
     if name.endswith(".py") and Path(name).is_file():
         raise UsageError(f"{name} is a file: name the class or function in it, {name}:{EXAMPLES[kind]}")
     if name not in known:
         raise UsageError(f"there is no {kind[:-1]} '{brief(name)}'{did_you_mean(name, known)}")
+
+
+def find(kind: Kind, name: str) -> Any:
+    """What a name stands for: a module, or what an entry point or the user's own name names."""
+    if ":" in name:
+        return own(name)
+    require_name(kind, name)
     if name in files(kind):
         return importlib.import_module(f"pyrovae.{kind}.{name}")
     return installed(f"pyrovae.{kind}")[name].load()
 
 
-def own(name: str) -> Any:
-    """`my_model.py:MyVAE` or `package.module:MyVAE`."""
+def _where(name: str) -> tuple[str, str]:
+    """The file or module of `my_model.py:MyVAE`, and what is named in it."""
     where, _, attribute = name.rpartition(":")
     if not where or not attribute or where.startswith("."):
         raise UsageError(f"'{name}' is no name of your own code: write my_model.py:MyVAE or package.module:MyVAE")
+    if where.endswith(".py") and not Path(where).is_file():
+        raise UsageError(f"there is no file {where}: name your own pair as path/to/file.py:Name")
+    return where, attribute
+
+
+def own(name: str) -> Any:
+    """`my_model.py:MyVAE` or `package.module:MyVAE`."""
+    where, attribute = _where(name)
     if where.endswith(".py"):
         module = _load_file(Path(where))
     else:
@@ -127,8 +154,6 @@ def own(name: str) -> Any:
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}: name your own pair as path/to/file.py:Name")
     # The time of the last change is part of the name: an edited file is read again.
     key = f"pyrovae_user_{path.stem}_{abs(hash((path.resolve(), path.stat().st_mtime_ns))):x}"
     if key in sys.modules:

@@ -4,23 +4,16 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pyrovae.config import Config, Named, Settings, from_signature, parse
 from pyrovae.errors import UsageError
 from pyrovae.registry.families import GuideSpec
-from pyrovae.registry.names import Kind, files, find, of_its_name
+from pyrovae.registry.names import GIVEN, Kind, files, find, of_its_name
 from pyrovae.registry.own_code import name_of
 from pyrovae.registry.specs import split_spec
 
 PartKind = Literal["likelihoods", "priors"]
-
-GIVEN: dict[PartKind, tuple[str, ...]] = {
-    "likelihoods": ("field", "at_mean"),
-    "priors": ("features", "posterior", "of"),
-}
-"""Parameters that pyrovae gives, where there are parameters of these names; the first must be there. The others are
-options."""
 
 
 @dataclass(frozen=True)
@@ -125,5 +118,6 @@ def _named(options: Config) -> Iterator[tuple[PartKind, str]]:
     """The specs of likelihoods and priors among options."""
     for key, info in type(options).model_fields.items():
         for mark in info.metadata:
-            if isinstance(mark, Named) and mark.kind in GIVEN:
-                yield mark.kind, getattr(options, key)
+            if isinstance(mark, Named) and mark.kind in get_args(PartKind):
+                kind: Any = mark.kind
+                yield kind, getattr(options, key)

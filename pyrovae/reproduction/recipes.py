@@ -82,6 +82,12 @@ class Row:
         self.settings = dict(settings)
         self.experiment = experiment
 
+    def require_budget(self, budget: Budget) -> None:
+        """Raises UsageError where the recipe has no full budget of its own, and that is asked for."""
+        if budget == "full" and self.experiment.full is None:
+            full = option("full", True, python="budget='full'")
+            raise UsageError(f"{self.name} has one budget: leave out {full}")
+
     def options(self, budget: Budget, seed: int) -> Options:
         """Options of `fit` for a budget and a seed.
 
@@ -89,10 +95,8 @@ class Row:
             UsageError: where the recipe has no full budget of its own.
         """
         options = self.settings | {"seed": seed} | dict.fromkeys(self.experiment.per_seed, seed)
-        if budget == "full":
-            if self.experiment.full is None:
-                full = option("full", True, python="budget='full'")
-                raise UsageError(f"{self.name} has one budget: leave out {full}")
+        self.require_budget(budget)
+        if budget == "full" and self.experiment.full is not None:
             return options | self.experiment.full
         if budget == "quick":
             return options | quick(options) | self.experiment.quick

@@ -9,7 +9,7 @@ from typing import Any
 from pyrovae import registry
 from pyrovae.config import Config
 from pyrovae.data.options import DataConfig
-from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.errors import PyrovaeError, UsageError, option
 from pyrovae.options import TrainConfig
 from pyrovae.runs import directory, schema, texts
 from pyrovae.storage import headers
@@ -153,6 +153,24 @@ def code_now(recipe: JsonMapping, recorded: JsonMapping) -> list[Json]:
         missing, unknown = "there is no such file now", "not known how it was when the run was made"
         found.append(each | {"verdict": missing if path is None else unknown if was is None else verdict})
     return found
+
+
+def require_trusted(folder: Path, content: JsonMapping, trust: bool) -> list[str]:
+    """The user's own code that a run names; raises UsageError where there is some and it is not trusted."""
+    recipe = content["recipe"]
+    own = registry.own_code(recipe["model"], recipe["guide"], recipe["options"])
+    if own and not trust:
+        raise UsageError(f"{folder} was made with your own code, {own[0]}: it is only run with {option('trust', True)}")
+    return own
+
+
+def require_run(folder: Path, trust: bool) -> None:
+    """Raises, without torch, what loading a run raises where its run.json is missing, damaged or not to be trusted."""
+    try:
+        content = directory.content(folder)
+    except FileNotFoundError:
+        raise directory.no_run(folder) from None
+    require_trusted(folder, content, trust)
 
 
 def code_of(folder: Path) -> list[Json]:

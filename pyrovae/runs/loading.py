@@ -14,7 +14,7 @@ from pyrovae.data import Field
 from pyrovae.data.raw import DataSpec
 from pyrovae.data.synonyms import inputs_of
 from pyrovae.data.vocabulary import Vocabulary
-from pyrovae.errors import PyrovaeError, UsageError, in_shell, option
+from pyrovae.errors import PyrovaeError, UsageError, in_shell
 from pyrovae.pairs.pair import Pair
 from pyrovae.runs import directory, inspection, outline, tensors, texts
 from pyrovae.runs.checkpoint import Checkpoint
@@ -174,10 +174,7 @@ def _of_run(path: Path, use: Callable[[Json], T]) -> T:
 def _opened(path: Path, content: Json, pair: Pair | Callable[..., Pair] | None, trust: bool) -> Opened:
     file, values = path / directory.RUN, content["recipe"]
     name = values["model"]
-    own = registry.own_code(name, values["guide"], values["options"]) if pair is None else []
-    if own and not trust:
-        raise UsageError(f"{path} was made with your own code, {own[0]}: it is only run with {option('trust', True)}")
-    if own:
+    if pair is None and inspection.require_trusted(path, content, trust):
         _tell_changed(path, content)
     fields = {key: Field.from_json(value) for key, value in content["fields"].items()}
     if pair is not None and not isinstance(pair, Pair):

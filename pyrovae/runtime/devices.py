@@ -4,7 +4,8 @@ import os
 
 import torch
 
-from pyrovae.errors import UsageError, option
+from pyrovae.errors import UsageError, first_line, option
+from pyrovae.runtime.device_names import require_device_name
 
 
 def find(name: str) -> torch.device:
@@ -18,10 +19,11 @@ def find(name: str) -> torch.device:
         )
     if name == "auto":
         return torch.device("cpu")
+    require_device_name(name)
     try:
         device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"there is no device '{name}': take auto, cpu, cuda, cuda:1 or mps") from None
+    except RuntimeError as error:
+        raise UsageError(f"device {name}: {first_line(error)}: take auto, cpu, cuda, cuda:1 or mps") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
             f"device {name}: this machine has {torch.cuda.device_count()} CUDA devices: "
@@ -29,8 +31,6 @@ def find(name: str) -> torch.device:
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError(f"device mps: this machine has no Metal device: take {option('device', 'cpu')} or auto")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"device {name} is not supported: take auto, cpu, cuda, cuda:1 or mps")
     return device
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,14 +12,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pyrovae.errors import PyrovaeError, UsageError, is_out_of_memory
+from pyrovae.errors import PyrovaeError, is_out_of_memory
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.seeding import generators, set_generators
+from pyrovae.runtime.sizes import bytes_in
 from pyrovae.runtime.turns import between
 
 T = TypeVar("T")
-
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 _limit: ContextVar[int | None] = ContextVar("limit", default=None)
 
@@ -55,14 +53,6 @@ def limited(size: str | int | None, device: torch.device | str = "cpu") -> Itera
             yield
     finally:
         _limit.reset(token)
-
-
-def bytes_in(size: str | int) -> int:
-    """Bytes of `8GB`, `500 MB`, `2GiB` or a number; raises UsageError for what is no size."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?|)B?", str(size).strip().upper())
-    if found is None or not (taken := int(float(found[1]) * UNITS[found[2]])):
-        raise UsageError(f"'{size}' is no size of memory: give a number with a unit, such as 500MB, 8GB or 2GiB")
-    return taken
 
 
 @contextmanager

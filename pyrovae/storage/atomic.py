@@ -9,10 +9,12 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pyrovae.storage.jsonable import finite
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextlib.contextmanager
@@ -85,4 +87,6 @@ def to_json(value: object) -> str:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a .npz whole or not at all."""
     with aside(path) as temporary, open(temporary, "wb") as file:
+        import numpy as np  # not before it is needed: a command is refused without it
+
         np.savez(file, **arrays)  # type: ignore[arg-type]

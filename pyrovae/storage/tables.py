@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from pyrovae.errors import PyrovaeError
 from pyrovae.storage.atomic import aside, write_arrays
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SUFFIXES = (".csv", ".npz", ".parquet")
 
@@ -56,11 +57,13 @@ def _write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:
 
 def _text(value: Any) -> str:
     """The shortest digits that are read back to the same bits; nothing for NaN."""
-    return "" if isinstance(value, np.floating) and np.isnan(value) else str(value)
+    return "" if value != value else str(value)
 
 
 def _write_parquet(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     pyarrow = _pyarrow(path)
+    import numpy as np  # not before it is needed: a command is refused without it
+
     table = pyarrow.table({name: np.ascontiguousarray(column) for name, column in columns.items()})
     with aside(path) as temporary:
         pyarrow.parquet.write_table(table, temporary)

@@ -214,11 +214,11 @@ ON_A_RUN = [
     (("loglik", "label", "--limit", 0), 2, "0 is not in the range"),
     (("loglik", "label", "--seed", -1), 2, "-1 is not in the range"),
     (("loglik", "label", "--device", "cuda:99"), 2, "take --device cpu or auto"),
-    (("loglik", "label", "--out", "x.txt"), 2, "--out x.txt: end the name in .csv or .npz or .parquet"),
+    (("loglik", "label", "--out", "x.txt"), 2, "--out x.txt: end the name in .csv, .npz or .parquet"),
     (("loglik", "label", "--out", "no/x.npz"), 2, "there is no folder no"),
     (("loglik", "own"), 2, "your own code, my_model.py:MyVAE: it is only run with --trust"),
     (("evaluate", "notes"), 2, "is not a run directory"),
-    (("encode", "label", "--out", "x.txt"), 2, "--out x.txt: end the name in .csv or .npz or .parquet"),
+    (("encode", "label", "--out", "x.txt"), 2, "--out x.txt: end the name in .csv, .npz or .parquet"),
     (("encode", "label", "--picture", "x.gif"), 2, "--picture x.gif: end the name in .png"),
     (("encode", "words"), 2, "has no latent site"),
     (("encode", "words", "--picture", "x.png"), 2, "has no latent site"),
@@ -250,7 +250,7 @@ ON_A_RUN = [
     (("interpolate", "label", "--rows", 0), 2, "0 is not in the range"),
     (("interpolate", "label", "--steps", 1), 2, "1 is not in the range 2<=x"),
     (("interpolate", "few", "--out", "x.npz"), 2, "needs two data, and there is one"),
-    (("interpolate", "vector", "--out", "images"), 2, "end the name in .png or .csv or .npz or .parquet"),
+    (("interpolate", "vector", "--out", "images"), 2, "end the name in .png, .csv, .npz or .parquet"),
 ]
 
 COMPARE = ("compare", "--data", "vectors.npy", "--out", "new", *TINY, "--model")

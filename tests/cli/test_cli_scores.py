@@ -116,7 +116,10 @@ def test_gap():
         (("loglik", "label", "--method", "ais", "--chains", 0), "0 is not in the range 1<=x<=1000000000"),
         (("loglik", "label", "--method", "harmonic"), "'harmonic' is not one of 'is', 'ais', 'bdmc'"),
         (("loglik", "label", "--out", "x.png"), "--out x.png: a .png shows the data of --worst N"),
-        (("loglik", "label", "--worst", 3, "--out", "x.pdf"), "end the name in .csv or .npz or .parquet or .png"),
+        (
+            ("loglik", "label", "--worst", 3, "--out", "x.pdf"),
+            "--out x.pdf: end the name in .csv, .npz, .parquet or .png",
+        ),
         (("loglik", "text", "--worst", 3, "--out", "x.png"), "these data are no images"),
         (("loglik", "words", "--method", "ais"), "no latent"),
         (

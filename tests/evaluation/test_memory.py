@@ -20,6 +20,7 @@ from pyrovae.evaluation.importance import sampler
 from pyrovae.runtime import memory
 from pyrovae.runtime.progress import progress
 from pyrovae.runtime.seeding import seeded
+from pyrovae.runtime.sizes import bytes_in
 
 CPU = torch.device("cpu")
 ON_CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory")
@@ -259,10 +260,10 @@ def test_other_errors_pass():
 
 def test_sizes_of_memory():
     for text, size in {"8GB": 8 * 10**9, "500 mb": 5 * 10**8, "2GiB": 2**31, "1.5k": 1500, "77": 77, 12: 12}.items():
-        assert memory.bytes_in(text) == size
+        assert bytes_in(text) == size
     for text in ("", "GB", "-1GB", "8 bananas", "0", "nan", "1e9"):
         with pytest.raises(UsageError, match="is no size of memory"):
-            memory.bytes_in(text)
+            bytes_in(text)
 
 
 def test_the_limit_holds_inside_and_nowhere_else():

@@ -11,13 +11,9 @@ from click.testing import CliRunner
 from pyrovae import registry
 from pyrovae.cli import cli
 from pyrovae.config import from_signature
-from pyrovae.registry.bounds import GIVEN_TO_OBJECTIVE
-from pyrovae.registry.families import GIVEN_TO_GUIDE
-from pyrovae.registry.names import files, find, of_its_name
-from pyrovae.registry.parts import GIVEN
+from pyrovae.registry.names import GIVEN, files, find, of_its_name
 
-LEFT_OUT = {"guides": GIVEN_TO_GUIDE, "objectives": GIVEN_TO_OBJECTIVE, **GIVEN}
-PARTS = [(kind, name) for kind in LEFT_OUT for name in files(kind)]
+PARTS = [(kind, name) for kind in GIVEN for name in files(kind)]
 MODELS = list(files("models"))
 HELPS = [["fit", "--model"], ["compare", "--model"], ["check"]]
 
@@ -44,21 +40,13 @@ def texts(*names):
 
 
 WITHOUT_TORCH = """
-import ast
-from pyrovae.registry.excerpts import Excerpts, NeedsImportError, options_of_model
-from pyrovae.registry.names import is_own_name
-from pyrovae.runtime.installed import file_of
+from pyrovae.registry.excerpts import NeedsImportError, options_of_model, options_of_part
 
 def fields(config):
     return [[name, repr(info)] for name, info in config.model_fields.items()]
 
 def of_part(kind, name):
-    read = Excerpts(f"pyrovae.{kind}.{name}", file_of(f"pyrovae.{kind}.{name}"))
-    found = read.statements[read.place].items()
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    own = [each for each, node in found if is_own_name(each, name) and isinstance(node, kinds)]
-    own.sort(key=lambda each: isinstance(read.statements[read.place][each], ast.ClassDef))
-    return fields(read.signature(own[0], told["left"][kind], "build" if kind == "objectives" else "__init__"))
+    return fields(options_of_part(kind, name))
 
 def of_model(name):
     return [fields(config) for config in options_of_model(name, ("fields", "family"))]
@@ -75,7 +63,7 @@ print(json.dumps({
 }))
 assert "torch" not in sys.modules
 """
-    return fresh(WITHOUT_TORCH + code, models=MODELS, parts=PARTS, left=LEFT_OUT)
+    return fresh(WITHOUT_TORCH + code, models=MODELS, parts=PARTS)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -88,7 +76,7 @@ def test_the_options_of_a_model_are_those_of_its_import(read, name):
 def test_the_options_of_a_part_are_those_of_its_import(read, kind, name):
     made = of_its_name(find(kind, name))
     made = made.build if kind == "objectives" else made
-    assert read["parts"][f"{kind} {name}"] == fields(from_signature(made, leave_out=LEFT_OUT[kind]))
+    assert read["parts"][f"{kind} {name}"] == fields(from_signature(made, leave_out=GIVEN[kind]))
 
 
 def test_help_is_that_of_the_import_and_needs_no_torch():

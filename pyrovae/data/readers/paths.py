@@ -17,7 +17,7 @@ from pyrovae.errors import PyrovaeError, UsageError
 
 
 def read(path: Path, config: DataConfig) -> Found:
-    """What a file or folder holds; raises UsageError for a kind of file that is not known."""
+    """What a file or folder holds; the catalogue has seen that it is there, and its ending."""
     if path.is_dir():
         if path.resolve() == Path(path.resolve().anchor):
             raise UsageError(f"data {path} is the root of all files: give the folder that holds the data")
@@ -35,9 +35,7 @@ def read(path: Path, config: DataConfig) -> Found:
         return unpacked(read_array(path), str(path))
     if path.name.endswith((".amat", ".amat.gz")):
         return Raw(columns={"train": amat.read_amat(path)})
-    if path.name.endswith((".txt", ".txt.gz")):
-        return Sentences({"train": read_lines(path)})
-    raise UsageError(f"data {path}: a file must be .npy, .npz, .amat, .txt or .txt.gz, and images lie in a folder")
+    return Sentences({"train": read_lines(path)})  # of the endings that the catalogue lets through
 
 
 def _is_large(path: Path, config: DataConfig) -> bool:
