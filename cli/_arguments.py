@@ -49,8 +49,8 @@ class Names(Completed):
         self.kind, self.several = kind, several
 
     def values(self, incomplete: str) -> Iterator[CompletionItem]:
-        """Names of that kind; behind a comma the next one."""
-        before = incomplete[: incomplete.rfind(",") + 1] if self.several else ""
+        """Names of that kind; behind a comma, or behind `z1=`, the next one."""
+        before = incomplete[: max(map(incomplete.rfind, ",=")) + 1] if self.several else ""
         return (CompletionItem(before + name, help=line) for name, line in describe(self.kind).items())
 
 
@@ -65,13 +65,20 @@ class Data(Completed):
 
 
 class RunFolder(Completed):
-    """A run directory."""
+    """A run directory.
+
+    Args:
+        text: whether the command takes its path as a text.
+    """
 
     name = "run"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    def __init__(self, text: bool = False) -> None:
+        self.text = text
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         """Its path."""
-        return Path(str(value))
+        return str(value) if self.text else Path(str(value))
 
     def values(self, incomplete: str) -> Iterator[CompletionItem]:
         """Run directories, below the folder that is typed and one further down; hidden ones are left out."""

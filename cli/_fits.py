@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae import registry
+from pyrovae.cli._arguments import Data, Names, RunFolder
 from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._trust import show_code
@@ -138,13 +139,18 @@ def fits(out: str, replaces: str, *own: Callable[[Command], Command]) -> Callabl
     """
     options: list[Callable[[Command], Command]] = [
         click.option(
-            "--model", "-m", metavar="NAME", help="A variant (`pyrovae models`), or your own my_model.py:MyVAE."
+            "--model",
+            "-m",
+            metavar="NAME",
+            type=Names("models"),
+            help="A variant (`pyrovae models`), or your own my_model.py:MyVAE.",
         ),
         *own,
-        click.option("--data", metavar="DATA", help="A data set (`pyrovae data`), or a path."),
+        click.option("--data", metavar="DATA", type=Data(), help="A data set (`pyrovae data`), or a path."),
         click.option(
             "--freeze-model",
             metavar="RUN",
+            type=RunFolder(text=True),
             help="Train guides only, on the model of this run: model, data and options are as they were there.",
         ),
         click.option("--trust", is_flag=True, help="Run your own Python file where --freeze-model was made with one."),

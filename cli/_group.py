@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pyrovae.cli import _files
-from pyrovae.errors import PyrovaeError, dashed, did_you_mean, is_out_of_memory, system
+from pyrovae.errors import PyrovaeError, dashed, did_you_mean, is_out_of_memory, likely, system
 from pyrovae.runtime.installed import installed
 from pyrovae.runtime.streams import forget
 
@@ -78,7 +78,10 @@ class LazyGroup(click.Group):
         if name not in self.files() and not name.startswith("-") and not ctx.resilient_parsing:
             known = self.list_commands(ctx)
             if name not in known:
-                raise click.UsageError(f"No such command '{name}'{did_you_mean(name, known)}", ctx)
+                options = [each for param in self.get_params(ctx) for each in param.opts if each.startswith("--")]
+                meant = likely(name, known) or likely(name, options)
+                told = did_you_mean(name, meant or known)
+                raise click.UsageError(f"No such command '{name}'{told}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -91,6 +94,13 @@ class LazyGroup(click.Group):
         """Completes names without importing the commands."""
         rows = [CompletionItem(n, help=about.line) for n, about in self.about().items() if n.startswith(incomplete)]
         return [*rows, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click; without a command, the list of commands, which is what was asked for."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -117,6 +127,10 @@ def one_sentence(debug: bool) -> Iterator[None]:
     try:
         with dashed():
             yield
+    except click.NoSuchOption as error:
+        error.possibilities = _options_like(error)  # type: ignore[misc]
+        error.message = _line(error.message)  # type: ignore[misc]
+        raise
     except click.ClickException as error:
         # What was typed may hold lines, or be a book.
         error.message = _line(error.message)  # type: ignore[misc]
@@ -138,6 +152,15 @@ def one_sentence(debug: bool) -> Iterator[None]:
             raise _exit(error, f"Error: {NO_MEMORY}", 1, debug) from error
         line = f"Error: {type(error).__name__}: {_line(str(error))}".removesuffix(": ")
         raise _exit(error, line if debug else f"{line} (run again with --debug to see where)", 1, debug) from error
+
+
+def _options_like(error: click.NoSuchOption) -> list[str] | None:
+    """The options that are meant by one that there is not, as they are typed."""
+    if error.ctx is None:
+        return error.possibilities
+    params = error.ctx.command.get_params(error.ctx)
+    known = {option for param in params for option in (*param.opts, *param.secondary_opts) if option[:2] == "--"}
+    return likely(error.option_name, known) or error.possibilities
 
 
 def _exit(error: BaseException, line: str, exit_code: int, debug: bool) -> click.exceptions.Exit:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pyrovae.cli._arguments import Device
 from pyrovae.cli._grouped_command import GroupedCommand
 from pyrovae.cli._options import options_of
 from pyrovae.config import Config, read_toml
@@ -45,7 +46,9 @@ class ModelCommand(GroupedCommand):
 
     def option_groups(self, named: str | None) -> dict[str, list[click.Option]]:
         """Those of each Config."""
-        return {heading: options_of(config) for heading, config in self.configs(named).items()}
+        return {
+            heading: options_of(config, types={"device": Device()}) for heading, config in self.configs(named).items()
+        }
 
     def unknown(self, named: str | None, error: click.NoSuchOption) -> click.NoSuchOption:
         """Without a model, says that a model brings options."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import click
-from click.shell_completion import CompletionItem
 from pydantic.fields import FieldInfo
 
+from pyrovae.cli._arguments import Names
 from pyrovae.cli._group import debug_option
+from pyrovae.cli._ranges import Real, Whole
 from pyrovae.config import Config, Named
 from pyrovae.registry.names import Kind, describe
 
@@ -79,23 +80,6 @@ class Either(click.ParamType):
             with suppress(click.BadParameter):
                 return choice.convert(value, param, ctx)
         return self.fail(f"{value!r} is none of {self.name}", param, ctx)
-
-
-class Names(click.ParamType):
-    """The name of one of a kind of thing, with options behind it; what is no name is told where it is looked up."""
-
-    name = "spec"
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it is."""
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The names that begin so."""
-        return [CompletionItem(name) for name in describe(self.kind) if name.startswith(incomplete)]
 
 
 def options_of(
@@ -179,9 +163,9 @@ def _within(param_type: click.ParamType, info: FieldInfo) -> click.ParamType:
             if (value := getattr(bound, name, None)) is not None:
                 bounds |= {side: value, f"{side}_open": name in ("gt", "lt")}
     if bounds and param_type is click.INT:
-        return click.IntRange(**bounds)
+        return Whole(**bounds)
     if bounds and param_type is click.FLOAT:
-        return click.FloatRange(**bounds)
+        return Real(**bounds)
     return param_type
 
 

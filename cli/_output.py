@@ -2,12 +2,12 @@
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 
 import click
 
 from pyrovae.cli._glossary import remember
+from pyrovae.cli._tables import lines_of, room, wrapped
 from pyrovae.runtime.streams import Spare
 from pyrovae.storage.jsonable import JsonMapping, finite
 
@@ -23,20 +23,19 @@ def print_note(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """A table on stdout, as wide as it needs to be where stdout is no terminal."""
-    from rich.console import Console  # not before a table is printed: help has none, and would wait for it
-    from rich.table import Table
+    """A table on stdout in which nothing is cut, as wide as it needs to be where stdout is no terminal."""
+    width = room()
+    for line in [] if title is None else wrapped(title, width):
+        click.echo(line)
+    cells = [[_cell(value) for value in row] for row in rows]
+    for line in lines_of(columns, cells, width):
+        click.echo(line)
+    remember("\n".join(" ".join(row) for row in [columns, *cells]))
 
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    header = any(columns)
-    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, show_header=header)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    with console.capture() as captured:
-        console.print(table)
-    printed = "\n".join(line.rstrip() for line in captured.get().splitlines())
-    click.echo(printed)
-    remember(printed)
+
+def print_text(text: str) -> None:
+    """Sentences on stdout, with whole words on each line of a terminal."""
+    click.echo("\n".join(wrapped(text, room())))
 
 
 def _cell(value: object) -> str:
@@ -44,7 +43,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
-    return str(value).replace("[", "\\[")
+    return str(value).replace("\n", " ")
 
 
 def likelihood_line(scores: JsonMapping) -> str:

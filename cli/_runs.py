@@ -9,6 +9,7 @@ import click
 
 from pyrovae.cli._arguments import Data, Device, Output, RunFolder
 from pyrovae.cli._output import print_note
+from pyrovae.cli._ranges import Real, Whole
 from pyrovae.cli._trust import show_code
 from pyrovae.data.catalogue import STDIN, require_there
 from pyrovae.runs.inspection import require_run
@@ -120,21 +121,22 @@ SHOWN = 10**6
 """Of what is shown or written at once."""
 
 
-def count(least: int = 1, most: int = MOST) -> click.IntRange:
+SEED = Whole(min=0, max=2**31 - 1)
+
+
+def count(least: int = 1, most: int = MOST) -> Whole:
     """The type of an option that says how many."""
-    return click.IntRange(min=least, max=most)
+    return Whole(min=least, max=most)
 
 
 split_option = click.option(
     "--split", type=click.Choice(["train", "valid", "test", "all"]), help="Which data [default: test; of --data all]."
 )
 limit_option = click.option("--limit", type=count(), help="Only the first so many data.")
-seed_option = click.option(
-    "--seed", type=click.IntRange(min=0, max=2**31 - 1), default=0, show_default=True, help="Of the noise."
-)
+seed_option = click.option("--seed", type=SEED, default=0, show_default=True, help="Of the noise.")
 temperature_option = click.option(
     "--temperature",
-    type=click.FloatRange(min=0, max=1e6),
+    type=Real(min=0, max=1e6),
     help="Text: divides the logits of each word; 0 takes the most likely one [default: 1; of interpolate 0].",
 )
 

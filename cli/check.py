@@ -3,6 +3,7 @@
 import click
 
 from pyrovae import registry
+from pyrovae.cli._arguments import Data, Names
 from pyrovae.cli._fits import require
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._options import debug_option, json_option
@@ -43,9 +44,9 @@ Examples:
 
 The name comes first, then the options.""",
 )
-@click.argument("model", metavar="NAME")
-@click.option("--guide", metavar="SPEC", help="A guide family (`pyrovae guides`).")
-@click.option("--data", metavar="DATA", help="Data to try it on: a data set (`pyrovae data`), or a path.")
+@click.argument("model", metavar="NAME", type=Names("models"))
+@click.option("--guide", metavar="SPEC", type=Names("guides"), help="A guide family (`pyrovae guides`).")
+@click.option("--data", metavar="DATA", type=Data(), help="Data to try it on: a data set (`pyrovae data`), or a path.")
 @json_option
 @debug_option
 def command(model: str, guide: str | None, data: str | None, as_json: bool, **options: object) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from pyrovae import registry
+from pyrovae.cli._arguments import Names, RunFolder
 from pyrovae.cli._compare_runs import compare_runs
 from pyrovae.cli._fits import configs, default_names, fits, folder_of, frozen, require, require_named, settings_of
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._options import Commas
-from pyrovae.cli._output import print_json, print_note, print_table
-from pyrovae.cli._runs import count
+from pyrovae.cli._output import print_json, print_note, print_table, print_text
+from pyrovae.cli._runs import SEED, count
 from pyrovae.errors import UsageError
 from pyrovae.estimators import GAPS
 from pyrovae.storage.jsonable import JsonMapping
@@ -39,9 +40,17 @@ Examples:
     "Folder of the comparison [default: runs/compare-MODEL-DATA].",
     "comparison",
     click.option(
-        "--guides", metavar="SPEC,...", help="Guide families (`pyrovae guides`), with options: diagonal,iaf:steps=4."
+        "--guides",
+        metavar="SPEC,...",
+        type=Names("guides", several=True),
+        help="Guide families (`pyrovae guides`), with options: diagonal,iaf:steps=4.",
     ),
-    click.option("--baseline", metavar="SPEC", help="The guide to compare the others to [default: the first]."),
+    click.option(
+        "--baseline",
+        metavar="SPEC",
+        type=Names("guides"),
+        help="The guide to compare the others to [default: the first].",
+    ),
     click.option(
         "--gaps",
         type=count(),
@@ -52,9 +61,9 @@ Examples:
         type=count(0),
         help=f"Temperatures of annealed importance sampling for --gaps; 0 leaves it out.  [default: {GAPS.ais_steps}]",
     ),
-    click.option("--seeds", type=Commas(click.IntRange(min=0, max=2**31 - 1)), help="Seeds of the fits.  [default: 0]"),
+    click.option("--seeds", type=Commas(SEED), help="Seeds of the fits.  [default: 0]"),
 )
-@click.argument("runs", metavar="[RUN RUN ...]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="[RUN RUN ...]", nargs=-1, type=RunFolder())
 def command(
     runs: tuple[Path, ...],
     model: str | None,
@@ -148,9 +157,9 @@ def _print(found: "Comparison", data: str) -> None:
         note += f"; differences from {found.baseline}, datum by datum, with bootstrap 95 % intervals over the data"
     if len(setting["seeds"]) > 1:
         note += "; +- is the deviation over seeds"
-    click.echo(note)
+    print_text(note)
     for line in doubts(found.runs):
-        click.echo(line)
+        print_text(line)
     if setting["gaps"] is not None:
         click.echo()
         _table(found, True, f"log p(x) - ELBO taken apart, {len(found.values['gap_rows'])} of these data")

@@ -9,7 +9,7 @@ import click
 from pyrovae.cli._arguments import RunFolder
 from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
-from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table
+from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_table, print_text
 from pyrovae.cli._runs import (
     count,
     limit_option,
@@ -113,8 +113,8 @@ def command(
     rows += latent_rows(scores["latents"], run.pair.inputs, scores["num_data"])
     print_table(("", ""), rows)
     if "baseline" in scores:
-        click.echo(scores["baseline"]["verdict"])
-    return click.echo(" ".join(scores["diagnosis"]))
+        print_text(scores["baseline"]["verdict"])
+    return print_text(" ".join(scores["diagnosis"]))
 
 
 def latent_rows(latents: JsonMapping, inputs: Sequence[str], scored: int) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyrovae import registry
+from pyrovae.cli._arguments import Names, RunFolder
 from pyrovae.cli._fits import configs, fits, folder_of, frozen, require, require_named, settings_of
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, print_note, print_table
@@ -40,12 +41,13 @@ Examples:
     click.option(
         "--guide",
         metavar="SPEC",
+        type=Names("guides", several=True),
         help="A guide family (`pyrovae guides`), with options: iaf:steps=4; or one a site: z1=iaf,z2=full.",
     ),
     click.option(
         "--resume",
         metavar="RUN",
-        type=click.Path(path_type=Path),
+        type=RunFolder(),
         help="Go on with the fit of this run from its last checkpoint; beside it only --epochs (more than before), "
         "--device, --data-root, --download, --workers, --checkpoint-every and --max-memory.",
     ),

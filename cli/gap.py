@@ -8,7 +8,7 @@ import click
 from pyrovae.cli._estimates import beside
 from pyrovae.cli._glossary import explain_option
 from pyrovae.cli._options import debug_option, json_option
-from pyrovae.cli._output import print_json, print_table
+from pyrovae.cli._output import print_json, print_table, print_text
 from pyrovae.cli._runs import count, max_memory_option, on_run, rows_option, seed_option, split_option, write_rows
 from pyrovae.estimators import GAPS
 
@@ -88,4 +88,4 @@ def command(
     ]
     title = f"nats a datum, mean and standard error over {summary['num_data']} data"
     print_table(("", "", ""), rows, title)
-    return click.echo(summary["verdict"])
+    return print_text(summary["verdict"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pyrovae.cli._arguments import RunFolder
 from pyrovae.cli._options import debug_option, json_option
 from pyrovae.cli._output import print_json, print_table
 from pyrovae.errors import PyrovaeError
@@ -16,6 +17,9 @@ from pyrovae.storage.jsonable import JsonMapping
 SECTION = "Look"
 PLACE = 1
 
+LONGEST = 2000
+"""Letters of a value that are shown, at most: a file may hold a book."""
+
 
 @click.command(
     epilog="""\b
@@ -23,7 +27,7 @@ Examples:
   pyrovae inspect runs/cvae-digits
   pyrovae inspect runs/cvae-digits --json"""
 )
-@click.argument("path", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("path", metavar="RUN", type=RunFolder())
 @json_option
 @debug_option
 def command(path: Path, as_json: bool) -> None:
@@ -84,9 +88,28 @@ def _table(title: str | None, rows: Sequence[Sequence[object]], columns: Sequenc
 
 
 def _plain(value: object) -> str | None:
-    """Without signs that could move the cursor of a terminal, and of bearable length."""
+    """In plain words, without signs that could move the cursor of a terminal, and of bearable length."""
     if value is None:
         return value
-    text = f"{value:,}" if type(value) is int else f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = _words(value)
     text = text if text.isprintable() else repr(text)[1:-1]
-    return text if len(text) <= 200 else f"{text[:199]}…"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rpartition(' ')[0] or text[:LONGEST]} …"
+
+
+def _words(value: object) -> str:
+    """`yes`; `200, 200`; `train 48, test 6`; of a table in a table `z: rate 2.1, units 5`."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.6g}"
+        case Mapping():
+            told = [f"{key}{':' if isinstance(each, Mapping) else ''} {_words(each)}" for key, each in value.items()]
+            return ("; " if any(isinstance(each, Mapping) for each in value.values()) else ", ").join(told) or "none"
+        case list() | tuple():
+            return ", ".join(map(_words, value)) or "none"
+    return str(value)

@@ -7,8 +7,8 @@ import click
 
 from pyrovae.cli._arguments import Data
 from pyrovae.cli._options import Commas, debug_option, json_option
-from pyrovae.cli._output import print_json, print_table
-from pyrovae.cli._runs import device_option
+from pyrovae.cli._output import print_json, print_table, print_text
+from pyrovae.cli._runs import SEED, device_option
 from pyrovae.data.catalogue import require_there
 from pyrovae.errors import UsageError
 
@@ -35,9 +35,7 @@ Examples:
 @click.option("--list", "list_all", is_flag=True, help="List recipes by table, with published and obtained figures.")
 @click.option("--quick", is_flag=True, help="One epoch on few embedded data: tries that a recipe runs, no result.")
 @click.option("--full", is_flag=True, help="The published budget, for a GPU, where the recipe's own is shorter.")
-@click.option(
-    "--seeds", type=Commas(click.IntRange(min=0, max=2**31 - 1)), help="Seeds of the fits [default: the recipe's]."
-)
+@click.option("--seeds", type=Commas(SEED), help="Seeds of the fits [default: the recipe's].")
 @click.option("--data", metavar="DATA", type=Data(), help="Other data than the recipe's: a name, or a path.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder that holds the data sets [default: data].")
 @click.option("--download", is_flag=True, help="Fetch missing files into the data root.")
@@ -107,7 +105,7 @@ def command(
     every = [each for one in found.values() for each in one]
     trained, scored = (sum(each[key] for each in every) for key in ("train_seconds", "score_seconds"))
     told = TOLD[budget]
-    return click.echo(f"nats a datum, {told}; {trained:.0f} s training, {scored:.0f} s scoring; runs in {out}")
+    return print_text(f"nats a datum, {told}; {trained:.0f} s training, {scored:.0f} s scoring; runs in {out}")
 
 
 def _list(as_json: bool) -> None:

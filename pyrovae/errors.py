@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from operator import index
 from typing import SupportsIndex
 
+from pyrovae.synonyms import meant
+
 
 class PyrovaeError(Exception):
     """Something in the input, the data or the machine stands in the way; the command line exits with 1."""
@@ -91,10 +93,18 @@ def first_line(error: BaseException) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`": did you mean 'x'?"` where one of `known` is close to `name`, else the list of what there is."""
+    """`": did you mean 'x'?"` where one of `known` stands for `name` or is close to it, else the list of what there
+    is."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f": did you mean '{close[0]}'?" if close else f" (there is: {', '.join(known) or 'nothing'})"
+    close = likely(name, known)
+    told = " or ".join(f"'{each}'" for each in close)
+    return f": did you mean {told}?" if close else f" (there is: {', '.join(known) or 'nothing'})"
+
+
+def likely(name: str, known: Iterable[str]) -> list[str]:
+    """Those of `known` that are meant by `name`: by a synonym, or the one that is written nearly so."""
+    known = sorted(known)
+    return meant(name, known) or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
 
 
 REASONS = {

@@ -11,6 +11,8 @@ from typing import Any
 # As the command line does, before torch is loaded: threads that spin starve on a machine that is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+os.environ.pop("COLUMNS", None)  # tables are as wide as they need to be in a pipe
+
 import pyro
 import pyro.distributions as dist
 import pytest

@@ -8,6 +8,7 @@ from pydantic import Field
 from pyrovae.cli._estimates import over_data, seconds
 from pyrovae.cli._method import Common
 from pyrovae.cli._output import likelihood_line
+from pyrovae.cli._ranges import Whole
 from pyrovae.errors import MOST, UsageError
 from pyrovae.estimators import Importance
 from pyrovae.storage.jsonable import JsonMapping
@@ -27,7 +28,7 @@ class Options(Importance):
     worst: int | None = Field(None, ge=1, le=MOST, description="Show so many of the data that are least to be trusted.")
 
 
-class Chunk(click.IntRange):
+class Chunk(Whole):
     """A number of samples, or `auto`, which is None."""
 
     def __init__(self) -> None:

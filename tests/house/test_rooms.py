@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 ORDER = (
+    "synonyms",
     "errors _version",
     "config storage runtime",
     "options estimators pairs data",
