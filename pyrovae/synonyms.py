@@ -24,8 +24,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "latents": ("encode",),
     "decode": ("reconstruct",),
     "datasets": ("data",),
-    "help": ("--help",),
-    "version": ("--version",),
     # models, guides, data, objectives, likelihoods
     "autoencoder": ("vae",),
     "conditional": ("cvae",),
@@ -90,7 +88,7 @@ options, those that there are where the name was not found."""
 
 
 def bare(name: str) -> str:
-    """`learningrate` of `--learning-rate`, `learning_rate` and `Learning-Rate`."""
+    """`learningrate` of `learning-rate`, `learning_rate` and `Learning-Rate`, whatever dashes stand before it."""
     return "".join(letter for letter in name.lower() if letter not in "-_ ")
 
 

@@ -42,6 +42,7 @@ PRINTED_BY = {  # of a file, or of a room: the commands whose users read its mes
     "pyrovae/runs/paired.py": ("evaluate",),
     "pyrovae/runs/claim.py": FITS,
     "pyrovae/runs/loading.py": RUNS,
+    "pyrovae/runs/inspection.py": RUNS,
     "pyrovae/runs/data.py": RUNS,
     "pyrovae/runtime/devices.py": (*FITS, *RUNS),
     "pyrovae/pairs/parameters.py": FITS,
@@ -58,7 +59,7 @@ PRINTED_BY = {  # of a file, or of a room: the commands whose users read its mes
 BOTH = {"pyrovae/runs/paired.py", "pyrovae/data/dataset.py"}
 """Files whose sentences name a command in words."""
 
-IN_WORDS = re.compile(r"\b(fit|fitted) both\b|take other data with")
+IN_WORDS = re.compile(r"\b(fit|fitted) both\b|\bor fit with\b|take other data with")
 
 
 @functools.cache

@@ -70,6 +70,7 @@ def options_in(text: str) -> set[str]:
 def opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is no run: the estimator here does not read it."""
     pair = Pair(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
+    monkeypatch.setattr("pyrovae.cli._runs.require_run", lambda path, trust: None)
     monkeypatch.setattr("pyrovae.runs.loading.load", lambda path, device, trust: SimpleNamespace(pair=pair))
 
 
