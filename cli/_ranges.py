@@ -11,8 +11,8 @@ SHOWN_BELOW = 10**6
 class _Ranged:
     """What a range of whole numbers and one of others have in common; placed before the class of click."""
 
-    min: float | None
-    max: float | None
+    min: Any
+    max: Any
     min_open: bool
     max_open: bool
 

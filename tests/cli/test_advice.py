@@ -59,7 +59,7 @@ PRINTED_BY = {  # of a file, or of a room: the commands whose users read its mes
 BOTH = {"pyrovae/runs/paired.py", "pyrovae/data/dataset.py"}
 """Files whose sentences name a command in words."""
 
-IN_WORDS = re.compile(r"\b(fit|fitted) both\b|\bor fit with\b|take other data with")
+IN_WORDS = re.compile(r"\b(fit|fitted) both\b|\bor fit with\b|same data options|take other data with")
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from pyrovae.pairs.pair import Pair
 from pyrovae.runs.run import Run
 
 COMMON = {"split", "method", "limit", "seed", "compile", "out", "max-memory", "json", "debug", "device", "trust"}
-COMMON |= {"no-compile", "data", "data-root", "explain", "help"}
+COMMON |= {"no-compile", "data", "data-root", "help", "explain"}
 
 OWN = {
     "is": {"samples", "chunk", "proposal", "wider", "target-se", "max-samples", "worst"},

@@ -15,7 +15,7 @@ from pyrovae.synonyms import SYNONYMS, bare
 MEANT = {  # command line -> what is said
     "train": "did you mean 'fit'?",
     "plot": "did you mean 'sample' or 'reconstruct'?",
-    "ls": "'models'?",
+    "ls": "did you mean 'runs' or 'models'?",
     "generate": "did you mean 'sample'?",
     "score": "did you mean 'evaluate' or 'loglik'?",
     "test": "did you mean 'evaluate' or 'loglik'?",
