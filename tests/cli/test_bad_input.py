@@ -214,7 +214,7 @@ ON_A_RUN = [
     (("loglik", "label", "--limit", 0), 2, "0 is not in the range"),
     (("loglik", "label", "--seed", -1), 2, "-1 is not in the range"),
     (("loglik", "label", "--device", "cuda:99"), 2, "take --device cpu or auto"),
-    (("loglik", "label", "--out", "x.txt"), 2, "--out x.txt: end the name in .csv, .npz or .parquet"),
+    (("loglik", "label", "--out", "x.txt"), 2, "--out x.txt: end the name in .csv, .npz, .parquet or .png"),
     (("loglik", "label", "--out", "no/x.npz"), 2, "there is no folder no"),
     (("loglik", "own"), 2, "your own code, my_model.py:MyVAE: it is only run with --trust"),
     (("evaluate", "notes"), 2, "is not a run directory"),
