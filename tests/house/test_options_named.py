@@ -21,7 +21,6 @@ ALLOWED = {
     "pyrovae/reproduction/recipes.py": "whole commands",
     "pyrovae/runs/inspection.py": "a whole command",
     "pyrovae/runs/loading.py": "a whole command",
-    "pyrovae/runs/settings.py": "a whole command",
 }
 
 
