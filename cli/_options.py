@@ -13,7 +13,7 @@ from pyrovae.cli._arguments import Names
 from pyrovae.cli._group import debug_option
 from pyrovae.cli._ranges import Real, Whole
 from pyrovae.config import Config, Named
-from pyrovae.registry.names import Kind, describe
+from pyrovae.registry.names import Kind, known
 
 __all__ = ["debug_option", "json_option", "options_of"]
 
@@ -109,7 +109,7 @@ def _option(name: str, info: FieldInfo, ranges: bool, given: click.ParamType | N
     param_type = given
     if named is not None:
         kind = cast(Kind, named.kind)
-        names = f"[{', '.join(describe(kind))}, or your own my_file.py:Name; name:option=value]"
+        names = f"[{', '.join(known(kind))}, or your own my_file.py:Name; name:option=value]"
         param_type = Names(kind)
     elif param_type is None:
         param_type = _param_type(_of_value(default) if info.annotation is Any else info.annotation)

@@ -14,6 +14,7 @@ from pyrovae.cli._output import accuracy_line, likelihood_line, print_json, prin
 from pyrovae.cli._trust import show_code
 from pyrovae.config import Options
 from pyrovae.errors import PyrovaeError, UsageError
+from pyrovae.registry.names import known
 from pyrovae.runs.claim import require_free
 from pyrovae.runs.inspection import require_run
 
@@ -77,7 +78,7 @@ def command(
             return _report(_resumed(resume, settings, trust, quiet), resume, as_json)
     model, guide, data, freeze_model = (settings.pop(name, None) for name in ("model", "guide", "data", "freeze_model"))
     if model is None and freeze_model is None:
-        raise UsageError(f"which model? --model {'|'.join(registry.describe('models'))}, or your own my_model.py:MyVAE")
+        raise UsageError(f"which model? --model {'|'.join(known('models'))}, or your own my_model.py:MyVAE")
     named = {name: value for name, value in settings.items() if name != "out"}
     require(model, [] if guide is None else [guide], data, named, freeze_model, trust)
     require_named(settings, overwrite)

@@ -50,6 +50,12 @@ def describe(kind: Kind) -> dict[str, str]:
     return found
 
 
+def known(kind: Kind) -> list[str]:
+    """The names of `describe`, without a look into the files of models and guides."""
+    ours = files(kind)
+    return [*ours, *(name for name in installed(f"pyrovae.{kind}") if name not in ours)]
+
+
 @functools.cache
 def first_line(file: Path) -> str:
     """Of the docstring of a module, without its full stop."""
@@ -110,11 +116,11 @@ def require_name(kind: Kind, name: str) -> None:
     if ":" in name:
         _where(name)
         return
-    known = describe(kind)
+    names = known(kind)
     if name.endswith(".py") and Path(name).is_file():
         raise UsageError(f"{name} is a file: name the class or function in it, {name}:{EXAMPLES[kind]}")
-    if name not in known:
-        raise UsageError(f"there is no {kind[:-1]} '{brief(name)}'{did_you_mean(name, known)}")
+    if name not in names:
+        raise UsageError(f"there is no {kind[:-1]} '{brief(name)}'{did_you_mean(name, names)}")
 
 
 def find(kind: Kind, name: str) -> Any:

@@ -3,7 +3,7 @@
 import re
 
 from pyrovae.errors import UsageError
-from pyrovae.registry.names import Kind, describe
+from pyrovae.registry.names import Kind, known
 
 SITE = re.compile(r"\s*([^\s:=,]+)=(.*)", re.DOTALL)
 """`z1=iaf:steps=4`: a name and `=` before any colon, which an option of a family never has."""
@@ -58,13 +58,13 @@ def split_spec(spec: str, kind: Kind = "guides") -> tuple[str, dict[str, str]]:
     Raises:
         UsageError: where there is no name, or something else than options behind it, or an option twice.
     """
-    what, known = kind[:-1], describe(kind)
+    what, there = kind[:-1], known(kind)
     parts = spec.split(":")
     names, given = [part for part in parts if "=" not in part], [part for part in parts if "=" in part]
     if not names:
         noun = "family" if kind == "guides" else what
-        raise UsageError(f"{what} {spec} names no {noun}: write {next(iter(known))}:option=value")
-    if names[0] in known and len(names) > 1:
+        raise UsageError(f"{what} {spec} names no {noun}: write {there[0]}:option=value")
+    if names[0] in there and len(names) > 1:
         raise UsageError(
             f"{what} {spec}: '{names[1]}' is no OPTION=VALUE: write {names[0]}, or {names[0]}:option=value"
         )
