@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from operator import index
 from typing import SupportsIndex
 
-from pyrovae.synonyms import meant
+from pyrovae.aliases import meant
 
 
 class PyrovaeError(Exception):

@@ -8,9 +8,9 @@ import pytest
 from click.shell_completion import ShellComplete
 from commands import run, the_error
 
+from pyrovae.aliases import SYNONYMS, bare
 from pyrovae.cli import cli
 from pyrovae.errors import did_you_mean, likely
-from pyrovae.synonyms import SYNONYMS, bare
 
 MEANT = {  # command line -> what is said
     "train": "did you mean 'fit'?",

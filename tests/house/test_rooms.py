@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 ORDER = (
-    "synonyms",
+    "aliases",
     "errors _version",
     "config storage runtime",
     "options estimators pairs data",
