@@ -39,7 +39,8 @@ def command(folder: Path, sort: str, as_json: bool) -> None:
         return print_json(runs)
     if not runs:
         return print_note(f"there is no run below {folder}")
-    print_table(("run", "model", "guide", "data", "status", "test ELBO", "log-likelihood", ""), [_row(r) for r in runs])
+    titles = ("run", "model", "guide", "data", "status", "test ELBO", "log-likelihood", "verdict")
+    print_table(titles, [_row(run) for run in runs])
     return None
 
 

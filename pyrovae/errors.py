@@ -104,7 +104,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def likely(name: str, known: Iterable[str]) -> list[str]:
     """Those of `known` that are meant by `name`: by a synonym, or the one that is written nearly so."""
     known = sorted(known)
-    return meant(name, known) or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if found := meant(name, known) or difflib.get_close_matches(name, known, n=1, cutoff=0.6):
+        return found
+    lower = {each.lower(): each for each in reversed(known)}
+    return [lower[each] for each in difflib.get_close_matches(name.lower(), sorted(lower), n=1, cutoff=0.6)]
 
 
 REASONS = {

@@ -23,6 +23,7 @@ MEANT = {  # command line -> what is said
     "fti": "did you mean 'fit'?",
     "fit --model VAE": "did you mean 'vae'?",
     "fit --model Vae": "did you mean 'vae'?",
+    "fit --model VEA": "did you mean 'vae'?",
     "fit --model vae --guide IAF": "did you mean 'iaf'?",
     "fit --model vae --guide RealNVP": "did you mean 'coupling'?",
     "fit --model vae --data MNIST": "did you mean 'mnist'?",
