@@ -17,6 +17,8 @@ from pyrovae.runtime import memory
 from pyrovae.runtime.devices import precise
 from pyrovae.runtime.progress import Progress
 
+TERMS = ("elbo", "rate", "distortion")
+
 
 def elbo(
     pair: Pair,
@@ -48,11 +50,11 @@ def elbo(
         return torch.stack([terms.elbo, terms.rate, terms.distortion])
 
     with scoring(pair, seed):
-        total = torch.zeros(3, dtype=precise(device), device=device)
+        total = torch.zeros(len(TERMS), dtype=precise(device), device=device)
         for _, terms in memory.halved(first_dim(batch), size, work, device, show):
             total += terms
     values = (total / first_dim(batch)).tolist()
-    return dict(zip(("elbo", "rate", "distortion"), values, strict=True))
+    return dict(zip(TERMS, values, strict=True))
 
 
 def data_at_once(pair: Pair, batch: Sequence[Tensor]) -> int:

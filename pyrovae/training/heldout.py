@@ -7,7 +7,7 @@ import torch
 from pyrovae.data.dataset import Dataset
 from pyrovae.errors import UsageError, option
 from pyrovae.evaluation.accuracy import accuracy
-from pyrovae.evaluation.elbo import data_at_once, elbo
+from pyrovae.evaluation.elbo import TERMS, data_at_once, elbo
 from pyrovae.evaluation.latents.information import mutual_information
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
@@ -34,16 +34,17 @@ class HeldOut:
         self.labels = data.labels("valid")
         self.at_once = data_at_once(pair, self.batch)
 
-    def elbo(self) -> float:
-        """Nats a datum."""
+    def scores(self) -> dict[str, float]:
+        """`elbo`, and of the same draws `rate` and `distortion`, nats a datum."""
         from_first(self.pair, buffers_only=True)
         if self.ranks == 1:
-            return elbo(self.pair, self.batch, self.at_once, self.seed)["elbo"]
-        total = torch.zeros((), dtype=torch.float64)
+            return elbo(self.pair, self.batch, self.at_once, self.seed)
+        total = torch.zeros(len(TERMS), dtype=torch.float64)
         if mine := len(self.batch[0]):
-            total += mine * elbo(self.pair, self.batch, self.at_once, (self.seed + self.rank) % MOST)["elbo"]
+            found = elbo(self.pair, self.batch, self.at_once, (self.seed + self.rank) % MOST)
+            total += mine * torch.tensor([found[term] for term in TERMS], dtype=torch.float64)
         summed(total)
-        return float(total / self.n)
+        return dict(zip(TERMS, (total / self.n).tolist(), strict=True))
 
     def accuracy(self) -> dict[str, float]:
         """`valid_accuracy` of a guide that classifies; empty where it does not."""

@@ -245,7 +245,7 @@ class _Fit:
 
     def close_epoch(self, seconds: float, stop: Stop, on_epoch: Callable[[Metrics], None]) -> None:
         """Scores the held-out data, and keeps what the epoch has given."""
-        held_out, more = self.held_out.elbo(), self.held_out.accuracy()
+        held_out, more = self.held_out.scores(), self.held_out.accuracy()
         if self.aggressive is not None and lags(self.state.metrics):
             more |= self.held_out.information()
         with stop.holding():
@@ -257,7 +257,7 @@ class _Fit:
                     f"{metrics['epoch']}, so model and guide move together from here"
                 )
             self.show.advance(
-                ELBO=metrics["train_elbo"], held_out=held_out, best=self.state.position.best, lr=metrics["lr"]
+                ELBO=metrics["train_elbo"], held_out=held_out["elbo"], best=self.state.position.best, lr=metrics["lr"]
             )
 
     def end(self, stopped: str, save: Save) -> Trained:

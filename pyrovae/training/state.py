@@ -98,11 +98,13 @@ class TrainState:
             metrics=list(self.metrics),
         )
 
-    def close_epoch(self, held_out: float, seconds: float, more: Mapping[str, float], inner_steps: bool) -> Metrics:
+    def close_epoch(
+        self, held_out: Mapping[str, float], seconds: float, more: Mapping[str, float], inner_steps: bool
+    ) -> Metrics:
         """Keeps what an epoch has given, and gives its metrics.
 
         Args:
-            held_out: ELBO after it, nats a datum.
+            held_out: `elbo`, `rate` and `distortion` after it, nats a datum.
             seconds: of its steps.
             more: other metrics.
             inner_steps: whether steps of the guide alone are among them.
@@ -116,9 +118,11 @@ class TrainState:
             "epoch": at.epoch + 1,
             "step": at.step,
             "train_elbo": train_elbo,
-            "valid_elbo": held_out,
+            "valid_elbo": held_out["elbo"],
             "rate": rate,
             "distortion": distortion,
+            "valid_rate": held_out["rate"],
+            "valid_distortion": held_out["distortion"],
             "lr": lr,
             "kl_weight": weight,
             "train_seconds": seconds,
@@ -129,8 +133,8 @@ class TrainState:
             metrics |= {"inner_steps": at.inner - sum(each["inner_steps"] for each in self.metrics)}
         self.metrics.append(metrics)
         at.epoch += 1
-        if held_out > at.best:
-            at.best, at.best_epoch, self.best = held_out, at.epoch, snapshot(self.pair)
+        if held_out["elbo"] > at.best:
+            at.best, at.best_epoch, self.best = held_out["elbo"], at.epoch, snapshot(self.pair)
         self.torn = False
         return metrics
 

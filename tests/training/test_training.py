@@ -27,7 +27,8 @@ from pyrovae.training.order import batch_size, epochs, shuffled
 
 CPU = torch.device("cpu")
 RATE = torch.tensor(0.1)
-KEYS = ["epoch", "step", "train_elbo", "valid_elbo", "rate", "distortion", "lr", "kl_weight", "train_seconds", "steps"]
+KEYS = ["epoch", "step", "train_elbo", "valid_elbo", "rate", "distortion", "valid_rate", "valid_distortion"]
+KEYS += ["lr", "kl_weight", "train_seconds", "steps"]
 SMALL = {"latent_dim": 2, "hidden": (6,), "score_samples": 2, "device": "cpu", "show": False}
 
 
@@ -391,6 +392,8 @@ def test_metrics_have_exactly_these_keys(x, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [list(line) for line in lines] == [KEYS, KEYS]
     assert lines == run.metrics
+    for line in lines:
+        assert line["valid_elbo"] == pytest.approx(-line["valid_rate"] - line["valid_distortion"], abs=1e-4)
     assert [(line["epoch"], line["step"], line["steps"]) for line in lines] == [(1, 3, 3), (2, 6, 3)]
 
 
