@@ -23,6 +23,7 @@ from pyrovae.errors import UsageError
 from pyrovae.evaluation import AIS
 from pyrovae.evaluation.per_datum import DRAWS
 from pyrovae.pairs.pair import ModelSpec, Pair
+from pyrovae.runs import captions
 from pyrovae.runs.recipe import Recipe
 from pyrovae.runs.run import Run
 from pyrovae.runtime.progress import Progress, progress
@@ -163,7 +164,14 @@ def compare(  # type: ignore[misc]  # the options of a function are its own
     compared = Comparison(name, baseline, runs, table, _setting(run, seeds, gaps), values | named)
     if folder is not None:
         atomic.write_arrays(folder / "compare.npz", compared.values)
-        plots.comparison(compared.table, folder / "compare.png", baseline)
+        plots.comparison(
+            compared.table,
+            folder / "compare.png",
+            baseline,
+            captions.subject(run) + (", one frozen model" if source is not None else ""),
+            len(scored.rows),
+            len(seeds),
+        )
         drawn.draw(guides, folder / "posteriors.png", source is not None)
         atomic.write_json(folder / FILE, compared.to_json())
     return compared

@@ -10,7 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pyrovae.plots.figure import BLUE, GRAY, GREEN, ORANGE, figure_of, minus, number, plain, save, shortened, two_lines
+from pyrovae.plots.figure import (
+    BLUE,
+    GRAY,
+    GREEN,
+    ORANGE,
+    figure_of,
+    minus,
+    number,
+    plain,
+    plain_numbers,
+    save,
+    shortened,
+    two_lines,
+)
 from pyrovae.storage.jsonable import JsonMapping
 
 WIDTH, DPI, SIZE = 3.5, 300, 7
@@ -27,16 +40,27 @@ MARKS: tuple[tuple[str, str, dict[str, Any], float], ...] = (  # figure, title, 
 Rows = Sequence[JsonMapping]
 
 
-def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = None) -> Path:
+def comparison(
+    rows: Rows,
+    path: str | os.PathLike[str],
+    baseline: str | None = None,
+    title: str = "",
+    data: int | None = None,
+    seeds: int = 1,
+) -> Path:
     """Writes what `compare` found: ELBO and log-likelihood of each guide with the gap between, their differences from
     the baseline, where the gap was taken apart its two parts, and the time of a step.
 
-    Thin lines are 95 % intervals over the data, thick ones, where there are several seeds, one deviation over these.
+    Thin lines are 95 % intervals over the data, thick ones, where there are several seeds, one deviation over these,
+    and the legend says so.
 
     Args:
         rows: `Comparison.table`, from top to bottom; figures, intervals and differences may be missing.
         path: the file to write.
         baseline: its name.
+        title: above all.
+        data: over how many data the intervals are.
+        seeds: how many there are.
     """
     others = [row for row in rows if (row.get("elbo") or {}).get("difference")]
     low = 0.15 if all(len(two_lines(str(row["guide"]), LINE).split("\n")) == 1 for row in rows) else 0.24
@@ -46,7 +70,7 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
     parts += [(_gaps, apart, low)] if apart else []
     parts += [(_steps, rows, low)]
     heights = [height * max(len(part), 1.4) for _, part, height in parts]
-    figure = figure_of(WIDTH, sum(heights) + 0.42 * len(heights) + 0.35, DPI)
+    figure = figure_of(WIDTH, sum(heights) + 0.42 * len(heights) + 0.55 + (0.2 if title else 0), DPI)
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
     panels = list(figure.subplots(len(heights), 1, height_ratios=heights))
     for axes, (drawn, part, _) in zip(panels, parts, strict=True):
@@ -60,17 +84,22 @@ def comparison(rows: Rows, path: str | os.PathLike[str], baseline: str | None = 
         axes.tick_params(axis="y", length=0)
         axes.xaxis.label.set_size(SIZE)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
-        axes.ticklabel_format(axis="x", useOffset=False)
+        plain_numbers(axes.xaxis)
     if others:
         against = "the first guide" if baseline is None else shortened(baseline, 24)
         panels[1].set_xlabel(f"difference from {against}, nats per datum")
     figure.align_labels(panels)
     handles, labels = panels[0].get_legend_handles_labels()
-    if any(row["elbo"]["difference"].get("deviation") is not None for row in others):
-        handles.append(Line2D([], [], color=BLUE, lw=3, alpha=0.35))
-        labels.append("± seeds")
+    if any((row.get(key) or {}).get("interval") for row in rows for key, *_ in MARKS):
+        handles.append(Line2D([], [], color="#444444", lw=0.9))
+        labels.append(f"95 % interval over {'the' if data is None else f'{data:,}'} data")
+    if any((row["elbo"].get("difference") or {}).get("deviation") is not None for row in others):
+        handles.append(Line2D([], [], color="#444444", lw=3, alpha=0.35))
+        labels.append(f"± one deviation over {seeds} seeds" if seeds > 1 else "± one deviation over seeds")
     look: dict[str, Any] = {"frameon": False, "fontsize": SIZE, "columnspacing": 1, "handlelength": 1.4}
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, **look)
+    order = [*range(0, len(handles), 2), *range(1, len(handles), 2)]  # matplotlib fills columns first
+    look["handles"], look["labels"] = [handles[i] for i in order], [labels[i] for i in order]
+    figure.legend(loc="outside upper center", ncols=2, title=title or None, title_fontsize=SIZE + 1, **look)
     return save(figure, path)
 
 
@@ -122,7 +151,7 @@ def _gaps(axes: Axes, rows: Rows) -> None:
         axes.barh(places, width, left=left, height=0.55, lw=0, label=title, **look)
         left = left + width
     axes.legend(fontsize=SIZE - 1, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.98), ncols=2, borderpad=0)
-    axes.set_xlabel("nats per datum")
+    axes.set_xlabel("log p(x) \N{MINUS SIGN} ELBO, nats per datum")
 
 
 def _steps(axes: Axes, rows: Rows) -> None:
@@ -133,7 +162,8 @@ def _steps(axes: Axes, rows: Rows) -> None:
     places = np.arange(len(rows))
     axes.barh(places, mean, height=0.55, color=GRAY, alpha=0.6, lw=0)
     axes.errorbar(mean, places, xerr=spread, fmt="none", **look)
-    axes.set_xlabel("milliseconds a training step")
+    several = "" if not np.isfinite(spread).any() else ", ± one deviation over seeds"
+    axes.set_xlabel(f"milliseconds a training step{several}")
 
 
 def _mark(

@@ -1,60 +1,89 @@
 """ELBO, rate and distortion over the epochs."""
 
+import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pyrovae.plots.figure import BLUE, GREEN, MINUS, ORANGE, RED, figure_of, minus, number, plain, save
+from pyrovae.plots.figure import BLUE, MINUS, ORANGE, RED, figure_of, minus, number, plain, plain_numbers, save
+
+PARTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("training", "", {"color": BLUE, "marker": "o", "ls": "-"}),
+    ("held-out", "valid_", {"color": ORANGE, "marker": "s", "ls": "dashed"}),
+)
+"""Name, what stands before the key in metrics.jsonl, look."""
 
 
-def curves(metrics: Sequence[Mapping[str, float | None]], path: str | os.PathLike[str]) -> Path:
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """What the three figures are of a pair, in its letters."""
+
+    elbo: str = "ELBO, a lower bound of log p(x)"
+    rate: str = "Rate: KL(q(z | x) ‖ p(z))"
+    distortion: str = f"Distortion: {MINUS}E log p(x | z)"
+
+
+def curves(
+    metrics: Sequence[Mapping[str, float | None]],
+    path: str | os.PathLike[str],
+    title: str = "",
+    terms: Terms | None = None,
+) -> Path:
     """Writes the training curves: the ELBO of training and held-out data on the left, rate and distortion on the right.
 
+    Values far off the others stand as triangles at the edge of their panel, and those that are not finite as crosses at
+    its bottom.
+
     Args:
-        metrics: the objects of metrics.jsonl, in nats; a value may be NaN, None or missing.
+        metrics: the objects of metrics.jsonl, in nats; a value may be NaN, None or missing, as the held-out rate is in
+            those of earlier versions.
         path: the file to write.
+        title: above all.
+        terms: titles of the panels.
     """
-    figure = figure_of(11, 4.4, 120)
+    figure = figure_of(11, 5, 120)
     panels = figure.subplot_mosaic([["elbo", "rate"], ["elbo", "distortion"]], width_ratios=[1.5, 1])
     epochs = np.array([row.get("epoch", i + 1) for i, row in enumerate(metrics)], float)
-    values = {
-        key: np.array([number(row.get(key)) for row in metrics])
-        for key in ("train_elbo", "valid_elbo", "rate", "distortion")
-    }
-    mark = "o" if len(epochs) <= 30 else None
-
-    axes = panels["elbo"]
-    axes.plot(epochs, values["train_elbo"], color=BLUE, marker=mark, ms=3.5, lw=1.5, label="training")
-    axes.plot(epochs, values["valid_elbo"], color=ORANGE, marker=mark, ms=3.5, lw=1.5, label="held-out")
-    if np.isfinite(values["valid_elbo"]).any():
-        best = int(np.nanargmax(values["valid_elbo"]))
-        label = f"best held-out: {minus(values['valid_elbo'][best])} (epoch {epochs[best]:g})"
-        axes.plot(epochs[best], values["valid_elbo"][best], "*", color=RED, ms=13, mec="white", zorder=5, label=label)
-    _limit(axes, np.concatenate([values["train_elbo"], values["valid_elbo"]]), upwards=True)
-    axes.set(title="ELBO", ylabel="nats per datum")
-    axes.legend(frameon=False, loc="best")
-
-    for key, colour in (("rate", GREEN), ("distortion", BLUE)):
-        panels[key].plot(epochs, values[key], color=colour, marker=mark, ms=3.5, lw=1.5)
-        _limit(panels[key], values[key], upwards=False)
-        panels[key].set(
-            title={"rate": "Rate: KL(q(z|x) ‖ p(z))", "distortion": f"Distortion: {MINUS}E log p(x|z)"}[key]
-        )
-        panels[key].set(ylabel="nats")
-    for name, axes in panels.items():
+    first, last = (epochs.min(), epochs.max()) if len(epochs) else (0, 1)
+    pad = 0.03 * (last - first) or 1
+    handles = [Line2D([], [], lw=1.5, ms=4.5, label=name, **look) for name, _, look in PARTS]
+    for key, axes in panels.items():
+        rows = {
+            name: [row.get((before or "train_" if key == "elbo" else before) + key, ...) for row in metrics]
+            for name, before, _ in PARTS
+        }
+        values = {name: np.array([number(None if each is ... else each) for each in row]) for name, row in rows.items()}
+        for name, _, look in PARTS:
+            style = look | {"marker": look["marker"] if len(epochs) <= 30 else ""}
+            axes.plot(epochs, values[name], ms=4, lw=1.5, label=name, **style)
+        _limit(axes, np.concatenate(list(values.values())), upwards=key == "elbo")
+        axes.set_xlim(first - pad, last + pad)
+        handles += _outside(axes, epochs, rows, key == "elbo")
         plain(axes)
         axes.grid(alpha=0.25, lw=0.6)
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
-        axes.ticklabel_format(axis="y", useOffset=False)
-        if name != "rate":
-            axes.set(xlabel="epoch")
-        first, last = (epochs.min(), epochs.max()) if len(epochs) else (0, 1)
-        pad = 0.03 * (last - first) or 1
-        axes.set_xlim(first - pad, last + pad)
+        plain_numbers(axes.yaxis)
+        axes.set_title(getattr(terms or Terms(), key), fontsize=11)
+        axes.set_ylabel("nats per datum")
+        if key != "rate":
+            axes.set_xlabel("epoch")
+        if key == "elbo" and np.isfinite(values["held-out"]).any():
+            best = int(np.nanargmax(values["held-out"]))
+            label = f"best held-out: {minus(values['held-out'][best])} (epoch {epochs[best]:g})"
+            star: dict[str, Any] = {"color": RED, "marker": "*", "ms": 14, "mec": "white", "ls": ""}
+            axes.plot(epochs[best], values["held-out"][best], zorder=5, **star)
+            handles.insert(len(PARTS), Line2D([], [], label=label, **star))
+    unlike = {handle.get_label(): handle for handle in handles}
+    figure.legend(handles=list(unlike.values()), loc="outside lower center", ncols=3, frameon=False)
+    if title:
+        figure.suptitle(title, fontsize=13)
     return save(figure, path)
 
 
@@ -70,3 +99,35 @@ def _limit(axes: Axes, values: np.ndarray, upwards: bool) -> None:
         high = min(high, middle + 10 * max(middle - low, 1e-3 * abs(middle)))
     pad = max(0.06 * (high - low), 0.002 * abs(middle), 1e-6)
     axes.set_ylim(low - pad, high + pad)
+
+
+def _outside(axes: Axes, epochs: np.ndarray, rows: Mapping[str, Sequence[Any]], upwards: bool) -> list[Line2D]:
+    """Marks at the edge what does not stand inside, and gives what the legend says of it."""
+    (low, high), told, far, wild = axes.get_ylim(), [], [], False
+    for name, _, look in PARTS:
+        for epoch, value in zip(epochs, rows[name], strict=True):
+            finite = value is not ... and value is not None and math.isfinite(value)
+            if value is ... or (finite and low <= value <= high):
+                continue
+            mark = ("v" if value < low else "^") if finite else "X"
+            place = (0.0 if value < low else 1.0) if finite else 0.0
+            axes.plot(
+                epoch, place, mark, color=look["color"], mec="white", mew=0.6, ms=9, clip_on=False, zorder=6,
+                transform=axes.get_xaxis_transform(), label="_edge",
+            )  # fmt: skip
+            if finite:
+                far.append(value)
+            else:
+                wild = True
+    if far:
+        end = min(far) if upwards else max(far)
+        label = f"{'ELBO below' if upwards else 'above'} the limits, {'down' if upwards else 'up'} to {_rounded(end)}"
+        told.append(Line2D([], [], color="#555555", marker="v" if upwards else "^", ms=8, ls="", label=label))
+    if wild:
+        told.append(Line2D([], [], color="#555555", marker="X", ms=8, ls="", label="not finite"))
+    return told
+
+
+def _rounded(value: float) -> str:
+    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+    return text.replace("-", MINUS)

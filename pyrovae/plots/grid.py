@@ -26,6 +26,7 @@ def image_grid(
     column_titles: Sequence[str] | None = None,
     row_titles: Sequence[str] | None = None,
     title: str | None = None,
+    side: int = 360,
 ) -> Path:
     """Writes a grid of images, every pixel a square of the same whole size.
 
@@ -34,7 +35,8 @@ def image_grid(
         path: the file to write.
         column_titles: one for each column; shortened where they do not fit.
         row_titles: one for each row.
-        title: above all.
+        title: above all, on as many lines as it has.
+        side: pixels of an image, at most; fewer where the grid would not fit a screen.
 
     Raises:
         UsageError: a shape or a number of titles does not fit.
@@ -46,15 +48,15 @@ def image_grid(
         if titles is not None and len(titles) != count:
             raise UsageError(f"there are {len(titles)} {what} titles for {count} {what}s of images")
 
-    cells, gap = _enlarge(images.detach().float().cpu(), 1200, 1400)
-    canvas = _canvas(cells, gap)
+    cells, gap = enlarged(images.detach().float().cpu(), min(1200, side * columns), min(1400, side * rows), side)
+    canvas = canvas_of(cells, gap)
     height, width = cells.shape[-2:]
-    across = _Titles(column_titles or (), width)
-    down = _Titles(row_titles or (), 280, height)
+    across = Titles(column_titles or (), width)
+    down = Titles(row_titles or (), 280, height)
     margin = 12
     left = margin + (down.width + 8 if row_titles else 0)
-    above = margin + (30 if title else 0) + (across.size + 8 if column_titles else 0)
-    heading = _Titles((title,) if title else (), 1600, size=17)
+    heading = Titles(title.split("\n") if title else (), 1600, size=17)
+    above = margin + (6 + 24 * len(heading.texts) if title else 0) + (across.size + 8 if column_titles else 0)
     full_width = max(left + canvas.shape[1] + margin, heading.width + 2 * margin, 240)
     full_height = above + canvas.shape[0] + margin
     left += (full_width - left - canvas.shape[1] - margin) // 2
@@ -70,8 +72,8 @@ def image_grid(
         }
         figure.text(x / full_width, 1 - y / full_height, text, **place)
 
-    for text in heading.texts:
-        write(text, full_width / 2, margin, heading.size, "center", "top")
+    for i, text in enumerate(heading.texts):
+        write(text, full_width / 2, margin + 24 * i, heading.size, "center", "top")
     for j, text in enumerate(across.texts):
         write(text, left + j * (width + gap) + width / 2, above - 6, across.size, "center", "baseline")
     for i, text in enumerate(down.texts):
@@ -79,7 +81,7 @@ def image_grid(
     return save(figure, path)
 
 
-def _canvas(cells: Tensor, gap: int) -> np.ndarray:
+def canvas_of(cells: Tensor, gap: int) -> np.ndarray:
     """The cells on white, `gap` pixels apart: uint8 (height, width, 3)."""
     rows, columns, _, height, width = cells.shape
     canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
@@ -92,20 +94,21 @@ def _canvas(cells: Tensor, gap: int) -> np.ndarray:
     return canvas
 
 
-def _enlarge(images: Tensor, most_wide: int, most_high: int) -> tuple[Tensor, int]:
-    """`images` enlarged by the greatest whole factor that keeps the grid in bounds, or shrunk; and the gap."""
+def enlarged(images: Tensor, most_wide: int, most_high: int, side: int = 360) -> tuple[Tensor, int]:
+    """`images` enlarged by the greatest whole factor that keeps the grid in bounds and an image within `side`, or
+    shrunk; and the gap."""
     rows, columns, _, height, width = images.shape
     gap = 2 if columns > 10 or rows > 10 else 4
     factor = min((most_wide - gap * columns) / (columns * width), (most_high - gap * rows) / (rows * height))
     if factor >= 1:
-        whole = min(int(factor), max(1, 360 // max(height, width)))  # a single digit need not fill the screen
+        whole = min(int(factor), max(1, side // max(height, width)))  # a single digit need not fill the screen
         return images.repeat_interleave(whole, -2).repeat_interleave(whole, -1), gap
     size = (max(1, int(height * factor)), max(1, int(width * factor)))
     small = torch.nn.functional.interpolate(images.flatten(0, 1), size, mode="area")
     return small.unflatten(0, (rows, columns)), gap
 
 
-class _Titles:
+class Titles:
     """Texts in one size, in pixels, at which they fit `room`; those that cannot are shortened."""
 
     def __init__(self, texts: Sequence[str], room: int, height: int = 100, size: int = 13) -> None:

@@ -20,7 +20,7 @@ from pyrovae.storage.jsonable import Json, JsonMapping
 
 RUN, LOCK = "run.json", ".lock"
 
-PICTURES = ("curves", "samples", "reconstructions", "latents")
+PICTURES = ("curves", "samples", "marginals", "reconstructions", "latents", "plane", "traversals")
 
 METRICS = PATHS["metrics"]
 

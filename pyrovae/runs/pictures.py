@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from pyrovae import evaluation, plots
+from pyrovae.data.new import NewData
 from pyrovae.errors import UsageError, option
 from pyrovae.generation import draws as generate
 from pyrovae.generation.given import GivenValue, require_allowed
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
+from pyrovae.plots.figure import minus, shortened
+from pyrovae.runs import captions, walks
 from pyrovae.runtime.seeding import seeded
 
 if TYPE_CHECKING:
@@ -29,28 +32,48 @@ ROWS, COLUMNS = 10, 10
 MOST_POINTS = 2000
 """In a scatter plot; more hide each other."""
 
+MOST_ROWS, MOST_COLUMNS = 1000, 5
+"""Data, samples and columns of a table that are drawn."""
+
+MOST_SITES = 6
+"""Panels of one picture."""
+
 
 def pictures(run: Subject, folder: str | os.PathLike[str]) -> list[Path]:
     """Writes what the data of a run allow (curves, samples, reconstructions, latents) into a folder, which is made
     where there is none, and gives their paths."""
     made, folder = [], Path(folder)
     if run.metrics:
-        made.append(plots.curves(run.metrics, folder / "curves.png"))
+        terms = captions.letters(run).terms()
+        made.append(plots.curves(run.metrics, folder / "curves.png", captions.subject(run), terms))
     if is_image(run):
         made.append(samples(run, folder / "samples.png"))
         made.append(reconstructions(run, folder / "reconstructions.png"))
+    if is_vector(run):
+        made.append(marginals(run, folder / "marginals.png"))
     few = run.split("test", 3)
     if any(len(mean) == len(few[0]) for mean, _, _ in evaluation.posterior_moments(run.pair, few).values()):
         made.append(latents(run, folder / "latents.png"))
+    if is_image(run):
+        drawn = (walks.plane(run, folder / "plane.png"), walks.traversals(run, folder / "traversals.png"))
+        made += [path for path in drawn if path is not None]
     return made
 
 
 def is_image(run: Subject) -> bool:
     """Whether what is generated are pictures."""
+    return _generates_x(run) and run.fields["x"].is_image
+
+
+def is_vector(run: Subject) -> bool:
+    """Whether what is generated are vectors of numbers."""
+    return _generates_x(run) and len(run.fields["x"].shape) == 1 and run.fields["x"].kind in ("real", "unit", "binary")
+
+
+def _generates_x(run: Subject) -> bool:
     first = run.split("test", 2)
     with seeded(0, device_of(run.pair)):
-        generated = structure(run.pair, first).generated
-    return generated == ["x"] and run.fields["x"].is_image
+        return structure(run.pair, first).generated == ["x"]
 
 
 def require_image(run: Subject) -> None:
@@ -68,8 +91,10 @@ def samples(
     """E[x | z] of n draws from p.
 
     Where a label is a condition that is not given: a column a class, and as many rows as n draws need (10). Where part
-    of x is the condition: completions of n data (10). Else n draws (100) in rows of ten.
+    of x is the condition: completions of n data (10). Else n draws (100) in rows of ten. Of vectors, `marginals`.
     """
+    if is_vector(run):
+        return marginals(run, path, n, seed, given)
     require_image(run)
     require_allowed(run.fields, given or {})
     y = run.fields.get("y") if "y" in run.pair.inputs else None
@@ -80,12 +105,48 @@ def samples(
         labels = torch.arange(y.size).repeat(rows)
         shown = pixels(run, {"y": labels}, len(labels), len(labels), seed)
         titles = list(y.names or map(str, range(y.size)))
-        return plots.image_grid(shown.unflatten(0, (rows, y.size)), path, titles, title="samples")
+        title = f"{_drawn(run, given)}, a column a class y"
+        return plots.image_grid(shown.unflatten(0, (rows, y.size)), path, titles, title=title)
     n = n or ROWS * COLUMNS
     shown = pixels(run, given, n, n, seed)
     columns = min(n, COLUMNS)
     blank = shown.new_full((-n % columns, *shown.shape[1:]), torch.nan)
-    return plots.image_grid(torch.cat([shown, blank]).unflatten(0, (-1, columns)), path, title="samples")
+    title = _drawn(run, given)
+    return plots.image_grid(torch.cat([shown, blank]).unflatten(0, (-1, columns)), path, title=title)
+
+
+def _drawn(run: Subject, given: Mapping[str, GivenValue] | None) -> str:
+    """Title of what p generates."""
+    found = captions.letters(run)
+    if not found.latent:
+        return f"{captions.subject(run)}: {found.decoded}{captions.values(run, given)}"
+    fixed, given = found.given.split(", ") if found.given else [], given or {}
+    others = [name for name in fixed if name not in given and run.fields[name].kind != "category"]
+    told = f", {', '.join(others)} of the {captions.part(run)}" if others else ""
+    drawn = ", ".join(name for name in found.latent.split(", ") if name not in given)
+    from_p = f", {drawn} ~ {found.prior}" if drawn else ""
+    return f"{captions.subject(run)}: {found.decoded}{from_p}{captions.values(run, given)}{told}"
+
+
+def marginals(
+    run: Subject, path: Path, n: int | None = None, seed: int = 0, given: Mapping[str, GivenValue] | None = None
+) -> Path:
+    """Columns of test data against those of n draws of x from p (1,000): each by itself, and in pairs."""
+    require_allowed(run.fields, given or {})
+    batch = run.split("test", MOST_ROWS)
+    known = None if isinstance(run.data, NewData) else batch[run.pair.inputs.index("x")].cpu()
+    with seeded(seed, device_of(run.pair)):
+        x = generate.sample(run.pair, batch, n or MOST_ROWS, given).sites["x"]["value"].cpu()
+    spread = (x if known is None else known).double().var(0, correction=0)
+    chosen = spread.argsort(descending=True, stable=True)[:MOST_COLUMNS].sort().values
+    found, size = captions.letters(run), x.shape[1]
+    told = f"\n{len(chosen)} of {size} columns, of the largest variance" if len(chosen) < size else ""
+    against = (
+        f"{'' if known is None else f'{len(known):,} {captions.part(run)} and '}{len(x):,} draws of {found.density}"
+    )
+    title = f"{captions.subject(run)}: {against}{captions.values(run, given)}{told}"
+    names = [f"column {i}" for i in chosen.tolist()]
+    return plots.marginals(None if known is None else known[:, chosen], x[:, chosen], names, path, title)
 
 
 def pixels(run: Subject, given: Mapping[str, GivenValue] | None, n: int, conditions: int, seed: int) -> Tensor:
@@ -111,7 +172,9 @@ def completions(
     known = torch.where(mask > 0, value, torch.nan)
     grid = torch.cat([known[:, None], drawn, x[:, None].clamp(0, 1)], 1)
     titles = ["given", *[f"draw {i + 1}" for i in range(draws)], "truth"]
-    return plots.image_grid(grid, path, titles, title="completions")
+    found = captions.letters(run)
+    title = f"{captions.subject(run)}, {captions.part(run)}: {found.decoded}, y the given part"
+    return plots.image_grid(grid, path, titles, title=title)
 
 
 def reconstructions(run: Subject, path: Path, columns: int = COLUMNS, seed: int = 0) -> Path:
@@ -120,10 +183,19 @@ def reconstructions(run: Subject, path: Path, columns: int = COLUMNS, seed: int 
     batch = run.split("test", columns)
     x = batch[run.pair.inputs.index("x")].cpu()
     with seeded(seed, device_of(run.pair)):
-        found = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
-    return plots.image_grid(
-        torch.stack([x, found]).clamp(0, 1), path, row_titles=["x", "E[x|z]"], title="reconstructions"
-    )
+        again = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
+    found, titles = captions.letters(run), _conditions(run, range(len(x)))
+    title = f"{captions.subject(run)}, {captions.part(run)}: x, and {found.decoded} of one draw of {found.posterior}"
+    return plots.image_grid(torch.stack([x, again]).clamp(0, 1), path, titles, ["x", found.decoded], title)
+
+
+def _conditions(run: Subject, rows: Sequence[int]) -> list[str] | None:
+    """`y = 3` of test data; None where the pair reads no class."""
+    y = run.fields.get("y")
+    if y is None or y.kind != "category" or "y" not in captions.letters(run).given.split(", "):
+        return None
+    names = captions.classes(run, "test", rows)
+    return None if names is None else [f"y = {name}" for name in names]
 
 
 def worst(
@@ -136,56 +208,85 @@ def worst(
     x = batch[run.pair.inputs.index("x")].cpu()
     with seeded(seed, device_of(run.pair)):
         again = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
-    titles = [
-        f"{row}: log p {found.log_likelihood[row]:.1f}, k {found.pareto_k[row]:.2f}, ESS {found.ess[row]:.1f}"
-        for row in rows
-    ]
+    shown = captions.letters(run)
+    names = run.index(split).get("name")
+    classes = captions.classes(run, split, rows)
+    texts = []
+    for i, row in enumerate(rows):
+        said = shortened(str(names[row]), 24) if names is not None else f"row {run.index(split)['row'][row]}"
+        texts.append(
+            f"{said}{'' if classes is None else f', class {classes[i]}'}\n"
+            f"log {shown.density} = {minus(float(found.log_likelihood[row]))} nats\n"
+            f"Pareto k {float(found.pareto_k[row]):.2f}, ESS {float(found.ess[row]):.1f}"
+        )
     grid = torch.stack([x, again], 1).clamp(0, 1)
-    return plots.image_grid(grid, path, ["x", "E[x|z]"], titles, title=f"least to be trusted, {split}")
+    title = f"{captions.subject(run)}, {captions.part(run, split)}: least to be trusted"
+    return plots.captioned(grid, texts, path, ["x", shown.decoded], title)
 
 
 def interpolation(run: Drawn, path: Path, rows: int = 6, steps: int = 10) -> Path:
     """E[x | z] along lines between the posterior means of pairs of test data, the data themselves at the ends."""
     require_image(run)
-    x = run.ends(rows)[run.pair.inputs.index("x")].cpu()
+    batch = run.ends(rows)
+    x = batch[run.pair.inputs.index("x")].cpu()
     between = run.interpolate(rows, steps)
     assert isinstance(between, Tensor)
     rows = len(between)
     ends = x[: 2 * rows].unflatten(0, (rows, 2))
     grid = torch.cat([ends[:, :1], between, ends[:, 1:]], 1).clamp(0, 1)
     share = [f"{i / (steps - 1):.2g}" for i in range(steps)]
-    return plots.image_grid(grid, path, ["from", *share, "to"], title="interpolation")
+    found, y = captions.letters(run), run.fields.get("y")
+    titles = None
+    if run.classes() is not None and y is not None:
+        names = [y.names[i] if y.names else str(i) for i in batch[run.pair.inputs.index("y")][: 2 * rows : 2].tolist()]
+        titles = [f"y = {name}" for name in names]
+    title = f"{captions.subject(run)}, {captions.part(run)}: {found.decoded} from one {found.mean()} to another"
+    return plots.image_grid(grid, path, ["x", *share, "x"], titles, title)
 
 
 def latents(run: Subject, path: Path, split: Part = "test", limit: int | None = None) -> Path:
-    """Posterior means of a split in two dimensions, by PCA where z has more, coloured by label."""
-    from sklearn.decomposition import PCA
-
+    """Each latent site of a split, a panel each: posterior means in two dimensions, by principal components where the
+    site has more, coloured by label; of a site of classes what each label is taken for."""
     limit = limit or MOST_POINTS
-    moments = evaluation.posterior_moments(run.pair, run.split(split, limit))
+    batch = run.split(split, limit)
+    moments = evaluation.posterior_moments(run.pair, batch)
     if not moments:
         raise UsageError("this pair has no latent site, so there is nothing to draw")
-    with seeded(0, device_of(run.pair)):
-        discrete = structure(run.pair, run.split(split, 2)).score
-    # Of a datum, not one for all, and numbers where there are any.
-    name, (mean, _, _) = max(moments.items(), key=lambda item: (len(item[1][0]), item[0] not in discrete))
-    points = mean.flatten(1).double()
-    if points.shape[1] == 1:
-        points = torch.cat([points, moments[name][1].flatten(1).double()], 1)
-        axes = (f"mean of {name}", f"scale of {name}")
-    elif points.shape[1] == 2:
-        axes = (f"{name}₁", f"{name}₂")
-    else:
-        components = min(2, *points.shape)
-        with np.errstate(invalid="ignore", divide="ignore"):  # of one datum, or of equal ones, there is no variance
-            pca = PCA(n_components=components, svd_solver="full").fit(points.numpy())
-        points = torch.from_numpy(pca.transform(points.numpy()))
-        shares = [f"{share:.0%}" for share in np.nan_to_num(pca.explained_variance_ratio_)]
-        if components == 1:
-            points, shares = torch.cat([points, torch.zeros_like(points)], 1), [*shares, "0%"]
-        axes = (f"first component ({shares[0]} of variance)", f"second component ({shares[1]})")
+    local = {name: each for name, each in moments.items() if len(each[0]) == len(batch[0])}
+    found = captions.letters(run)
+    drawn = dict(list((local or moments).items())[:MOST_SITES])
+    labels = run.labels(split, limit) if local else None
+    panels = [_panel(name, mean, scale, found) for name, (mean, scale, _) in drawn.items()]
     field = run.data.fields.get("y")
     names = field.names if field is not None else None
-    return plots.latents(
-        points, run.labels(split, limit), path, names, axes, f"posterior means of {name}, {split} data"
-    )
+    told = "posterior means" if len(drawn) == len(moments) else f"{len(drawn)} of {len(moments)} latent sites"
+    title = f"{captions.subject(run)}: {told}, {captions.part(run, split)}"
+    if found.given:
+        title += f"\n(model and guide are told {found.given}, so that z need not say it)"
+    legend = "label y" if "y" in found.given.split(", ") else "label\n(not read by q)"
+    return plots.latents(panels, labels, path, names, title, legend)
+
+
+def _panel(name: str, mean: Tensor, scale: Tensor, found: captions.Letters) -> plots.Scatter | plots.Shares:
+    """How a latent site is drawn: `mean` and `scale` of q are (N, *event)."""
+    points, of = mean.flatten(1).double(), found.mean(name)
+    if name in found.discrete and points.shape[1] > 1 and bool((points >= 0).all()):
+        posterior = f"q({of[2:-1]})"
+        return plots.Shares(points, (f"class {name}", "label"), posterior)
+    if points.shape[1] == 1:
+        points = torch.cat([points, scale.flatten(1).double()], 1)
+        return plots.Scatter(points, (f"mean of {name}", f"scale of {name}"), f"mean and scale of q({of[2:-1]})")
+    if points.shape[1] == 2:
+        return plots.Scatter(points, (f"{name}₁", f"{name}₂"), of)
+    from sklearn.decomposition import PCA
+
+    components = min(2, *points.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of one datum, or of equal ones, there is no variance
+        pca = PCA(n_components=components, svd_solver="full").fit(points.numpy())
+    size, points = points.shape[1], torch.from_numpy(pca.transform(points.numpy()))
+    shares = [f"{share:.0%}" for share in np.nan_to_num(pca.explained_variance_ratio_)]
+    if components == 1:
+        points, shares = torch.cat([points, torch.zeros_like(points)], 1), [*shares, "0%"]
+    words = zip(("first", "second"), shares, strict=True)
+    axes = tuple(f"{which} principal component of {of} ({share} of its variance)" for which, share in words)
+    return plots.Scatter(points, (axes[0], axes[1]), f"{of}, {size} dimensions")

@@ -38,14 +38,16 @@ PATHS = {
     "checkpoint": "state/checkpoint.safetensors",
     "curves": "curves.png",
     "samples": "samples.png",
+    "marginals": "marginals.png",
     "reconstructions": "reconstructions.png",
     "latents": "latents.png",
+    "plane": "plane.png",
+    "traversals": "traversals.png",
 }
 """Where a file lies whose name is free, by its role."""
 
-Role = Literal[
-    "weights", "metrics", "config", "vocabulary", "checkpoint", "curves", "samples", "reconstructions", "latents"
-]
+Picture = Literal["curves", "samples", "marginals", "reconstructions", "latents", "plane", "traversals"]
+Role = Literal["weights", "metrics", "config", "vocabulary", "checkpoint"] | Picture
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[int, Field(ge=1, lt=2**53)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from pyrovae.config import Options
@@ -46,6 +47,9 @@ class Subject(Protocol):
 
     def labels(self, split: Part = "test", limit: int | None = None) -> Tensor | None:
         """The classes of a split, (N,), also those that are hidden from the pair; None where the data have none."""
+
+    def index(self, split: Part = "test", limit: int | None = None, evenly: bool = False) -> dict[str, np.ndarray]:
+        """By what the data of a split are known again: `row`, and `name` where their source has names."""
 
     def options(self) -> Options | None:
         """The options of the model and of its training, by name; None for a pair that was handed over in Python."""

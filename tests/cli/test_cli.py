@@ -67,6 +67,9 @@ def test_fit_leaves_a_whole_run(runs, name):
     expected = {".lock", "run.json", "weights.safetensors", "config.toml", "state", "metrics.jsonl", "curves.png"}
     if name in IMAGES:
         expected |= {"samples.png", "reconstructions.png"}
+        expected |= {"plane.png", "traversals.png"}
+    if name in ("vector", "own"):
+        expected |= {"marginals.png"}
     if name in TEXTS:
         expected |= {"vocabulary.json"}
     if name != "words":
@@ -233,7 +236,7 @@ def test_fit_prints_json_or_a_table(tmp_path):
     found = json.loads(result.stdout)
     assert result.stdout.count("\n") == 1
     assert found["run"] == str(tmp_path / "a")
-    assert found["pictures"] == ["curves.png", "latents.png"]
+    assert found["pictures"] == ["curves.png", "latents.png", "marginals.png"]
     assert {"test_elbo", "log_likelihood", "standard_error", "best_epoch", "stopped", "parameters"} < set(found)
     assert "epoch 1/1" in result.stderr
     result = done("fit", *FITS["vector"], "--out", tmp_path / "b")
@@ -277,7 +280,7 @@ def test_overwrite_replaces_a_run(tmp_path):
     done("fit", *FITS["vector"], "--out", out, "--quiet", "--overwrite")
     assert {path.name for path in out.iterdir()} == {
         *(".lock", "run.json", "weights.safetensors", "config.toml", "state", "metrics.jsonl", "curves.png"),
-        *("latents.png", "mine.npz"),
+        *("latents.png", "marginals.png", "mine.npz"),
     }
     assert json.loads((out / "run.json").read_text())["recipe"]["model"] == "vae"
 
