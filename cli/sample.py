@@ -40,7 +40,8 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), or sentences."""
+    """Draw from p: a grid of images (a column a class, or completions, for a conditional pair), sentences, or columns
+    of vectors beside those of test data."""
     values = parse_given(given)
     from pyrovae.generation.decoding import require_temperature
     from pyrovae.runs import pictures

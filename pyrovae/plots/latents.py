@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
@@ -131,7 +132,7 @@ class _Classes:
         count = len(self.values)
         self.colours = [COLOURS[i % len(COLOURS)] for i in range(count)]
         if count > len(COLOURS) * len(MARKERS):
-            self.colours = list(map(tuple, colormaps["viridis"](np.linspace(0, 1, count))))
+            self.colours = [to_hex(each) for each in colormaps["viridis"](np.linspace(0, 1, count))]
         self.marks = [MARKERS[i % len(MARKERS)] for i in range(count)]
         self.texts = [called(value, names) for value in self.values]
 

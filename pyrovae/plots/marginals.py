@@ -94,12 +94,13 @@ def marginals(
 
 def _column(axes: Axes, data: np.ndarray | None, samples: np.ndarray, limits: tuple[float, float]) -> None:
     bins = _bins(samples if data is None else data, limits)
-    for values, look in ((data, {"color": GRAY, "alpha": 0.55}), (samples, {"color": ORANGE, "lw": 1.6})):
+    looks: tuple[dict[str, Any], ...] = ({"color": GRAY, "alpha": 0.55}, {"color": ORANGE, "lw": 1.6})
+    for values, look in zip((data, samples), looks, strict=True):
         if values is None:
             continue
         # A share of all, with those that lie outside of the limits.
         weights = np.full(len(values), 1 / max(len(values), 1))
-        axes.hist(values, bins, weights=weights, histtype="stepfilled" if values is data else "step", **look)
+        axes.hist(values, bins.tolist(), weights=weights, histtype="stepfilled" if values is data else "step", **look)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_ylim(0, 1.22 * (axes.get_ylim()[1] / 1.05))
@@ -125,9 +126,10 @@ def _bins(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 def _pair(axes: Axes, data: np.ndarray | None, samples: np.ndarray) -> None:
     count = min(MOST_DOTS, len(samples), len(samples) if data is None else len(data))
     size = float(np.clip(3000 / max(count, 1), 8, 20))
-    for values, look in (
-        (samples, {"color": ORANGE, "marker": "x", "alpha": 0.8, "linewidths": 0.9}),
-        (data, {"color": BLUE, "marker": "o", "alpha": 0.6, "linewidths": 0}),
-    ):
+    looks: tuple[dict[str, Any], ...] = (
+        {"color": ORANGE, "marker": "x", "alpha": 0.8, "linewidths": 0.9},
+        {"color": BLUE, "marker": "o", "alpha": 0.6, "linewidths": 0},
+    )
+    for values, look in zip((samples, data), looks, strict=True):
         if values is not None:
             axes.scatter(values[:count, 0], values[:count, 1], s=size, **look)
