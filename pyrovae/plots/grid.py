@@ -1,5 +1,6 @@
 """A grid of images."""
 
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -108,6 +109,15 @@ def enlarged(images: Tensor, most_wide: int, most_high: int, side: int = 360) ->
     return small.unflatten(0, (rows, columns)), gap
 
 
+@functools.lru_cache(maxsize=4096)
+def _width(text: str, size: int) -> float:
+    """Pixels of a text, whose letters are `size` of them high."""
+    renderer = FigureCanvasAgg(Figure((0.1, 0.1), dpi=GRID_DPI)).get_renderer()  # type: ignore[no-untyped-call]
+    font = FontProperties(size=size * 72 / GRID_DPI)
+    width: float = renderer.get_text_width_height_descent(text, font, ismath=False)[0]
+    return width
+
+
 class Titles:
     """Texts in one size, in pixels, at which they fit `room`; those that cannot are shortened."""
 
@@ -122,11 +132,7 @@ class Titles:
         return max(map(self._measure, texts), default=0)
 
     def _measure(self, text: str) -> float:
-        canvas = FigureCanvasAgg(Figure(dpi=GRID_DPI))
-        font = FontProperties(size=self.size * 72 / GRID_DPI)
-        renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
-        width: float = renderer.get_text_width_height_descent(text, font, ismath=False)[0]
-        return width
+        return _width(text, self.size)
 
     def _shorten(self, text: str, room: int) -> str:
         """Leaves out the middle: what tells one title from the next is often the number at its end."""
