@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pyrovae.plots.figure import BLUE, MINUS, ORANGE, RED, figure_of, minus, number, plain, plain_numbers, save
+from pyrovae.plots.figure import BLUE, MINUS, ORANGE, RED, figure_of, number, plain, plain_numbers, save
 
 PARTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("training", "", {"color": BLUE, "marker": "o", "ls": "-"}),
@@ -65,7 +65,7 @@ def curves(
             axes.plot(epochs, values[name], ms=4, lw=1.5, label=name, **style)
         _limit(axes, np.concatenate(list(values.values())), upwards=key == "elbo")
         axes.set_xlim(first - pad, last + pad)
-        handles += _outside(axes, epochs, rows, key == "elbo")
+        handles += _outside(axes, epochs, rows, key)
         plain(axes)
         axes.grid(alpha=0.25, lw=0.6)
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
@@ -76,7 +76,7 @@ def curves(
             axes.set_xlabel("epoch")
         if key == "elbo" and np.isfinite(values["held-out"]).any():
             best = int(np.nanargmax(values["held-out"]))
-            label = f"best held-out: {minus(values['held-out'][best])} (epoch {epochs[best]:g})"
+            label = f"best held-out: {_rounded(values['held-out'][best], 2)} (epoch {epochs[best]:g})"
             star: dict[str, Any] = {"color": RED, "marker": "*", "ms": 14, "mec": "white", "ls": ""}
             axes.plot(epochs[best], values["held-out"][best], zorder=5, **star)
             handles.insert(len(PARTS), Line2D([], [], label=label, **star))
@@ -101,8 +101,9 @@ def _limit(axes: Axes, values: np.ndarray, upwards: bool) -> None:
     axes.set_ylim(low - pad, high + pad)
 
 
-def _outside(axes: Axes, epochs: np.ndarray, rows: Mapping[str, Sequence[Any]], upwards: bool) -> list[Line2D]:
+def _outside(axes: Axes, epochs: np.ndarray, rows: Mapping[str, Sequence[Any]], key: str) -> list[Line2D]:
     """Marks at the edge what does not stand inside, and gives what the legend says of it."""
+    upwards = key == "elbo"
     (low, high), told, far, wild = axes.get_ylim(), [], [], False
     for name, _, look in PARTS:
         for epoch, value in zip(epochs, rows[name], strict=True):
@@ -111,23 +112,26 @@ def _outside(axes: Axes, epochs: np.ndarray, rows: Mapping[str, Sequence[Any]], 
                 continue
             mark = ("v" if value < low else "^") if finite else "X"
             place = (0.0 if value < low else 1.0) if finite else 0.0
-            axes.plot(
-                epoch, place, mark, color=look["color"], mec="white", mew=0.6, ms=9, clip_on=False, zorder=6,
-                transform=axes.get_xaxis_transform(), label="_edge",
-            )  # fmt: skip
+            size = 12 if name == PARTS[0][0] else 8  # so that both are seen of one epoch
+            style: dict[str, Any] = {"color": look["color"], "mec": "white", "mew": 0.6, "ms": size, "zorder": 6}
+            axes.plot(epoch, place, mark, transform=axes.get_xaxis_transform(), clip_on=False, label="_edge", **style)
             if finite:
                 far.append(value)
             else:
                 wild = True
     if far:
-        end = min(far) if upwards else max(far)
-        label = f"{'ELBO below' if upwards else 'above'} the limits, {'down' if upwards else 'up'} to {_rounded(end)}"
+        where = f"ELBO below the limits, down to {_rounded(min(far))}"
+        label = where if upwards else f"{key} above the limits, up to {_rounded(max(far))}"
         told.append(Line2D([], [], color="#555555", marker="v" if upwards else "^", ms=8, ls="", label=label))
     if wild:
         told.append(Line2D([], [], color="#555555", marker="X", ms=8, ls="", label="not finite"))
     return told
 
 
-def _rounded(value: float) -> str:
-    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+def _rounded(value: float, digits: int | None = None) -> str:
+    """With so many digits, or three in all where it is not large."""
+    large = 1000 <= abs(value) < 1e9
+    text = (
+        f"{value:,.0f}" if large else f"{value:.3g}" if digits is None or abs(value) >= 1e9 else f"{value:.{digits}f}"
+    )
     return text.replace("-", MINUS)
