@@ -209,11 +209,12 @@ def worst(
     with seeded(seed, device_of(run.pair)):
         again = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
     shown = captions.letters(run)
-    names = run.index(split).get("name")
+    index = run.index(split)
+    names = index.get("name")
     classes = captions.classes(run, split, rows)
     texts = []
     for i, row in enumerate(rows):
-        said = shortened(str(names[row]), 24) if names is not None else f"row {run.index(split)['row'][row]}"
+        said = shortened(str(names[row]), 24) if names is not None else f"row {index['row'][row]}"
         texts.append(
             f"{said}{'' if classes is None else f', class {classes[i]}'}\n"
             f"log {shown.density} = {minus(float(found.log_likelihood[row]))} nats\n"

@@ -32,6 +32,9 @@ PRIOR_DRAWS = 1000
 STEPS = (-3, -2, -1, 0, 1, 2, 3)
 """Deviations of the prior along which a dimension is followed."""
 
+AT_ONCE = 100
+"""Images that are decoded together, as those of a grid of samples are."""
+
 SMALL = 64
 """Pixels of an image, at most."""
 
@@ -120,10 +123,13 @@ def traversals(run: Subject, path: Path) -> Path | None:
 
 def _decoded(run: Subject, like: tuple[Tensor, ...], given: dict[str, Tensor]) -> Tensor:
     """E[x | z] of these latents, (n, C, H, W), in [0, 1]."""
-    count = len(next(iter(given.values())))
+    count, cells = len(next(iter(given.values()))), []
     with seeded(0, device_of(run.pair)):
-        found = generate.sample(run.pair, like, count, given)
-    return generate.shown(found, run.pair.inputs, run.fields).cpu().clamp(0, 1)
+        for start in range(0, count, AT_ONCE):
+            part = {name: value[start : start + AT_ONCE] for name, value in given.items()}
+            found = generate.sample(run.pair, like, min(AT_ONCE, count - start), part)
+            cells.append(generate.shown(found, run.pair.inputs, run.fields).cpu().clamp(0, 1))
+    return torch.cat(cells)
 
 
 def _condition(run: Subject) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -92,6 +93,15 @@ def test_grids_say_what_is_drawn_and_of_which_class(
     lines = worst["captions"][0].split("\n")
     assert lines[0] == f"row {row}, class {labels[row]}"
     assert lines[1] == f"log p(x | y) = {float(found.log_likelihood[row]):.2f} nats".replace("-", "\N{MINUS SIGN}")
+
+
+def test_the_worst_of_images_with_names_are_called_by_these(
+    cvae: pyrovae.Run, seen: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = {"row": np.arange(6), "name": np.array([f"new/{i}.png" for i in range(6)])}
+    monkeypatch.setattr(cvae, "index", lambda split: index, raising=False)
+    pictures.worst(cvae, tmp_path / "x.png", cvae.log_likelihood(samples=5, show=False), [4])
+    assert seen[0]["captions"][0].startswith("new/4.png, class ")
 
 
 def test_latents_name_their_axes_their_labels_and_the_condition(
