@@ -93,7 +93,9 @@ def marginals(
 
 
 def _column(axes: Axes, data: np.ndarray | None, samples: np.ndarray, limits: tuple[float, float]) -> None:
-    bins = _bins(samples if data is None else data, limits)
+    bins = _bins(
+        samples if data is None else np.concatenate([data, samples]), len(samples if data is None else data), limits
+    )
     looks: tuple[dict[str, Any], ...] = ({"color": GRAY, "alpha": 0.55}, {"color": ORANGE, "lw": 1.6})
     for values, look in zip((data, samples), looks, strict=True):
         if values is None:
@@ -115,12 +117,13 @@ def _column(axes: Axes, data: np.ndarray | None, samples: np.ndarray, limits: tu
         )
 
 
-def _bins(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+def _bins(values: np.ndarray, count: int, limits: tuple[float, float]) -> np.ndarray:
+    """Of whole numbers one each where all values are whole: else numbers between would pass for these."""
     low, high = limits
     inside = values[(values >= low) & (values <= high)]
     if len(inside) and (inside == np.round(inside)).all() and high - low <= MOST_BINS:
-        return np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.5)
-    return np.linspace(low, high, int(np.clip(np.sqrt(max(len(inside), 1)), 10, MOST_BINS)) + 1)
+        return np.arange(np.ceil(low) - 0.5, np.floor(high) + 1.5)
+    return np.linspace(low, high, int(np.clip(2 * np.sqrt(max(count, 1)), 12, MOST_BINS)) + 1)
 
 
 def _pair(axes: Axes, data: np.ndarray | None, samples: np.ndarray) -> None:

@@ -131,10 +131,18 @@ def _drawn(run: Subject, given: Mapping[str, GivenValue] | None) -> str:
 def marginals(
     run: Subject, path: Path, n: int | None = None, seed: int = 0, given: Mapping[str, GivenValue] | None = None
 ) -> Path:
-    """Columns of test data against those of n draws of x from p (1,000): each by itself, and in pairs."""
+    """Columns of test data against those of n draws of x from p (1,000): each by itself, and in pairs.
+
+    Where a class is given, against the data of that class; where something else is, by themselves.
+    """
     require_allowed(run.fields, given or {})
     batch = run.split("test", MOST_ROWS)
     known = None if isinstance(run.data, NewData) else batch[run.pair.inputs.index("x")].cpu()
+    if given and known is not None:
+        value, labels, y = torch.as_tensor(given.get("y", -1)), run.labels("test", MOST_ROWS), run.fields.get("y")
+        of_class = set(given) == {"y"} and value.numel() == 1 and y is not None and y.kind == "category"
+        rows = torch.zeros(len(known)) if labels is None or not of_class else labels == value.item()
+        known = known[rows > 0] if rows.any() else None
     with seeded(seed, device_of(run.pair)):
         x = generate.sample(run.pair, batch, n or MOST_ROWS, given).sites["x"]["value"].cpu()
     spread = (x if known is None else known).double().var(0, correction=0)

@@ -169,6 +169,15 @@ def test_columns_of_data_stand_against_those_of_samples(tmp_path: Path, figures:
         plots.marginals(None, samples, names[:2], tmp_path / "m.png")
 
 
+def test_numbers_between_do_not_pass_for_whole_ones(tmp_path: Path, figures: list[Figure]) -> None:
+    """Draws around 0.5 of data that are 0 or 1 fall in bins of their own."""
+    data = (torch.arange(100) % 2).float().unsqueeze(1)
+    for samples in (data, data * 0.1 + 0.45):
+        plots.marginals(data, samples, ["column 0"], tmp_path / "m.png")
+    whole, between = ([len(patch.get_xy()) for patch in figure.axes[0].patches] for figure in figures)
+    assert max(whole) < 12 < min(between)
+
+
 def test_a_comparison_says_what_its_lines_are(tmp_path: Path, figures: list[Figure]) -> None:
     def figure(mean: float, paired: bool) -> dict[str, Any]:
         of = {"mean": mean, "deviation": 0.1, "interval": [mean - 1, mean + 1]}

@@ -146,6 +146,17 @@ def test_tables_are_drawn_by_their_columns(table: pyrovae.Run, seen: list[dict[s
     assert seen[1]["data"] is None  # nothing that was to be like these
 
 
+def test_draws_of_a_class_stand_against_data_of_that_class(seen: list[dict[str, Any]], tmp_path: Path) -> None:
+    y = torch.arange(90) % 3
+    run = pyrovae.fit("cvae", data={"x": torch.randn(90, 2) + 9 * y.unsqueeze(1), "y": y}, **SMALL)
+    pictures.samples(run, tmp_path / "x.png", 5, given={"y": 2.0})
+    pictures.samples(run, tmp_path / "x.png", 5, given={"y": 2.0, "z": [0.0, 0.0]})
+    x, labels = run.split("test")[0], run.labels("test")
+    torch.testing.assert_close(seen[0]["data"], x[labels == 2])
+    assert seen[0]["title"].endswith("test data and 5 draws of p(x | y), y = 2")
+    assert seen[1]["data"] is None
+
+
 def test_the_plane_is_cut_by_the_inverse_of_the_prior(
     cvae: pyrovae.Run, seen: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
