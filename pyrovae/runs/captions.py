@@ -118,6 +118,15 @@ def classes(run: Subject, split: Part, rows: Sequence[int]) -> list[str] | None:
     return [names[each] if names and 0 <= each < len(names) else str(int(each)) for each in found]
 
 
+def conditions(run: Subject, rows: Sequence[int]) -> list[str] | None:
+    """`y = 3` of test data; None where the pair reads no class."""
+    y = run.fields.get("y")
+    if y is None or y.kind != "category" or "y" not in letters(run).given.split(", "):
+        return None
+    names = classes(run, "test", rows)
+    return None if names is None else [f"y = {name}" for name in names]
+
+
 def values(run: Subject, given: Mapping[str, GivenValue] | None) -> str:
     """`, y = 3` of what is given."""
     field, told = run.fields.get("y"), []

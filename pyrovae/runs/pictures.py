@@ -192,18 +192,9 @@ def reconstructions(run: Subject, path: Path, columns: int = COLUMNS, seed: int 
     x = batch[run.pair.inputs.index("x")].cpu()
     with seeded(seed, device_of(run.pair)):
         again = generate.shown(generate.reconstruct(run.pair, batch), run.pair.inputs, run.fields).cpu()
-    found, titles = captions.letters(run), _conditions(run, range(len(x)))
+    found, titles = captions.letters(run), captions.conditions(run, range(len(x)))
     title = f"{captions.subject(run)}, {captions.part(run)}: x, and {found.decoded} of one draw of {found.posterior}"
     return plots.image_grid(torch.stack([x, again]).clamp(0, 1), path, titles, ["x", found.decoded], title)
-
-
-def _conditions(run: Subject, rows: Sequence[int]) -> list[str] | None:
-    """`y = 3` of test data; None where the pair reads no class."""
-    y = run.fields.get("y")
-    if y is None or y.kind != "category" or "y" not in captions.letters(run).given.split(", "):
-        return None
-    names = captions.classes(run, "test", rows)
-    return None if names is None else [f"y = {name}" for name in names]
 
 
 def worst(
