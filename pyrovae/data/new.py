@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from pyrovae.data.stored import Stored
 from pyrovae.data.transforms import Trim
 from pyrovae.data.vocabulary import UNK, Vocabulary, pad
 from pyrovae.errors import PyrovaeError, UsageError, option
+from pyrovae.storage.jsonable import Json, JsonMapping
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -56,7 +57,7 @@ class Before:
     fields: Mapping[str, Field]
     inputs: tuple[str, ...]
     config: DataConfig
-    description: Mapping[str, Any]
+    description: JsonMapping
     vocabulary: Vocabulary | None
 
     @property
@@ -129,8 +130,9 @@ def _made(
     columns: Columns,
     transforms: Sequence[Transform],
     seed: int,
-    description: dict[str, Any],
-    **rest: Any,
+    description: Json,
+    rows: Tensor | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> NewData:
     made = [each for each in before.inputs if before.fields[each].kind == "partial"]  # of x
     missing = [each for each in before.inputs if each not in columns and each not in made]
@@ -151,7 +153,8 @@ def _made(
         seed=seed,
         description=description,
         vocabulary=before.vocabulary,
-        **rest,
+        rows=rows,
+        names=names,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from pyrovae.config import Config
 from pyrovae.runs.recipe import Recipe
@@ -18,7 +17,7 @@ def to_toml(recipe: Recipe) -> str | None:
     """
     if recipe.model is None or recipe.data is None:
         return None
-    named: dict[str, Any] = {"model": recipe.model, "data": recipe.data}
+    named: dict[str, object] = {"model": recipe.model, "data": recipe.data}
     if recipe.guide is not None:
         named["guide"] = str(recipe.guide)
     if recipe.frozen is not None:
@@ -46,7 +45,7 @@ def _of(options: Config) -> Iterator[str]:
             yield ("" if name in options.model_fields_set else "# ") + next(_lines({name: value}))
 
 
-def _lines(values: Mapping[str, Any]) -> Iterator[str]:
+def _lines(values: Mapping[str, object]) -> Iterator[str]:
     # Numbers, true, false, texts and lists of them are written in TOML as in JSON, DEL aside.
     for name, value in values.items():
         yield f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")

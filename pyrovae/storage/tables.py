@@ -55,7 +55,7 @@ def _write_csv(path: Path, columns: Mapping[str, np.ndarray]) -> None:
         rows.writerows(zip(*(map(_text, column) for column in columns.values()), strict=True))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """The shortest digits that are read back to the same bits; nothing for NaN."""
     return "" if value != value else str(value)
 

@@ -32,7 +32,7 @@ IN_ORDER = {
     "Score": ["loglik", "gap", "evaluate"],
     "Look": ["inspect", "sample", "reconstruct", "interpolate", "encode"],
     "Check": ["selftest", "check"],
-    "List": ["models", "guides", "data"],
+    "List": ["runs", "models", "guides", "data"],
 }
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from random import Random
 
 from pyrovae import registry
-from pyrovae.cli._fits import refuse_foreign, settings_of
+from pyrovae.cli._fits import settings_of
 from pyrovae.data import DataConfig
 from pyrovae.errors import UsageError
 from pyrovae.options import TrainConfig
+from pyrovae.registry.refusals import require_settings
 from pyrovae.runs.recipe import Recipe
 
 from .case import Case, Target
@@ -61,7 +62,7 @@ def load(case: Case) -> None:
     guide, data = settings.pop("guide", None), settings.pop("data", None)
     for name in ("out", "freeze_model"):
         Path(settings.pop(name, "")).exists()
-    refuse_foreign(settings, variant)
+    require_settings(model, [guide] if isinstance(guide, str) else [], settings)
     recipe = Recipe.of(variant, guide, data, settings)
     written = json.loads(json.dumps(recipe.to_json(), allow_nan=False))
     assert Recipe.from_json(written, variant).to_json() == written == recipe.to_json()

@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from commands import score_quickly
 
 import pyrovae
 from pyrovae import UsageError, evaluation
 from pyrovae.pairs.pair import Pair
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch):
+    score_quickly(monkeypatch)
 
 
 @pytest.fixture(scope="module")

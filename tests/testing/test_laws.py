@@ -231,7 +231,7 @@ def test_laws_that_need_a_weight_a_datum_do_not_apply_to_a_global_latent(global_
     found = told(check(global_pair, [torch.randn(9, 2)]))
     assert found.pop("structure")[0] is False
     assert all(passed is None and "'b'" in detail for passed, detail in found.values())
-    assert set(found) == {"rows", "particles", "float64", "save and load", "evaluation"}
+    assert set(found) == {"rows", "particles", "float64", "normaliser", "save and load", "evaluation"}
 
 
 def test_a_constructor_that_fails_is_one_sentence():

@@ -31,6 +31,8 @@ KEYS = ["epoch", "step", "train_elbo", "valid_elbo", "rate", "distortion", "vali
 KEYS += ["lr", "kl_weight", "train_seconds", "steps"]
 SMALL = {"latent_dim": 2, "hidden": (6,), "score_samples": 2, "device": "cpu", "show": False}
 
+SCORES = ("elbo", "rate", "distortion")
+
 
 @pytest.fixture
 def x():
@@ -196,7 +198,9 @@ def test_a_fit_in_which_every_gradient_is_bad_stops():
 
 
 def test_no_finite_held_out_elbo_is_an_error(data, monkeypatch):
-    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": math.nan})
+    monkeypatch.setattr(
+        "pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": math.nan, "rate": math.nan, "distortion": math.nan}
+    )
     with pytest.raises(PyrovaeError, match="never reached a finite held-out ELBO"):
         trained(vae(data), data, epochs=2)
 
@@ -273,14 +277,18 @@ def test_a_warmup_longer_than_training_is_told(data):
 
 def test_patience_stops_where_nothing_gets_better(data, monkeypatch):
     values = iter([-3.0, -2.0, -2.0, -2.5, -2.1, -1.0])
-    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
+    monkeypatch.setattr(
+        "pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values), "rate": 0.0, "distortion": 0.0}
+    )
     found = trained(vae(data), data, epochs=10, patience=3)
     assert (found.stopped, found.best_epoch, len(found.metrics)) == ("patience", 2, 5)
 
 
 def test_best_and_last_weights(data, monkeypatch):
     values, pair, seen = iter([-3.0, -1.0, -2.0]), vae(data), []
-    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
+    monkeypatch.setattr(
+        "pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values), "rate": 0.0, "distortion": 0.0}
+    )
     take = lambda metrics: seen.append({k: v.clone() for k, v in tensors.weights(pair).items()})  # noqa: E731
     found = trained(pair, data, take, epochs=3)
     assert found.best_epoch == 2
@@ -292,7 +300,9 @@ def test_best_and_last_weights(data, monkeypatch):
 
 def test_a_fit_ends_with_the_best_weights_and_keeps_the_last(x, monkeypatch):
     values = iter([-1.0, -2.0, -3.0])
-    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values)})
+    monkeypatch.setattr(
+        "pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": next(values), "rate": 0.0, "distortion": 0.0}
+    )
     run = pyrovae.fit("vae", data=x, epochs=3, **SMALL)
     assert run.results["best_epoch"] == 1
     assert not same(tensors.weights(run.pair), run.last)
@@ -338,7 +348,9 @@ def test_ctrl_c_keeps_the_last_weights(data, at):
 
 
 def test_ctrl_c_before_a_finite_held_out_elbo_is_no_error(data, monkeypatch):
-    monkeypatch.setattr("pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": math.nan})
+    monkeypatch.setattr(
+        "pyrovae.training.heldout.elbo", lambda *a, **k: {"elbo": math.nan, "rate": math.nan, "distortion": math.nan}
+    )
 
     def press(metrics):
         raise KeyboardInterrupt
