@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from pyrovae.data.field import Field
-from pyrovae.likelihoods.scaled import Rescaled
+from pyrovae.likelihoods.scaled import ScaledNormal
 from pyrovae.nets.units import standard
 
 Scale = Annotated[
@@ -65,7 +65,7 @@ class Normal(nn.Module):
             pixels = dist.Normal(loc, sigma.expand_as(loc))
         else:
             sigma = sigma / self.standard.scale if self.scale == "fixed" else sigma
-            pixels = Rescaled(loc, sigma.expand_as(loc), self.standard.loc, self.standard.scale)
+            pixels = ScaledNormal(loc, sigma.expand_as(loc), self.standard.loc, self.standard.scale)
         p: dist.TorchDistribution = (pixels if mask is None else pixels.mask(mask)).to_event(self.dims)
         return p
 

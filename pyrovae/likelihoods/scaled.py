@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 
-class Rescaled(dist.TorchDistribution):
+class ScaledNormal(dist.TorchDistribution):
     """x = shift + unit u with u ~ N(loc, scale), elementwise: N(x; shift + unit loc, unit scale).
 
     log p(x) = log N((x - shift) / unit; loc, scale) - log unit is taken in the units of u: by the Normal of x, float32
@@ -38,9 +38,9 @@ class Rescaled(dist.TorchDistribution):
         self.shift, self.unit = shift.expand_as(loc), unit.expand_as(loc)
         super().__init__(loc.shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Sequence[int], _instance: Rescaled | None = None) -> Rescaled:
+    def expand(self, batch_shape: Sequence[int], _instance: ScaledNormal | None = None) -> ScaledNormal:
         loc, scale, shift, unit = (each.expand(batch_shape) for each in (self.loc, self.scale, self.shift, self.unit))
-        return Rescaled(loc, scale, shift, unit, validate_args=False)
+        return ScaledNormal(loc, scale, shift, unit, validate_args=False)
 
     @property
     def mean(self) -> Tensor:

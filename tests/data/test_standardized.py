@@ -12,7 +12,7 @@ from pyrovae.data import DataConfig, Field, load
 from pyrovae.data.stored import moments_of
 from pyrovae.evaluation.independent import baseline
 from pyrovae.likelihoods import Normal as Likelihood
-from pyrovae.likelihoods.scaled import Rescaled
+from pyrovae.likelihoods.scaled import ScaledNormal
 from pyrovae.nets.units import Standard
 from pyrovae.priors.vamp import vamp
 
@@ -67,7 +67,7 @@ def test_which_fields_are_standardised(x, standardize, is_so):
 
 def test_rescaled_is_the_normal_in_the_units_of_the_data():
     loc, scale = torch.randn(5, 4).double(), torch.rand(5, 4).double() + 0.1
-    p = Rescaled(loc, scale, MEANS.double(), UNITS.double())
+    p = ScaledNormal(loc, scale, MEANS.double(), UNITS.double())
     q = Normal(MEANS + UNITS * loc, UNITS * scale)
     x = q.sample((3,))
     for mine, wanted in (
@@ -91,7 +91,7 @@ def test_rescaled_is_the_normal_in_the_units_of_the_data():
 def test_rescaled_keeps_the_digits_of_a_column_far_from_zero():
     shift, unit = torch.tensor([1e7]), torch.tensor([1.0])
     x, u = torch.tensor([1e7 + 3]), torch.tensor([0.123])
-    p = Rescaled(u, torch.tensor([0.5]), shift, unit)
+    p = ScaledNormal(u, torch.tensor([0.5]), shift, unit)
     assert p.log_prob(x).item() == pytest.approx(Normal(u, 0.5).log_prob(torch.tensor(3.0)).item(), abs=1e-5)
     by_the_normal_of_x = Normal(shift + u, 0.5).log_prob(x)
     assert by_the_normal_of_x.item() != pytest.approx(p.log_prob(x).item(), abs=0.1)
