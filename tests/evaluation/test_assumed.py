@@ -6,6 +6,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from commands import score_quickly
 from conftest import case, linear
 from torch import nn
 from torch.nn.functional import softplus
@@ -26,8 +27,8 @@ SHORT = {"epochs": 1, "score_samples": 5, "device": "cpu", "show": False, "compi
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
+    score_quickly(monkeypatch)
     monkeypatch.setattr(annealing, "PILOT", 3)
-    monkeypatch.setattr(annealing, "WARM", 2)
 
 
 class Model(nn.Module):
