@@ -105,6 +105,11 @@ def _of_dataset(data: Dataset, before: Before, part: Part) -> NewData:
         ours, theirs = before.fields[name], data.named_fields()[name]
         if (ours.shape, ours.kind) != (theirs.shape, theirs.kind) and ours.kind != "tokens":
             raise _unlike(data.name, name, ours, theirs.shape, theirs.kind)
+        if (theirs.size or 0) > (ours.size or 0) or theirs.names != ours.names:
+            raise PyrovaeError(
+                f"data '{data.name}': the classes of {name} are not those of this run: give the data themselves, not a "
+                f"Dataset of them"
+            )
     theirs_words = None if data.vocabulary is None else data.vocabulary.to_json()
     if theirs_words != (None if before.vocabulary is None else before.vocabulary.to_json()):
         raise PyrovaeError(f"data '{data.name}' have other words than this run: give the text, not a Dataset of it")
@@ -189,7 +194,8 @@ def _chosen(splits: Mapping[Split, object], name: str, part: Part) -> list[Split
 def _numbers(raw: Raw, name: str, before: Before, config: DataConfig, part: Part, conditions: bool) -> NewData:
     raw = numbered(raw, name)
     layout = "image" if raw.divisor is not None else config.layout or "image"
-    source = checked(raw, name, layout)
+    vectors = [field for field, ours in before.fields.items() if ours.kind in ("binary", "unit", "real")]
+    source = checked(raw, name, layout, vectors)
     splits = _chosen(source, name, part)
     columns: Columns = {}
     transforms: list[Transform] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor
@@ -109,8 +110,9 @@ def _part(column: Column, rows: Tensor | slice, split: Split) -> Column:
     return column.select(rows) if isinstance(column, Stored) and split == "train" else column[rows]
 
 
-def checked(raw: Raw, name: str, layout: Layout) -> Splits:
-    """Tensors of one length in a split, of one shape and dtype over the splits; labels int64 of one dim."""
+def checked(raw: Raw, name: str, layout: Layout, vectors: Collection[str] = ()) -> Splits:
+    """Tensors of one length in a split, of one shape and dtype over the splits; labels int64 of one dim, which the
+    fields of `vectors` are not, whatever their values."""
     checked: Splits = {}
     for split, columns in raw.columns.items():
         checked[split] = {}
@@ -121,7 +123,7 @@ def checked(raw: Raw, name: str, layout: Layout) -> Splits:
             what = f"data '{name}': {field} of {split}"
             tensor = numbers(value, what)
             vector = tensor.is_floating_point() and (field != "y" or is_vector(tensor))
-            is_label = not vector and (field == "y" or (field != "x" and tensor.dim() == 1))
+            is_label = not vector and field not in vectors and (field == "y" or (field != "x" and tensor.dim() == 1))
             checked[split][field] = labels(tensor, what) if is_label else arrange(tensor, what, layout)
         lengths = {field: len(column) for field, column in checked[split].items()}
         if len(set(lengths.values())) > 1:

@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import torch
 from pyro.distributions import Delta, VonMises
-from pyro.distributions.torch_distribution import ExpandedDistribution, MaskedDistribution
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, constraints
+from torch.distributions import Categorical, Distribution, constraints
 
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import dtype_of, placed, precision_of
-from pyrovae.pairs.supports import family_of, innermost, support
+from pyrovae.pairs.supports import bare, family_of, innermost, support
 from pyrovae.pairs.traces import sites, traces
 
 OFF = 0.01
@@ -116,8 +115,7 @@ def apart_from_one(family: Distribution) -> tuple[Tensor, Tensor]:
 
 def _one(family: Distribution) -> Distribution | None:
     """The distribution of each number of a site, where its numbers are independent and of a support that is known."""
-    while isinstance(family, Independent | ExpandedDistribution | MaskedDistribution):
-        family = family.base_dist
+    family = bare(family)
     if family.event_shape or isinstance(family, Delta | Categorical) or _bounds(family) is None:
         return None
     return family

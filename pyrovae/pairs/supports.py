@@ -41,7 +41,7 @@ def innermost(constraint: constraints.Constraint) -> constraints.Constraint:
 
 def is_everything(family: Distribution) -> bool:
     """Whether every real number lies in the support."""
-    family = _bare(family)
+    family = bare(family)
     if innermost(support(family)) not in (constraints.real, constraints.real_vector):
         return False
     moved = _moved(family)
@@ -94,7 +94,7 @@ def outside(family: Distribution, value: Tensor) -> Tensor:
 
 def words(family: Distribution, shape: Sequence[int] = (), at: Sequence[int] | None = None) -> str:
     """What the support of one number is, for a sentence; of a value of that shape, of the number `at` that place."""
-    family = _bare(family)
+    family = bare(family)
     if moved := _moved(family):
         return f"{innermost(moved[0].codomain)}, scaled and moved"
     constraint = innermost(support(family))
@@ -122,15 +122,16 @@ def _of_one(constraint: constraints.Constraint, shape: Sequence[int], at: Sequen
 
 def family_of(fn: Distribution) -> str:
     """The name of a distribution, without what Pyro has put around it."""
-    return type(_bare(fn)).__name__
+    return type(bare(fn)).__name__
 
 
 def is_normalised(fn: Distribution) -> bool:
     """Whether it scores by log-probabilities; a class whose `log_prob` is none has `normalised = False`."""
-    return bool(getattr(_bare(fn), "normalised", True))
+    return bool(getattr(bare(fn), "normalised", True))
 
 
-def _bare(fn: Distribution) -> Distribution:
+def bare(fn: Distribution) -> Distribution:
+    """A distribution without what Pyro has put around it."""
     while isinstance(fn, Independent | ExpandedDistribution | MaskedDistribution):
         fn = fn.base_dist
     return fn

@@ -75,4 +75,4 @@ def _pyarrow(path: Path) -> Any:
         return import_module("pyarrow")
     except ImportError:
         what = f"{path}: a .parquet is written by pyarrow"
-        raise PyrovaeError(f"{what}: python -m pip install 'pyrovae[table]', or end the name in .csv") from None
+        raise PyrovaeError(f"{what}: python -m pip install 'pyarrow>=15.0', or end the name in .csv") from None

@@ -167,6 +167,24 @@ def test_a_dataset_is_taken_as_it_is_where_its_fields_are_those_of_the_run():
         made.on(pyrovae.data.load(TABLE[:, :3]))
 
 
+def test_classes_of_a_dataset_are_those_of_the_run():
+    names = np.array(["cat", "dog", "eel"])[LABELS.numpy()]
+    made = pyrovae.fit("cvae", data=(TABLE, names), hidden=(8,), **SMALL)
+    same, other = names == "cat", names != "cat"
+    assert made.on(pyrovae.data.load((TABLE, names))).data.size("test") == 40
+    assert made.on((TABLE[other], names[other])).split()[1].unique().tolist() == [1, 2]
+    for part in (same, other):  # dog would be class 0, which is cat
+        with pytest.raises(PyrovaeError, match="the classes of y are not those of this run"):
+            made.on(pyrovae.data.load((TABLE[part], names[part])))
+
+
+@pytest.mark.parametrize("whole", [[[-3.0], [2.0]], [[1.0], [0.0]], [[4], [5]], [-3, 2]])
+def test_a_real_condition_may_be_whole_numbers(whole):
+    made = pyrovae.fit("cvae", data=(TABLE, TABLE[:, :1]), hidden=(8,), **SMALL)
+    for given in (torch.tensor(whole), np.array(whole)):
+        assert torch.equal(made.on((TABLE[:2], given)).split()[1], torch.tensor(whole).float().reshape(2, 1))
+
+
 BAD = {
     "shape": ("table", torch.zeros(3, 5), r"a datum of x has shape \(5,\), and the data of this run have \(4,\)"),
     "image": (
@@ -258,7 +276,7 @@ def test_a_parquet_without_pyarrow_is_refused_before_any_work(here, monkeypatch)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     result = run("encode", "table", "--out", "late.parquet")
-    assert "python -m pip install 'pyrovae[table]', or end the name in .csv" in the_error(result.stderr)
+    assert "python -m pip install 'pyarrow>=15.0', or end the name in .csv" in the_error(result.stderr)
     assert not Path("late.parquet").exists()
 
 
