@@ -1,4 +1,4 @@
-"""Keeps what `pyrovae reproduce` has found and writes it into docs/results.md: `python -m benchmarks.results RUNS`."""
+"""Keeps what `pyrovae reproduce` has found, writes docs/measured/results.md: `python -m benchmarks.results RUNS`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from pyrovae.storage import atomic
 
 ROOT = Path(__file__).parent.parent
 
+MEASURED = ROOT / "docs" / "measured"
+
+IMAGES = MEASURED / "images"
+
 CURVES = {"iwae": "nll", "guides": "elbo", "priors": "nll", "resnet": "elbo"}
 """Tables whose learning curves are drawn, and the published figure that is drawn beside them."""
 
 PICTURES = {"quadrants-1-cvae": "completions", "taught-conv": "samples", "ssvae-3000": "classes"}
-"""Recipes whose samples.png is kept, that of their first seed, and its name in docs/."""
+"""Recipes whose samples.png is kept, that of their first seed, and its name in docs/measured/images/."""
 
 POINTS = 60
 """Of a curve, at most."""
@@ -37,9 +41,9 @@ def main(runs: Path | None) -> None:
                 (recipe,) = recipes.find(name)
                 picture = runs / name / f"short-seed-{recipe.experiment.seeds[0]}" / "samples.png"
                 if name in PICTURES and picture.is_file():
-                    shutil.copyfile(picture, ROOT / "docs" / f"{PICTURES[name]}.png")
+                    shutil.copyfile(picture, IMAGES / f"{PICTURES[name]}.png")
                 click.echo(f"{name}: seeds {', '.join(str(each['seed']) for each in found)}")
-    page = ROOT / "docs" / "results.md"
+    page = MEASURED / "results.md"
     atomic.write_text(page, report.filled(page.read_text(encoding="utf-8")))
     for table, figure in CURVES.items():
         draw(table, figure)
@@ -74,7 +78,7 @@ def draw(table: str, figure: str) -> None:
             sign = -1 if figure.startswith("nll") else 1
             published[f"{recipe.experiment.row}, published {'-NLL' if sign < 0 else 'ELBO'}"] = sign * value
     if curves:
-        plots.learning(curves, ROOT / "docs" / f"curves-{table}.png", published, about.title)
+        plots.learning(curves, IMAGES / f"curves-{table}.png", published, about.title)
 
 
 def ladder(table: str) -> None:
@@ -90,7 +94,7 @@ def ladder(table: str) -> None:
         annealed = [-(all_data + a - b) for all_data, a, b in zip(nll, ais, same, strict=False)]
         rows[recipe.experiment.row] = [elbo, [-value for value in nll], annealed]
     if rows:
-        plots.ladder(rows, ROOT / "docs" / f"ladder-{table}.png", f"{about.title}: {about.data}")
+        plots.ladder(rows, IMAGES / f"ladder-{table}.png", f"{about.title}: {about.data}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What several processes cost: measured for two on this machine, modelled for 1 to 1024 GPUs.
 
 `python -m benchmarks.scaling` prints the fit of gloo, the prediction of a step of two processes beside the measured
-one, and the tables of docs/scaling.md; `--no-measure` the tables alone.
+one, and the tables of docs/measured/scaling.md; `--no-measure` the tables alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FIGURES = 5
 """Numbers that are summed beside the gradient: three figures, the count of data, and that of losses not finite."""
 
 WORDS = 8000
-"""Vocabulary of War and Peace in docs/results.md."""
+"""Vocabulary of War and Peace in docs/measured/results.md."""
 
 PEAK = 67e12
 """Float32 operations a second of an H100 SXM (NVIDIA's figure); torch takes no TF32 unless it is told to."""

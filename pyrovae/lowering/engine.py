@@ -23,7 +23,7 @@ FEW = 2000
 """Calls below which a trace and its verification, about one second in a new process, are not worth it."""
 
 COMPILE_SECONDS = 10.0
-"""A compilation of a new graph (docs/performance.md)."""
+"""A compilation of a new graph (docs/measured/performance.md)."""
 
 SAVED = 0.3
 """The share of a traced call that compilation takes away, about."""

@@ -4,7 +4,7 @@ To add a row, name it in `published/tables.toml` and add `published/name.toml`: 
 level (the short budget), and
 
     [experiment]
-    row = "IWAE, k = 5"                 # its first cell in docs/results.md
+    row = "IWAE, k = 5"                 # its first cell in docs/measured/results.md
     seeds = [0, 1, 2]                   # [0] where this is left out
     score.samples = 5000                # see Score
     published.nll = 85.54               # see pyrovae.reproduction.figures
@@ -45,7 +45,7 @@ class Score(Config):
 
 
 class Table(Config):
-    """A table of docs/results.md."""
+    """A table of docs/measured/results.md."""
 
     title: str
     rows: tuple[str, ...] = Option(min_length=1, description="names of the recipes, in the order of print")

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md, from what is kept beside the recipes."""
+"""The tables of docs/measured/results.md, from what is kept beside the recipes."""
 
 from __future__ import annotations
 

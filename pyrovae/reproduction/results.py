@@ -12,7 +12,7 @@ from pyrovae.reproduction.recipes import FOLDER, Row, Table
 from pyrovae.storage.jsonable import Json, JsonMapping
 
 OBTAINED = FOLDER.joinpath("obtained")
-"""A file a recipe, NAME.json: the figures of docs/results.md."""
+"""A file a recipe, NAME.json: the figures of docs/measured/results.md."""
 
 
 def kept(name: str) -> list[Json]:
