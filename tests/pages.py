@@ -35,9 +35,9 @@ SAVED = re.compile(r"`([\w-]+\.(?:py|toml))`:$")
 
 NOT_RUN = re.compile(r"<!-- not run: .+ -->$")
 
-PICTURE = re.compile(r"!\[[^\]]+\]\((images/[\w.-]+)\)<!-- (\S+) -->")
+PICTURE = re.compile(r"!\[[^\]]+\]\(([\w/.-]*images/[\w.-]+)\)<!-- (\S+) -->")
 
-SET_UP = re.compile(r"python3? -m (pip|venv|pytest) |source |cd |git clone ")
+SET_UP = re.compile(r"python3? -m (pip|venv|pytest)\b|source |cd |git clone ")
 """Lines that make the environment in which the page is read: no test runs them, `.ci/run` does."""
 
 MODULE = re.compile(r"python -m ((?:benchmarks|tests)\.[\w.]+)")
@@ -50,7 +50,7 @@ PROGRESS = re.compile(r"^[\w -]+ \d+/\d+  .*\n", flags=re.MULTILINE)
 WIDTH = "110"
 """Of the terminal of a reader, in columns."""
 
-FREE = ("seconds", "best epoch", "run directory")
+FREE = ("seconds", "best epoch", "run directory", "fit:")
 """Lines of a summary that differ from machine to machine, or with the folder."""
 
 

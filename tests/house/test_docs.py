@@ -1,8 +1,14 @@
 """README.md and docs/: what they say is run, links lead somewhere, what is printed from the code is as the code is."""
 
+import re
+import runpy
+import shlex
+
 import pytest
-from pages import Page, commands, difference, pages, play, unknown
+from pages import ROOT, Page, commands, difference, pages, play, unknown
 from PIL import Image
+
+from pyrovae.cli import cli
 
 PAGES = pages()
 
@@ -11,7 +17,8 @@ def by_name(page: Page) -> str:
     return page.name
 
 
-RUN = [page for page in PAGES if page.name != "README.md" and any(block.run for block in page.blocks)]
+RUN = [page for page in PAGES if page.name != "docs/index.md" and any(block.run for block in page.blocks)]
+"""The front page is README.md, printed."""
 
 
 @pytest.mark.drawn
@@ -80,3 +87,70 @@ def test_what_does_not_exist_is_seen(line, wrong):
 )
 def test_what_is_shown_is_compared(shown, printed, same):
     assert (difference(shown, printed) is None) == same
+
+
+def test_every_command_is_run():
+    lines = [line for page in RUN for block in page.blocks if block.language == "bash" for line in commands(block)]
+    assert {shlex.split(line)[1] for line in lines if line.startswith("pyrovae ")} == set(cli.files())
+
+
+def test_the_set_up_is_two_lines():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\npython -m pip install -e . && pyrovae fit --model cvae\n" in text
+    assert "\npython -m pip install -e '.[test]' && python -m pytest\n" in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_what_is_read_first_is_short(name):
+    assert len((ROOT / name).read_bytes()) <= 8000
+
+
+@pytest.fixture(scope="module")
+def filled():
+    """The printer of .ci/."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / ".ci"))
+        yield runpy.run_path(str(ROOT / ".ci" / "printed.py"))["filled"]
+
+
+TEXTS = [*PAGES, *(Page(ROOT / name) for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"))]
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=by_name)
+def test_what_is_printed_is_as_the_code_is(page, filled):
+    assert filled(page.text) == page.text, "run .ci/pages"
+
+
+FENCED = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text):
+    """Of the headings of a page, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=by_name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]+`", "", FENCED.sub("", page.text))):
+        file, _, anchor = link.partition("#")
+        if re.match(r"https?:", file):  # a source
+            continue
+        target = (page.path.parent / file).resolve() if file else page.path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+        if page.name.startswith("docs/"):
+            assert target.is_relative_to(ROOT / "docs"), f"{link} is not on the site"
+
+
+def test_the_site_leads_to_every_page():
+    listed = re.findall(r"[\w/.-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2])
+    pages = {page.name.removeprefix("docs/") for page in PAGES if page.name.startswith("docs/")}
+    assert sorted(listed) == sorted(name for name in pages if not re.match(r"decisions/\d", name))
+
+
+def test_pictures_are_those_of_a_page():
+    shown = {
+        (page.path.parent / name).resolve() for page in PAGES for name in re.findall(r"\]\(([^)\s]+\.png)\)", page.text)
+    }
+    assert {path.resolve() for path in (ROOT / "docs").rglob("*.png")} == shown
