@@ -1,4 +1,4 @@
-"""One model, several guides: fits alike in all else, figures of each, and paired differences between them."""
+"""One model, several guides: fits alike in all else, figures of each, and paired differences."""
 
 from pyrovae.comparison.columns import COLUMNS, Column
 from pyrovae.comparison.comparing import compare

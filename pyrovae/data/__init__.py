@@ -1,4 +1,4 @@
-"""Data sets: `load(spec, config)` makes a Dataset of a name, a path, or tensors. Importing this imports no torch."""
+"""Data sets: `load(spec, config)` makes a Dataset of a name, a path, or tensors; importing it imports no torch."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -1,1 +1,1 @@
-"""Invertible maps at a given h, and Gaussians that draw under `torch.func.vmap`: what guide families are made of."""
+"""Invertible maps at a given h, and Gaussians that draw under `torch.func.vmap`: guide families are made of them."""

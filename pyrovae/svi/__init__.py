@@ -1,4 +1,4 @@
-"""Stochastic variational inference: schedules and the optimisation step; what is minimised is `pyrovae.objectives`."""
+"""Steps of stochastic variational inference and their schedules; what is minimised is `pyrovae.objectives`."""
 
 from pyrovae.svi.optimizer import Optimizer
 from pyrovae.svi.pieces import not_additive
