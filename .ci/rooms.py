@@ -53,7 +53,7 @@ def lines(root: Path) -> str:
 
 
 def tree(root: Path) -> str:
-    """An item for each file of Python of `pyrovae`, `models` and `cli`, with its first line; a folder after the other."""
+    """An item for each file of Python of `pyrovae`, `models` and `cli`, a folder after the other."""
     loose = [root / "pyrovae" / name for name in ("__init__.py", "__main__.py")]
     loose += [at for room in ROOMS if not (at := place(root, room)).is_dir()]
     blocks = ["`pyrovae/`\n\n" + "\n".join(item(path.name, first_line(path)) for path in loose)]

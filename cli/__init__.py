@@ -39,7 +39,7 @@ def cli() -> None:
 def main() -> None:
     """The console entry point."""
     # Before torch is loaded: threads that wait for each other by spinning for long starve where something else uses
-    # the cores, and those that never spin are slow where nothing does. CONTRIBUTING.md has the measurement.
+    # the cores, and those that never spin are slow where nothing does. docs/decisions/0008 has the measurement.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     prepare()

@@ -31,12 +31,14 @@ class Binarize:
 
     def __call__(self, columns: Columns) -> Columns:
         x = columns[self.field]
-        return {**columns, self.field: (torch.rand_like(x) < x).to(x.dtype)}  # 2.6 times as fast as torch.bernoulli
+        # torch.bernoulli takes 2.6 times as long: 0.62 ms for 128 images of MNIST (taken once).
+        return {**columns, self.field: (torch.rand_like(x) < x).to(x.dtype)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Trim:
-    """Cuts the trailing positions at which every sentence of the batch is padding; one position always stays."""
+    """Cuts the trailing positions at which every sentence of the batch is padding, so that no GRU goes over them; one
+    position always stays."""
 
     field: str
     pad: int

@@ -16,7 +16,7 @@ from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.turns import between
 
 CPU_BYTES = 16 * 2**20
-"""Memory of one chunk on a CPU: its largest tensor then stays in the cache (CONTRIBUTING.md)."""
+"""Memory of one chunk on a CPU: its largest tensor then stays in the cache (docs/decisions/0012)."""
 
 CPU_BYTES_OF_SEQUENCES = 64 * 2**20
 """The same for sentences: a GRU goes word by word, and wants more rows for each."""

@@ -77,7 +77,8 @@ def _masks(fn: Distribution) -> bool:
 
 
 def _gaussian(field: Field) -> torch.distributions.Normal:
-    """A deviation a column, 1 where it is constant; of images, and whatever is no vector, one for all."""
+    """A deviation a column, 1 where it is constant; of images, and whatever is no vector, one for all, as the default
+    likelihood has: that of a pixel that is constant is unbounded, and every model would be worse."""
     assert field.mean is not None and field.deviation is not None
     mean, deviation = field.mean.double(), field.deviation.double()
     if len(field.shape) == 1:

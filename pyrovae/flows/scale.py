@@ -15,7 +15,7 @@ LEAST = 1e-3
 
 
 def positive(raw: Tensor) -> Tensor:
-    """softplus, shifted so that 0 gives 1, and at least FLOOR."""
+    """softplus, shifted so that 0 gives 1, and at least FLOOR. An exponential overflows at high learning rates."""
     return FLOOR + (1 - FLOOR) * softplus(raw + UNIT)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import fx
 
 LARGE = 2e6
-"""Multiplications in a product, on average over a graph, from which oneDNN is the faster (CONTRIBUTING.md)."""
+"""Multiplications in a product, on average over a graph, from which oneDNN is the faster (docs/decisions/0006)."""
 
 PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default)
 

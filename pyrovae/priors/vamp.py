@@ -26,7 +26,9 @@ class VampPrior(nn.Module):
     """p(z) = 1/C sum_c q(z | u_c), with pseudo-inputs u_c that are learned with everything else.
 
     q is the guide's, and its weights stay the guide's: a bound method is no child module, so that each weight has one
-    name, and it goes with the guide when a pair is copied, moved or cast.
+    name, and it goes with the guide when a pair is copied, moved or cast. (A module that is registered twice breaks
+    `functional_call`, and its weights have two names in a file.) A model with this prior cannot be frozen: each guide
+    would make another p(z).
 
     Jakub M. Tomczak, Max Welling: VAE with a VampPrior. AISTATS 2018.
 

@@ -54,8 +54,8 @@ def shuffled(
 ) -> list[Tensor]:
     """The rows 0..n-1 in a fresh order, in pieces of `size`, one of them short; on the CPU.
 
-    With `lengths`, each piece holds rows of similar length: the order is cut into pools of `POOL` pieces, each pool is
-    sorted, and its pieces come in a fresh order.
+    With `lengths`, each piece holds rows of similar length, so that little of a batch is padding: the order is cut into
+    pools of `POOL` pieces, each pool is sorted, and its pieces come in a fresh order.
 
     Args:
         n: how many rows there are.

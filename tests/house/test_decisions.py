@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from test_rooms import ORDER
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "decisions"
@@ -43,7 +44,8 @@ def head(path: Path) -> re.Match[str]:
 
 
 def paths(text: str) -> set[str]:
-    return set(NAMED.findall(text))
+    """Of files that are named; NAME stands for any."""
+    return {name for name in NAMED.findall(text) if Path(name).stem != "NAME"}
 
 
 def missing(names: set[str]) -> list[str]:
@@ -93,6 +95,10 @@ def test_the_index_has_every_record_and_none_else():
     told = [(number, name, title, status) for number, name, title, _, status in table]
     assert told == [(at["number"], path.name, at["title"], at["status"]) for path in RECORDS for at in [head(path)]]
     assert len(re.findall(r"^\| \[", text, re.MULTILINE)) == len(table)
+
+
+def test_rooms_are_printed_in_the_order_of_imports():
+    assert list(rooms().ROOMS) == " ".join(ORDER).split()
 
 
 def test_contributing_prints_the_rooms_and_is_short():

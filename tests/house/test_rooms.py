@@ -28,7 +28,7 @@ ORDER = (
     "reproduction testing",
     "models cli",
 )
-"""Each room imports those of the lines above it and itself, never one of its own line. `CONTRIBUTING.md` prints it."""
+"""Each room imports those of the lines above it and itself, never one of its own line. `.ci/rooms.py` prints it."""
 
 LEVEL = {room: level for level, line in enumerate(ORDER) for room in line.split()}
 
