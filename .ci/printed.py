@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import rooms
 from markdown import cell, epilog, options, options_in, plain, prose, table
 
 import pyrovae
@@ -206,6 +207,8 @@ def room(name: str) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "readme": front_page,
+    "rooms": lambda: rooms.lines(ROOT),
+    "tree": lambda: rooms.tree(ROOT),
     "table of commands": table_of_commands,
     "commands": commands,
     "options of training": lambda: options_in(TrainConfig),
