@@ -150,14 +150,18 @@ def leaks(pair: Pair, batch: Sequence[Tensor], found: Structure) -> str:
     names = found.generated
     # Row 0 everywhere: other content in each row, other statistics of the batch.
     other = [t[:1].expand_as(t).clone() if n in names else t for n, t in zip(pair.inputs, batch, strict=True)]
-    values, drawn = latents(pair, batch), []
-    for each in (batch, other):
+    values = latents(pair, batch)
+
+    def run(rows: Sequence[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
         with seeded(2, batch[0].device):
-            trace = draw(poutine.uncondition(pair.model), each, values)
+            trace = draw(poutine.uncondition(pair.model), rows, values)
             trace.compute_log_prob()
-        drawn.append(sites(trace))
-    for name, site in drawn[0].items():
-        if any(not _same(site[key], drawn[1][name][key]) for key in ("value", "log_prob")):
+        return {name: (site["value"], site["log_prob"]) for name, site in sites(trace).items()}
+
+    first, changed = run(batch), run(other)
+    for name in first:
+        # What differs by itself, as where a program counts its calls, is `noisy` and no leak.
+        if not all(map(_same, first[name], changed[name])) and all(map(_same, first[name], run(batch)[name])):
             return (
                 f"site '{name}' changes with the content of {names}, which the model generates: read its shape only "
                 f"(a decoder that is fed the words before is a Distribution, as pyrovae.likelihoods.Autoregressive)"
@@ -177,7 +181,7 @@ def noisy(pair: Pair, batch: Sequence[Tensor], model_only: bool = False) -> str:
     return (
         f"the log weight of a datum is {once[row]:.4f} and in the next run {again[row]:.4f} at the same latents: "
         f"the pair draws noise that is no site of its traces (torch.randn, dropout that stays on, a site behind "
-        f"pyro.poutine.block), and so it has no likelihood; make it a site of model and guide"
+        f"pyro.poutine.block) or counts its calls, and so it has no likelihood; make it a site of model and guide"
     )
 
 

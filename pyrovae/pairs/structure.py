@@ -16,6 +16,9 @@ AMISS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeErr
 """What torch and Pyro raise where shapes and types do not go together; what else a program raises is its own."""
 
 
+AN_EVENT = "end the distribution of a site with .to_event(n), so that its log_prob is one value a datum"
+
+
 @contextlib.contextmanager
 def running(pair: Pair, batch: Sequence[Tensor]) -> Iterator[None]:
     """Raises PyrovaeError with the shapes of the data where the programs of a pair do not run on them."""
@@ -27,10 +30,10 @@ def running(pair: Pair, batch: Sequence[Tensor]) -> Iterator[None]:
         of = zip(pair.inputs, batch, strict=False)
         shapes = ", ".join(f"{name} {tuple(tensor.shape[1:])}" for name, tensor in of)
         what = f"{type(error).__name__}: {first_line(error)}"
-        raise PyrovaeError(
-            f"the pair does not run on these data, whose shapes are {shapes}: {what}; give data of the shapes that its "
-            f"programs read, or mend these"
-        ) from error
+        cure = "give data of the shapes that its programs read, or mend these"
+        if "inside plate" in what:  # what Pyro says of a distribution of more dims than the plate has
+            cure = f"{AN_EVENT}, or {cure}"
+        raise PyrovaeError(f"the pair does not run on these data, whose shapes are {shapes}: {what}; {cure}") from error
 
 
 def is_local(site: Site) -> bool:

@@ -1,5 +1,7 @@
 """Noise that is no site of a trace: no weight of a datum is its own then, and a score says so."""
 
+import itertools
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -7,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.functional import dropout, softplus
 
-from pyrovae import Pair, evaluation
+import pyrovae
+from pyrovae import Pair, PyrovaeError, evaluation
 from pyrovae.pairs.assumptions import broken
 from pyrovae.pairs.structure import structure
 from pyrovae.testing import check
@@ -41,11 +44,18 @@ def hidden(h):
         return h + pyro.sample("u", dist.Normal(torch.zeros_like(h), 1.0).to_event(1))
 
 
+def counted():
+    """A number that is another one at each call."""
+    calls = itertools.count()
+    return lambda h: h + 0.1 * next(calls)
+
+
 NOISY = {
     "randn in the model": lambda: Pair(Model(lambda h: h + torch.randn_like(h)), Guide()),
     "randn in the guide": lambda: Pair(Model(), Guide(lambda h: h + torch.randn_like(h))),
     "dropout that stays on": lambda: Pair(Model(lambda h: dropout(h, 0.5, training=True)), Guide()),
     "a blocked site": lambda: Pair(Model(hidden), Guide()),
+    "a counter": lambda: Pair(Model(counted()), Guide()),
 }
 
 
@@ -56,7 +66,7 @@ def test_noise_that_is_no_site_is_told_as_what_it_is(name, rows):
     pair, x = NOISY[name](), torch.randn(rows, 6)
     told = broken(pair, [x], structure(pair, [x]))
     assert any("draws noise that is no site" in each for each in told)
-    assert not any("mixes the data" in each or "precision" in each for each in told)
+    assert not any("mixes the data" in each or "precision" in each or "content" in each for each in told)
     verdict = evaluation.log_likelihood(pair, [x], 200).verdict()
     assert not verdict.trusted
     assert "draws noise that is no site" in verdict.sentence
@@ -72,3 +82,31 @@ def test_dropout_that_ends_with_training_is_none():
     torch.manual_seed(0)
     pair, x = Pair(Model(nn.Dropout(0.5)), Guide(nn.Dropout(0.5))), torch.randn(7, 6)
     assert broken(pair, [x], structure(pair, [x])) == []
+
+
+def test_a_prior_that_counts_its_calls_reads_no_data():
+    """Its latents are drawn from another distribution each time, whatever the data are."""
+    shift = counted()
+
+    class Counting(Model):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z = pyro.sample("z", dist.Normal(shift(x.new_zeros(2)), 1.0).to_event(1))
+                pyro.sample("x", dist.Normal(self.decoder(z), 1.0).to_event(1), obs=x)
+
+    x = torch.randn(7, 6)
+    pair = Pair(Counting(), Guide())
+    (told,) = [each for each in broken(pair, [x], structure(pair, [x])) if "content" in each or "counts" in each]
+    assert "counts its calls" in told
+
+
+def test_a_site_without_its_event_dims_is_told_the_cure():
+    class Flat(Model):
+        def forward(self, x):
+            with pyro.plate("data", len(x), dim=-1):
+                z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+                pyro.sample("x", dist.Normal(self.decoder(z), 1.0), obs=x)
+
+    pair = Pair(Flat(), Guide())
+    with pytest.raises(PyrovaeError, match=r"end the distribution of a site with .to_event\(n\)"):
+        pyrovae.fit(lambda: pair, data=torch.randn(20, 6), epochs=1)
