@@ -95,6 +95,8 @@ def lower(
         try:
             lowered = Lowered(module, function, *examples[0])
             same(lowered, examples, device)
+            if device.type == "cpu":  # on CUDA whole steps are one graph
+                interpret(lowered, examples, device)
             verify(lowered, examples, device, tolerance)
         except CannotLowerError as error:
             return Engine(function, "eager", str(error), time.perf_counter() - started)
@@ -115,6 +117,20 @@ def lower(
                 if tier == "compiled":
                     show.line(f"compiled in {time.perf_counter() - started:.1f} seconds")
     return Engine(lowered, tier, reason, time.perf_counter() - started)
+
+
+def interpret(lowered: Lowered, examples: Sequence[Sequence[Nested]], device: torch.device) -> None:
+    """Runs the graph without Python between its operations, where that gives the same bits."""
+    plain = lowered.run
+    before = outcome(lowered, lowered, examples[0], 1, device)
+    try:
+        lowered.interpret(*examples[0])
+        after = outcome(lowered, lowered, examples[0], 1, device)
+    except (CannotLowerError, RuntimeError):
+        lowered.run = plain
+        return
+    if not all(torch.allclose(a, b, rtol=0, atol=0, equal_nan=True) for a, b in zip(before, after, strict=True)):
+        lowered.run = plain
 
 
 def estimate(lowered: Lowered) -> float:
@@ -139,12 +155,7 @@ def same(lowered: Lowered, examples: Sequence[Sequence[Nested]], device: torch.d
 def verify(lowered: Lowered, examples: Sequence[Sequence[Nested]], device: torch.device, tolerance: float) -> None:
     """Raises CannotLowerError where the graph and the function differ on one of the examples."""
     for seed, example in enumerate(examples, start=1):
-        found = []
-        for call in (lowered.function, lowered):
-            with seeded(seed, device), kept(lowered) as buffers:
-                results = [leaf.detach().clone() for leaf in flat([call(*example)])]
-                after = torch.rand(1, device=device)  # where the generator stands
-                found.append([*results, *(buffer.clone() for buffer in buffers()), after])
+        found = [outcome(lowered, call, example, seed, device) for call in (lowered.function, lowered)]
         for eager, other in zip(*found, strict=True):
             if eager.shape != other.shape or eager.dtype != other.dtype:
                 raise CannotLowerError("its lowered results have other shapes than those of eager Pyro")
@@ -154,6 +165,16 @@ def verify(lowered: Lowered, examples: Sequence[Sequence[Nested]], device: torch
         for eager, other in zip(*found, strict=True):
             if not _close(eager, other, tolerance, SMALL * largest):
                 raise CannotLowerError("its lowered results differ from those of eager Pyro")
+
+
+def outcome(
+    lowered: Lowered, call: Function, example: Sequence[Nested], seed: int, device: torch.device
+) -> list[Tensor]:
+    """What a call gives: results, buffers, and last a number that says where the generator stands."""
+    with seeded(seed, device), kept(lowered) as buffers:
+        results = [leaf.detach().clone() for leaf in flat([call(*example)])]
+        after = torch.rand(1, device=device)
+        return [*results, *(buffer.clone() for buffer in buffers()), after]
 
 
 def _counts(value: Tensor) -> bool:

@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import flop_registry
 
 from pyrovae.lowering import products
+from pyrovae.lowering.interpreter import interpreted
 from pyrovae.lowering.nested import Nested, flat, rebuilder
 from pyrovae.pairs.modes import unvalidated
 
@@ -109,14 +110,29 @@ class Lowered:
         """Parameters and buffers, each once."""
         return [owner[key] for owner, key in self.places]
 
+    def interpret(self, *example: Nested) -> None:
+        """Takes Python from between the operations; see `interpreted`.
+
+        Raises:
+            CannotLowerError: where that fails; the graph is run as it was before.
+        """
+        try:
+            with _quiet():
+                self.run = interpreted(self.graph, self._copies(example))
+        except Exception as error:
+            raise CannotLowerError(_first_line(error)) from error
+
+    def _copies(self, example: Nested) -> list[Any]:
+        """Inputs of the graph, not the tensors themselves: buffers would move."""
+        return [tensor.detach().clone() for tensor in [*self.tensors(), *flat(example)]]
+
     def compile(self, *example: Nested) -> None:
         """Gives the graph to inductor.
 
         Raises:
             CannotLowerError: where inductor fails; the graph is run as it was before.
         """
-        # Not the tensors themselves: buffers would move.
-        inputs: list[Any] = [tensor.detach().clone() for tensor in [*self.tensors(), *flat(example)]]
+        inputs = self._copies(example)
         try:
             with torch.no_grad(), _quiet():
                 # With fallback_random, noise is that of eager torch.
