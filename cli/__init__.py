@@ -3,7 +3,6 @@
 if __name__ != "pyrovae.cli":
     raise ImportError(f"this package is imported as pyrovae.cli, not as {__name__}: write `import pyrovae.cli`")
 
-import os
 import sys
 
 import click
@@ -38,10 +37,6 @@ def cli() -> None:
 
 def main() -> None:
     """The console entry point."""
-    # Before torch is loaded: threads that wait for each other by spinning for long starve where something else uses
-    # the cores, and those that never spin are slow where nothing does. docs/decisions/0008 has the measurement.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     prepare()
     try:
         cli(prog_name="pyrovae")

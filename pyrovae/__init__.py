@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from pyrovae._version import __version__
+from pyrovae.runtime.threads import spin_briefly
 
 if TYPE_CHECKING:
     from pyrovae import data as data
@@ -65,6 +66,9 @@ _ROOMS = ("data", "evaluation", "nets", "plots", "registry")
 """Modules that are reached as attributes, too."""
 
 __all__ = ["__version__", "data", *_HOMES]
+
+
+spin_briefly()
 
 
 def __getattr__(name: str) -> Any:

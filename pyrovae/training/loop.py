@@ -23,6 +23,7 @@ from pyrovae.runs.texts import Metrics
 from pyrovae.runtime.progress import Progress
 from pyrovae.runtime.ranks import from_first, noise_of
 from pyrovae.runtime.signals import Stop, stoppable
+from pyrovae.runtime.threads import Crowded
 from pyrovae.runtime.turns import between
 from pyrovae.svi import Optimizer, Step, not_additive
 from pyrovae.svi.aggressive import Aggressive, lags
@@ -136,6 +137,8 @@ def train(
                         torch._foreach_add_(state.sums, list(figures))
                         state.torn = False
                         at.step += 1
+                        if told := fit.crowded():
+                            show.line(told)
                         if every.is_due(at.step):
                             save(state.checkpoint)
                         stop.pause()
@@ -199,6 +202,7 @@ class _Fit:
             self.held_out.require_information()
             self.aggressive = Aggressive(pair, self.optimizer, step_of, config.aggressive)
             steps += [self.aggressive.guide, self.aggressive.model]
+        self.crowded = Crowded(torch.get_num_threads() if device.type == "cpu" else 1)
         self.state = TrainState(pair, self.optimizer, self.feed, steps, device, start)
 
     def begin(self) -> str:

@@ -45,7 +45,7 @@ def test_a_traced_step_is_interpreted_with_the_bits_of_its_graph(name, guide):
 
 
 def test_gradients_of_convolutions_are_not():
-    """TorchScript's tracer takes no optional list of sizes, which `convolution_backward` has: the graph itself is run."""
+    """TorchScript's tracer takes no optional list of sizes, as `convolution_backward` has: the graph itself runs."""
     step, _ = traced_step("vae-conv", "diagonal")
     assert (step.engine.tier, step.engine.reason) == ("traced", "")
     assert step.engine.call.run == step.engine.call.graph.forward
