@@ -105,7 +105,7 @@ def reconstruct(pair: Pair, batch: Sequence[Tensor]) -> Generated:
     batch = placed(pair, batch)
     with scoring(pair):
         q = draw(pair.guide, batch)
-        p = poutine.trace(poutine.uncondition(poutine.replay(pair.model, trace=q))).get_trace(*batch)
+        p = draw(poutine.uncondition(poutine.replay(pair.model, trace=q)), batch)
         return Generated(sites(p), batch)
 
 

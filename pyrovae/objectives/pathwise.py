@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from pyro import poutine
 from torch import Tensor
 from torch.func import functional_call
 
@@ -11,7 +10,7 @@ from pyrovae.errors import PyrovaeError, option
 from pyrovae.lowering import slots
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
-from pyrovae.pairs.traces import Fixed, Trace, draw, particles, sites
+from pyrovae.pairs.traces import Trace, draw, particles, sites
 from pyrovae.runtime.seeding import seeded
 
 
@@ -33,8 +32,8 @@ def pathwise(pair: Pair, batch: Sequence[Tensor], K: int | None) -> tuple[Trace,
     def frozen(*batch: Tensor) -> None:
         functional_call(guide, stopped, batch, tie_weights=False)
 
-    q = poutine.trace(Fixed(z)(particles(frozen, K))).get_trace(*batch)
-    p = poutine.trace(Fixed(z)(particles(pair.model, K))).get_trace(*batch)
+    q = draw(particles(frozen, K), batch, z)
+    p = draw(particles(pair.model, K), batch, z)
     for name in sites(first, observed=True):
         q.nodes[name] = first.nodes[name]
     p.compute_log_prob()

@@ -101,7 +101,7 @@ def require_observed(pair: Pair, batch: Sequence[Tensor], where: str = "") -> No
 def _drawn(pair: Pair, batch: Sequence[Tensor]) -> tuple[poutine.Trace, poutine.Trace]:
     """Both traces of one draw without log-probabilities: that of a class that does not exist ends a GPU's work."""
     q = draw(pair.guide, batch)
-    return poutine.trace(poutine.replay(pair.model, trace=q)).get_trace(*batch), q
+    return draw(poutine.replay(pair.model, trace=q), batch), q
 
 
 def _refuse_wide(p: poutine.Trace, q: poutine.Trace) -> None:

@@ -63,8 +63,13 @@ def sites(trace: poutine.Trace, observed: bool | None = None) -> dict[str, Site]
 
 
 def draw(program: Program, batch: Sequence[Tensor], values: Mapping[str, Tensor] | None = None) -> poutine.Trace:
-    """One trace of a program, with some latent sites at given values."""
-    return poutine.trace(Fixed(values or {})(program)).get_trace(*batch)
+    """One trace of a program, with some latent sites at given values and a param store of its own.
+
+    `pyro.module` and Pyro's own modules keep parameters in the global one, by name: a second pair of a process would
+    find those of the first there, and not be trained, and a pair that is lowered the stand-ins of its trace.
+    """
+    with pyro.get_param_store().scope():
+        return poutine.trace(Fixed(values or {})(program)).get_trace(*batch)
 
 
 def traces(
@@ -83,7 +88,7 @@ def traces(
     if enumerate:
         guide = poutine.enum(guide, first_available_dim=-2 if K is None else -3)
     q = draw(guide, batch, values)
-    p = poutine.trace(poutine.replay(particles(pair.model, K), trace=q)).get_trace(*batch)
+    p = draw(poutine.replay(particles(pair.model, K), trace=q), batch)
     q.compute_log_prob()
     p.compute_log_prob()
     return p, q
@@ -91,7 +96,8 @@ def traces(
 
 def log_joint(model: Program, batch: Sequence[Tensor], values: Mapping[str, Tensor], K: int | None = None) -> Tensor:
     """log p(x, z) in nats at given latents, (K, B), or (B,) without K."""
-    p = poutine.trace(Fixed(values)(particles(model, K))).get_trace(*batch)
+    with pyro.get_param_store().scope():  # as in `draw`
+        p = poutine.trace(Fixed(values)(particles(model, K))).get_trace(*batch)
     p.compute_log_prob()
     total = torch.zeros((), device=batch[0].device)
     for site in sites(p).values():

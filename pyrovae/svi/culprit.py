@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
+from pyrovae.pairs.arguments import misplaced
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import sites, traces
@@ -69,7 +70,8 @@ def of_batch(pair: Pair, batch: Sequence[Tensor], begin: int = 0) -> str:
                 return f"site '{name}' of the {of} has log-probability {value.item()}"
             if value.dim() and (at := first_bad(value)) is not None:
                 worst = value.flatten()[at].item() if value.dim() == 1 else value.flatten(1)[at].sum().item()
-                return f"site '{name}' of the {of} has log-probability {worst} at training datum {begin + at}"
+                why = next((f" ({told})" for told in misplaced(trace) if told.startswith(f"site '{name}'")), "")
+                return f"site '{name}' of the {of} has log-probability {worst} at training datum {begin + at}{why}"
     return ""
 
 

@@ -24,6 +24,9 @@ from pyrovae.runtime.turns import Whole
 from pyrovae.testing import programs, uses  # noqa: F401  they register the laws, in this order
 from pyrovae.testing.law import LAWS, Case, DoesNotApplyError, Entry, Law, LawError, Make
 
+MEANING = ("supports", "arguments")
+"""Laws without which the numbers of all others mean nothing."""
+
 
 def check(
     pair_or_make: Pair | Callable[..., Pair], batch: Sequence[Tensor], fields: Mapping[str, Field] | None = None
@@ -50,9 +53,12 @@ def check(
             return [first, *(Law(entry.name, None, "not tried, as the pair does not run") for entry in LAWS[1:])]
         laws = list[Law]()
         for entry in LAWS:
-            # Outside a support no log-probability means anything, and Pyro's checks stop every law at the first one.
-            stray = [law for law in laws if law.name == "supports" and law.passed is False]
-            laws.append(Law(entry.name, None, f"not tried: {stray[0].detail}") if stray else _tried(entry, case))
+            # There no log-probability means anything, and Pyro's checks stop every law at the first one.
+            stray = [law for law in laws if law.name in MEANING and law.passed is False]
+            if stray:
+                laws.append(Law(entry.name, None, f"not tried, as the law '{stray[0].name}' is broken"))
+            else:
+                laws.append(_tried(entry, case))
         return laws
 
 
@@ -115,6 +121,8 @@ def _tried(entry: Entry, case: Case) -> Law:
             try:
                 entry.needs(case.pair(), case)
             except PyrovaeError as error:
+                if case.found.missing or case.found.misshapen or case.found.stored:  # said once, by the first law
+                    return Law(entry.name, None, f"not tried, as the law '{LAWS[0].name}' is broken")
                 return Law(entry.name, None, f"does not apply: {error}")
         torch.manual_seed(1)
         entry.test(case)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from pyrovae.pairs.arguments import misplaced
 from pyrovae.pairs.assumptions import TOLERANCE, apart, interacts, leaks, noisy
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.normalisers import improper
@@ -59,6 +60,16 @@ def _structure(case: Case) -> None:
 def _supports(case: Case) -> None:
     """data, and what the guide draws, lie in the supports of the model's distributions"""
     require_supported(case.pair(), case.batch)
+
+
+@law("arguments", cure="every parameter of a distribution must lie where it is defined")
+def _arguments(case: Case) -> None:
+    """the parameters of every distribution lie where it has them: scales are positive"""
+    pair = case.pair().eval()
+    with torch.no_grad(), unvalidated():
+        for program in (pair.guide, pair.model):
+            for told in misplaced(draw(program, case.batch)):
+                raise LawError(told)
 
 
 @law("leak", cure="the model may read the shape of a field that it generates, never its content")

@@ -77,6 +77,12 @@ def _svi(case: Case) -> None:
         svi.step(*case.batch)
     _require_moved(pair, before, "pyro.infer.SVI")
     if stored := sorted(pyro.get_param_store().keys()):
+        module, apart, _ = stored[0].partition("$$$")
+        if apart:
+            raise LawError(
+                f"pyro.module or a PyroModule puts '{module}' into the global param store, where the next pair of the "
+                f"process finds it by name: leave it out and take plain modules; pyrovae itself trains this pair"
+            )
         raise LawError(f"the global param store holds '{stored[0]}': make it an nn.Parameter, or it is not saved")
 
 

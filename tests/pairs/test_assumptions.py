@@ -17,11 +17,13 @@ from torch.nn.functional import softplus
 
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, evaluation
+from pyrovae.objectives.elbo import ELBO
 from pyrovae.pairs.assumptions import broken
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import structure
 from pyrovae.pairs.supports import is_everything, outside, words
 from pyrovae.pairs.traces import log_weights
+from pyrovae.svi import Optimizer, Step
 from pyrovae.testing import check
 
 SHORT = {"epochs": 1, "score_samples": 5, "device": "cpu", "show": False, "compile": False}
@@ -142,6 +144,30 @@ def test_a_value_in_the_param_store_is_refused(score):
 
     with pyro.get_param_store().scope(), pytest.raises(PyrovaeError, match=r"pyro.param\('sigma'\).*nn.Parameter"):
         SCORES[score](Pair(Stored(), Guide()), torch.randn(30, 6))
+
+
+class Announced(Model):
+    """As in Pyro's tutorials."""
+
+    def forward(self, x):
+        pyro.module("decoder", self.decoder)
+        super().forward(x)
+
+
+@pytest.mark.parametrize("calls", [2, 3000], ids=["eager", "traced"])
+def test_a_second_pair_that_calls_pyro_module_is_its_own(calls):
+    """Both train, each its own parameters, and nothing of them stays in Pyro's store."""
+    x = torch.randn(20, 6)
+    for _ in range(2):
+        pair = Pair(Announced(), Guide())
+        step = Step(ELBO(pair), Optimizer(list(pair.parameters())))
+        step.lower([(x,), (x.flip(0),)], calls=calls)
+        assert step.engine.tier == ("eager" if calls == 2 else "traced")
+        before = pair.model.decoder.weight.clone()
+        step((x,), torch.tensor(0.1), torch.ones(()), torch.ones(()))
+        assert not torch.equal(pair.model.decoder.weight, before)
+        assert torch.isfinite(pyrovae.log_likelihood(pair, (x,), 5).log_likelihood).all()
+    assert list(pyro.get_param_store().keys()) == []
 
 
 def test_a_parameter_of_a_pyro_module_is_one_of_the_pair():

@@ -32,7 +32,7 @@ def test_laws_are_tried_on_everything_there_is():
     assert {name for name, _, _ in VARIANTS.values()} == set(registry.describe("models"))
     assert {spec.split(":")[0] for spec in GUIDES} == set(registry.describe("guides"))
     assert NAMES[0] == "structure"
-    assert len(set(NAMES)) == len(NAMES) == 15
+    assert len(set(NAMES)) == len(NAMES) == 16
 
 
 class Model(nn.Module):
@@ -144,6 +144,32 @@ class InStore(Model):
         return self.decoder(z) + pyro.param("shift", torch.zeros(()))
 
 
+class Announces(Model):
+    """As in Pyro's tutorials."""
+
+    def decode(self, z, x):
+        pyro.module("decoder", self.decoder)
+        return self.decoder(z)
+
+
+class Negative(Guide):
+    """Without a softplus."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(self.encoder(x)[..., :2], -torch.ones(2)).to_event(1))
+
+
+class Sure(Model):
+    """Without a sigmoid."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            probs = 0 * self.decoder(z) + 1.5
+            pyro.sample("x", dist.Bernoulli(probs, validate_args=False).to_event(1), obs=(x > 0).float())
+
+
 class Infinite(Model):
     def decode(self, z, x):
         return self.decoder(z) + torch.sqrt(0 * self.decoder.bias)
@@ -195,6 +221,9 @@ class Raises(Model):
         (Unused, Guide, "parameters move", "model.spare.weight, model.spare.bias (2 of 6"),
         (Infinite, Guide, "parameters move", "not finite"),
         (InStore, Guide, "structure", "'shift'"),
+        (Announces, Guide, "pyro.infer.SVI", "puts 'decoder' into the global param store"),
+        (Model, Negative, "arguments", "site 'z': scale of its Normal is -1, and must be "),
+        (Sure, Guide, "arguments", "site 'x': probs of its Bernoulli is 1.5, and must be "),
         (Unregistered, Guide, "save and load", "buffer"),
         (Counts, Guide, "evaluation", "model.calls"),
         (Single, Guide, "float64", "RuntimeError: "),

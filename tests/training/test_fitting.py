@@ -7,6 +7,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pages import ROOT, Page
 from torch import nn
 
 import pyrovae
@@ -125,9 +126,8 @@ def test_an_option_of_ones_own_with_the_name_of_a_training_option_is_refused(own
 
 
 def test_the_factory_of_the_readme_takes_other_features(tmp_path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    code = re.search(r"^```python\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
-    (tmp_path / "my_model.py").write_text(code[1], encoding="utf-8")
+    (code,) = [block.text for block in Page(ROOT / "README.md").blocks if block.saved == "my_model.py"]
+    (tmp_path / "my_model.py").write_text(code, encoding="utf-8")
     run = pyrovae.fit(f"{tmp_path / 'my_model.py'}:MyVAE", data=torch.randn(40, 6), features=6, **TINY)
     assert run.pair.model.decoder[-1].out_features == 6
     assert run.sample(3).shape == (3, 6)

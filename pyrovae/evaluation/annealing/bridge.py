@@ -48,7 +48,7 @@ class Bridge:
     def densities(self, u: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """u (C, B, D) -> first and second (C, B), nats."""
         unconstrained = Unconstrained(self.slots, u)
-        p = poutine.trace(unconstrained(particles(self.pair.model, len(u)))).get_trace(*batch)
+        p = draw(unconstrained(particles(self.pair.model, len(u))), batch)
         p.compute_log_prob()
         latent, observed = _total(p, u, False), _total(p, u, True)
         if self.start == "prior":
