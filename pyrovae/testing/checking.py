@@ -16,6 +16,7 @@ from pyrovae.data.dataset import Fields
 from pyrovae.data.field import Field
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.alone import alone
+from pyrovae.pairs.inverses import NO_INVERSE, lacks_inverse
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import placed
 from pyrovae.pairs.structure import structure
@@ -131,7 +132,7 @@ def _tried(entry: Entry, case: Case) -> Law:
     except LawError as broken:
         return Law(entry.name, False, str(broken))
     except Exception as error:
-        return Law(entry.name, False, f"{_told(error)}: {entry.cure}")
+        return Law(entry.name, False, NO_INVERSE if lacks_inverse(error) else f"{_told(error)}: {entry.cure}")
     return Law(entry.name, True, (entry.test.__doc__ or "").strip())
 
 

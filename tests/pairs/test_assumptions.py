@@ -595,3 +595,22 @@ def test_a_guide_at_a_border_is_seen():
         verdict = evaluation.log_likelihood(Pair(Seen(b), Share(b)), [x], 4000).verdict()
         assert verdict.trusted is trusted
         assert ("stands at a border" in verdict.sentence) is not trusted
+
+
+class OneWay(Guide):
+    """A flow that is only scored where it was drawn."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            base = dist.Normal(x[:, :2], 1.0).to_event(1)
+            pyro.sample("z", dist.TransformedDistribution(base, [dist.transforms.Planar(2)]))
+
+
+def test_a_guide_without_an_inverse_is_one_sentence():
+    pair, x = Pair(Model(), OneWay()), torch.randn(40, 6)
+    with pytest.raises(PyrovaeError, match="cannot score values that it did not draw"):
+        evaluation.log_likelihood(pair, [x], 5)
+    assert not pyrovae.fit(lambda: pair, data=x, **SHORT).results.get("log_likelihood")  # it trains, and is told
+    told = [law.detail for law in check(pair, [x]) if law.passed is False]
+    assert sum("cannot score values that it did not draw" in each for each in told) >= 3
+    assert not any(each.startswith(("KeyError", "NotImplementedError")) for each in told)
