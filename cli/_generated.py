@@ -1,6 +1,6 @@
 """What the generating commands share: sentences to stdout, arrays to .npz, and --given."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,31 +10,41 @@ from pyrovae.cli._output import print_json
 from pyrovae.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from pyrovae.runs.run import Run
 
 
-def parse_given(given: Sequence[str]) -> dict[str, float | list[float]]:
-    """`("y=3", "z=0.5,-1")` -> `{"y": 3.0, "z": [0.5, -1.0]}`; raises UsageError where one is no NAME=VALUE."""
+def parse_given(given: Sequence[str]) -> dict[str, float | str | list[float]]:
+    """`("y=3", "z=0.5,-1")` -> `{"y": 3.0, "z": [0.5, -1.0]}`; what is no number may be the name of a class. Raises
+    UsageError where one is no NAME=VALUE."""
     found: dict[str, Any] = {}
     for item in given:
         name, equals, text = item.partition("=")
-        try:
-            numbers = [float(part) for part in text.split(",")]
-        except ValueError:
-            numbers = []
-        if not name or not equals or not numbers:
-            raise UsageError(f"--given {item}: write NAME=NUMBER, or NAME=NUMBER,NUMBER for a vector")
+        if not name or not equals or not text:
+            raise UsageError(
+                f"--given {item}: write NAME=NUMBER, NAME=NUMBER,NUMBER for a vector, or NAME=CLASS by its name"
+            )
         if name in found:
             raise UsageError(f"--given {item}: {name} is given twice: give it once")
-        found[name] = numbers[0] if len(numbers) == 1 else numbers
+        try:
+            numbers = [float(part) for part in text.split(",")]
+            found[name] = numbers[0] if len(numbers) == 1 else numbers
+        except ValueError:
+            found[name] = text
     return found
 
 
-def show(run: "Run", value: "Tensor | list[str] | list[list[str]]", out: Path | None, as_json: bool = False) -> None:
-    """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a file under the name x; or, without
-    a file and `as_json`, the values themselves in one JSON object."""
+def show(
+    run: "Run",
+    value: "Tensor | list[str] | list[list[str]]",
+    out: Path | None,
+    as_json: bool = False,
+    beside: "Mapping[str, np.ndarray] | None" = None,
+) -> None:
+    """Sentences on stdout, one a line (rows of an interpolation apart); arrays in a file under the name x, with the
+    columns `beside` them; or, without a file and `as_json`, the values themselves in one JSON object."""
     from pyrovae.storage.tables import write_table
 
     if isinstance(value, list) and out is not None:
@@ -47,7 +57,7 @@ def show(run: "Run", value: "Tensor | list[str] | list[list[str]]", out: Path | 
     elif out is None or out.suffix == ".png":
         raise UsageError("these data are no images: name a file for the values, --out FILE.csv")
     else:
-        write_table(out, {"x": value.numpy()})
+        write_table(out, {**(beside or {}), "x": value.numpy()})
         written(run, out, as_json)
 
 

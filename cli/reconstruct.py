@@ -41,4 +41,4 @@ def command(run: "Run", n: int, temperature: float | None, seed: int, out: Path 
         require_temperature(temperature, text=False)
         written(run, pictures.reconstructions(run, out or Path("reconstructions.png"), n, seed), as_json)
     else:
-        show(run, run.reconstruct(n, seed, temperature), out, as_json)
+        show(run, run.reconstruct(n, seed, temperature), out, as_json, run.index("test", n))

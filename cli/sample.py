@@ -23,7 +23,7 @@ Examples:
   pyrovae sample runs/cvae-digits --given y=3 -n 50 --out threes.png"""
 )
 @click.option("-n", "--number", "n", type=count(most=SHOWN), help="How many [default: 100; of text or completions 10].")
-@click.option("--given", multiple=True, metavar="NAME=VALUE", help="Fix a condition or a latent: y=3, z=0.5,-1.")
+@click.option("--given", multiple=True, metavar="NAME=VALUE", help="Fix a condition or a latent: y=3, y=cat, z=0.5,-1.")
 @temperature_option
 @seed_option
 @draws_option

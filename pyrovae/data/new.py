@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -138,11 +138,12 @@ def _made(
     description: Json,
     rows: Tensor | None = None,
     names: tuple[str, ...] | None = None,
+    given: Iterable[str] = (),
 ) -> NewData:
     made = [each for each in before.inputs if before.fields[each].kind == "partial"]  # of x
     missing = [each for each in before.inputs if each not in columns and each not in made]
     if missing and not (before.hides and missing == ["y"]):
-        listed = ", ".join(columns) or "none"
+        listed = ", ".join(given or columns) or "none"
         raise PyrovaeError(
             f"the pair reads the field '{missing[0]}', and data '{name}' have only {listed}: give it, too"
         )
@@ -229,6 +230,7 @@ def _numbers(raw: Raw, name: str, before: Before, config: DataConfig, part: Part
         config.data_seed,
         {**described, "binarize": before.binarize, "notes": [*raw.notes]},
         names=None if names is None else tuple(names),
+        given=fields,
     )
 
 

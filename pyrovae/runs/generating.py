@@ -13,7 +13,7 @@ from pyrovae.data.raw import DataSpec, Tensors
 from pyrovae.errors import require_whole
 from pyrovae.generation import draws
 from pyrovae.generation.decoding import Decoding, require_temperature
-from pyrovae.generation.given import GivenValue, require_allowed
+from pyrovae.generation.given import GivenValue, by_number, require_allowed
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runs.subject import Drawn
 from pyrovae.runtime.seeding import require_seed, seeded
@@ -34,6 +34,7 @@ def sample(
     one.
     """
     require_whole(n=n)
+    given = by_number(run.fields, given)
     require_allowed(run.fields, given)
     like = run.on(data, conditions=True).split("test", max(n, 2))
     return _shown(run, _generated(run, draws.sample, like, n, given, seed=seed, temperature=temperature))

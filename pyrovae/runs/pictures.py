@@ -14,7 +14,7 @@ from pyrovae import evaluation, plots
 from pyrovae.data.new import NewData
 from pyrovae.errors import UsageError, option
 from pyrovae.generation import draws as generate
-from pyrovae.generation.given import GivenValue, require_allowed
+from pyrovae.generation.given import GivenValue, by_number, require_allowed
 from pyrovae.pairs.parameters import device_of
 from pyrovae.pairs.structure import structure
 from pyrovae.plots.figure import minus, shortened
@@ -93,10 +93,11 @@ def samples(
     Where a label is a condition that is not given: a column a class, and as many rows as n draws need (10). Where part
     of x is the condition: completions of n data (10). Else n draws (100) in rows of ten. Of vectors, `marginals`.
     """
+    given = by_number(run.fields, given or {})
     if is_vector(run):
         return marginals(run, path, n, seed, given)
     require_image(run)
-    require_allowed(run.fields, given or {})
+    require_allowed(run.fields, given)
     y = run.fields.get("y") if "y" in run.pair.inputs else None
     if y is not None and y.kind == "partial":
         return completions(run, path, n or ROWS, seed, given)

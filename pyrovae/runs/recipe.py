@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pyrovae import registry
 from pyrovae.config import Config, Options, Settings, parse, refuse_unknown
 from pyrovae.data.options import DataConfig
-from pyrovae.errors import UsageError
+from pyrovae.errors import UsageError, option
 from pyrovae.options import TrainConfig
 from pyrovae.storage.jsonable import Json, JsonMapping
 
@@ -143,5 +143,5 @@ def require_repeated(what: str, given: Settings, was: C, free: Collection[str] =
     for key in config.model_fields:
         before, now = getattr(was, key), getattr(asked, key)
         if key in given and key not in free and now != before:
-            raise UsageError(f"{key} = {now!r} contradicts {what}, which has {before!r}: leave it out")
+            raise UsageError(f"{option(key, now)} contradicts {what}, which has {before!r}: leave it out")
     return asked

@@ -17,6 +17,9 @@ from pyrovae.training.order import epochs
 BEHIND = 0.01
 """Of the baseline's nats, and of nats, that a model may be behind it before that is said."""
 
+LOST = 1000.0
+"""Times the baseline's nats that a model has to be behind it for a fit that diverged."""
+
 FIRST = 3
 """Epochs before which a falling ELBO says nothing."""
 
@@ -45,6 +48,8 @@ def concerns(metrics: Sequence[Metrics], outcome: Outcome, config: TrainConfig, 
             f"first epoch (the weights are those of epoch {outcome.best_epoch}): "
             f"lower {option('lr')}, or {option('clip')} the gradients"
         )
+    if outcome.test is not None and (lost := _lost(outcome.test)):
+        return [*found, lost]
     if unused is not None:
         found.append(unused.removesuffix("."))
     if outcome.test is not None and (behind := _behind(outcome.test)):
@@ -58,6 +63,20 @@ def concerns(metrics: Sequence[Metrics], outcome: Outcome, config: TrainConfig, 
             f"set {option('kl_warmup')} below {len(metrics)} epochs"
         )
     return found
+
+
+def _lost(test: FinalScores) -> str:
+    """That the model has left the data altogether, from the first epoch on; empty where it has not."""
+    if test.baseline is None or test.elbo > test.baseline.log_likelihood - LOST * (
+        1 + abs(test.baseline.log_likelihood)
+    ):
+        return ""
+    name, floor = test.baseline
+    return (
+        f"the model is far worse than an {name} with the moments of the training data: {test.elbo:.1e} nats a datum, "
+        f"where that has {floor:,.2f}: training diverged (lower {option('lr')}, or {option('clip')} the gradients), or "
+        f"columns are of unlike scale"
+    )
 
 
 def _behind(test: FinalScores) -> str:

@@ -6,6 +6,7 @@ import torch
 
 from pyrovae.data.dataset import SPLITS, Dataset
 from pyrovae.data.field import Field
+from pyrovae.data.stored import Stored
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.parameters import placed
@@ -20,7 +21,9 @@ KINDS = {"binary": "0 or 1", "unit": "between 0 and 1", "real": "real", "partial
 
 def of_data(dataset: Dataset) -> str:
     """Rows of each split, and the fields."""
-    rows = ", ".join(f"{dataset.size(split):,} {split}" for split in SPLITS)
+    read = {split: any(isinstance(each, Stored) for each in dataset.columns[split].values()) for split in SPLITS}
+    where = {split: " (read from the disk)" if read[split] else "" for split in SPLITS}
+    rows = ", ".join(f"{dataset.size(split):,} {split}{where[split]}" for split in SPLITS)
     mode = dataset.description.get("binarize", "none")
     how = {"none": "", "dynamic": ", drawn anew at every access"}.get(mode, f", by {mode}")
     fields = "; ".join(_field(name, each) + (how if name == "x" else "") for name, each in dataset.fields.items())

@@ -218,8 +218,8 @@ def test_what_contradicts_the_frozen_run_is_refused_by_name(x, own, tmp_path):
     source = pyrovae.fit("vae", data=x, out=tmp_path / "source", **TINY, epochs=1)
     for given, says in [
         ({"model": "cvae"}, "is a run of model vae, not of cvae"),
-        ({"latent_dim": 3}, "latent_dim = 3 contradicts"),
-        ({"held_out": 0.2}, "held_out = 0.2 contradicts"),
+        ({"latent_dim": 3}, "latent_dim=3 contradicts"),
+        ({"held_out": 0.2}, "held_out=0.2 contradicts"),
         ({"data": x + 1}, "is frozen with its data: .* are not those of this run"),
         ({"nonsense": 3}, "no option 'nonsense'"),
         ({"guide": "iaff"}, "did you mean 'iaf'"),

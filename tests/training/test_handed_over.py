@@ -99,7 +99,7 @@ def test_a_run_of_it_goes_on_and_is_loaded_with_it(tmp_path):
     loaded = pyrovae.load(tmp_path / "run", made, data=X, device="cpu")
     ours, theirs = tensors.weights(loaded.pair), tensors.weights(run.pair)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    with pytest.raises(UsageError, match="latent_dim = 4 contradicts"):
+    with pytest.raises(UsageError, match="latent_dim=4 contradicts"):
         pyrovae.fit(made, resume=tmp_path / "run", data=X, epochs=2, latent_dim=4, show=False)
     longer = pyrovae.fit(made, resume=tmp_path / "run", data=X, epochs=2, show=False)
     assert (len(longer.metrics), longer.pair.model.latent_dim, longer.recipe.guide) == (2, 3, "full")

@@ -110,8 +110,8 @@ def test_more_epochs_are_those_of_a_longer_fit(x, tmp_path):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"lr": 0.5}, "lr = 0.5 contradicts resume=.*, which has 0.002: leave it out"),
-        ({"latent_dim": 9}, "latent_dim = 9 contradicts"),
+        ({"lr": 0.5}, "lr=0.5 contradicts resume=.*, which has 0.002: leave it out"),
+        ({"latent_dim": 9}, "latent_dim=9 contradicts"),
         ({"guide": "full"}, "guide is as it was"),
         ({"colour": 1}, "there is no option 'colour'"),
         ({"model": "vae"}, "leave it out"),

@@ -264,4 +264,6 @@ def _flag(options: Settings | None, name: str) -> str:
 
 
 def _nats(value: float) -> str:
+    if abs(value) > 1e6:
+        return f"{value:.1e} nats"
     return f"{abs(value) if abs(value) < 0.005 else value:.2f} nats"

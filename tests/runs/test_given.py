@@ -1,0 +1,73 @@
+"""What is given to a run that generates: numbers, and classes by their names; what stands beside what comes back."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from commands import done, run
+
+import pyrovae
+from pyrovae import PyrovaeError, UsageError
+
+TINY = {"epochs": 1, "latent_dim": 2, "hidden": (4,), "score_samples": 2, "device": "cpu", "show": False}
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """p(x | y) of vectors, with classes that have names."""
+    draw = np.random.default_rng(0)
+    data = {"x": draw.normal(size=(60, 3)).astype("float32"), "y": draw.choice(["cat", "dog"], 60)}
+    return pyrovae.fit("cvae", data=data, out=tmp_path_factory.mktemp("given") / "run", **TINY)
+
+
+def test_a_class_may_be_given_by_its_name(fitted):
+    assert torch.equal(fitted.sample(4, y="dog"), fitted.sample(4, y=1))
+    assert not torch.equal(fitted.sample(4, y="dog"), fitted.sample(4, y="cat"))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"y": "dgo"}, "y = dgo is no class of this run: did you mean 'dog'?"),
+        ({"y": 7}, r"y = 7 is no class \(cat, dog\): give a whole number from 0 to 1"),
+        ({"z": "dog"}, "z = dog: give a number, or a vector"),
+    ],
+)
+def test_what_is_no_class_is_told_the_classes(fitted, given, says):
+    with pytest.raises(UsageError, match=says):
+        fitted.sample(4, **given)
+
+
+def test_on_the_command_line_too(fitted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = {"x": np.zeros((60, 3), "float32"), "y": np.repeat(["cat", "dog"], 30)}
+    np.savez("pets.npz", **data | {"x": np.random.default_rng(0).normal(size=(60, 3))})
+    options = ("--epochs", "1", "--latent-dim", "2", "--hidden", "4", "--score-samples", "2", "--device", "cpu")
+    done("fit", "--model", "cvae", "--data", "pets.npz", *options, "--out", "pets", "--quiet")
+    done("sample", "pets", "--given", "y=dog", "-n", "4", "--out", "named.csv")
+    done("sample", "pets", "--given", "y=1", "-n", "4", "--out", "numbered.csv")
+    assert (tmp_path / "named.csv").read_text() == (tmp_path / "numbered.csv").read_text()
+    assert "did you mean 'dog'" in run("sample", "pets", "--given", "y=dgo", "--out", "a.csv").stderr
+    done("reconstruct", "pets", "-n", "3", "--out", "back.csv")
+    with open("back.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["row"] for row in rows] == ["0", "1", "2"]
+
+
+def test_a_field_that_is_not_read_is_named(fitted):
+    with pytest.raises(PyrovaeError, match="reads the field 'x', and data 'arrays' have only z: give it, too"):
+        fitted.on({"z": np.zeros((5, 3))})
+
+
+def test_a_fit_that_was_lost_from_the_first_epoch_is_told_so_and_nothing_else(capsys):
+    pyrovae.fit("vae", data=torch.randn(60, 3), **TINY | {"epochs": 2, "lr": 1e9, "show": True})
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert [each for each in warnings if "far worse than an independent Gaussian" in each and "lower lr" in each]
+    assert not any("does not read z" in each or "is worse than" in each for each in warnings)
+
+
+def test_data_that_are_read_from_the_disk_are_told_so(tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(60, 3)).astype("float32"))
+    pyrovae.fit("vae", data=tmp_path / "rows.npy", stream=True, **TINY | {"show": True})
+    assert "rows.npy, 48 train (read from the disk), 6 valid, 6 test" in capsys.readouterr().err
