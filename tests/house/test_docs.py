@@ -143,6 +143,12 @@ def test_links_lead_somewhere(page):
             assert target.is_relative_to(ROOT / "docs"), f"{link} is not on the site"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_a_list_in_a_list_is_set_in_by_four(page):
+    """GitHub takes two, and the site makes one list of both."""
+    assert not re.findall(r"^ {1,3}[-*] .*$", FENCED.sub("", page.text), flags=re.MULTILINE)
+
+
 def test_the_site_leads_to_every_page():
     listed = re.findall(r"[\w/.-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2])
     pages = {page.name.removeprefix("docs/") for page in PAGES if page.name.startswith("docs/")}
