@@ -11,6 +11,7 @@ from pyrovae.cli._output import print_json, print_table
 from pyrovae.config import Config
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
+from pyrovae.registry.own_code import name_of
 
 SECTION = "Check"
 PLACE = 2
@@ -55,6 +56,8 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     NAME is a model (`pyrovae models`) or your own my_model.py:MyVAE.
     """
     given = {key: value for key, value in options.items() if value is not None}
+    if data is None and name_of(model) is not None:
+        raise UsageError(f"{model} is tried on data that it is for: give them, --data my_data.npy")
     require(model, [] if guide is None else [guide], data, given)
 
     from pyrovae.data.catalogue import load

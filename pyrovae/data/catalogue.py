@@ -45,6 +45,9 @@ SOURCES: dict[str, Source] = {
 STDIN = "-"
 """Where data may be new to a run, standard input."""
 
+TABLES = (".csv", ".tsv", ".parquet", ".xlsx", ".ods", ".feather")
+"""Of files of tables, which are not read."""
+
 SUFFIXES = (".npy", ".npz", ".amat", ".txt", ".txt.gz")
 
 
@@ -145,7 +148,10 @@ def require_there(spec: str | os.PathLike[str]) -> None:
             raise UsageError(f"data {name}: there is no such file or folder")
         raise UsageError(f"there is no data set '{name}'{did_you_mean(name, sources())}")
     if path.is_file() and not name.endswith((*SUFFIXES, ".amat.gz")):
-        raise UsageError(f"data {path}: a file must be .npy, .npz, .amat, .txt or .txt.gz, and images lie in a folder")
+        table = "" if path.suffix.lower() not in TABLES else "; save the numbers of a table by numpy.save, as a .npy"
+        raise UsageError(
+            f"data {path}: a file must be .npy, .npz, .amat, .txt or .txt.gz, and images lie in a folder{table}"
+        )
 
 
 def _exists(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """What a trained pair makes: samples, reconstructions, interpolations. All from its traces."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -41,6 +42,9 @@ def shown(found: Generated, inputs: Sequence[str], fields: Mapping[str, Field]) 
     """What a person is shown of the first generated field: E[x | z], with the part that was given as it was given."""
     name = next(name for name in inputs if name in found.sites)
     value = expectation(found.sites[name])
+    shape = fields[name].shape if name in fields else value.shape[1:]
+    if value.shape[1:] != shape and value.shape[1:].numel() == math.prod(shape):
+        value = value.reshape(len(value), *shape)  # of a pair that observes images as vectors
     for part, tensor in zip(inputs, found.batch, strict=True):
         if part in fields and fields[part].of == name:
             value = torch.where(tensor[..., -1:, :, :] > 0, tensor[..., :-1, :, :].to(value), value)

@@ -89,11 +89,11 @@ def fit(  # type: ignore[misc]  # the options of a function are its own
 ) -> Run:
     """Trains a pair by stochastic variational inference and scores it on the test split.
 
-    run = pyrovae.fit("cvae", data="digits", guide="iaf", epochs=20, latent_dim=10)
-    run = pyrovae.fit(pyrovae.Pair(Model(), Guide()), data=x, batch_size=100)
-    run = pyrovae.fit(MyVAE, data=x, latent_dim=3)    # def MyVAE(fields, latent_dim: int = 2) -> pyrovae.Pair
-    better = pyrovae.fit(guide="iaf", freeze_model="runs/cvae-digits")      # the model of that run, another guide
-    run = pyrovae.fit(resume="runs/cvae-digits")                            # a fit that was stopped goes on
+        run = pyrovae.fit("cvae", data="digits", guide="iaf", epochs=20, latent_dim=10)
+        run = pyrovae.fit(pyrovae.Pair(Model(), Guide()), data=x, batch_size=100)
+        run = pyrovae.fit(MyVAE, data=x, latent_dim=3)    # def MyVAE(fields, latent_dim: int = 2) -> pyrovae.Pair
+        better = pyrovae.fit(guide="iaf", freeze_model="runs/cvae-digits")      # the model of that run, another guide
+        run = pyrovae.fit(resume="runs/cvae-digits")                            # a fit that was stopped goes on
 
     Args:
         model: the name of a variant (`pyrovae models`), your own `my_model.py:MyVAE`, or in Python a class or function
@@ -222,7 +222,7 @@ def _fit(plan: Plan, overwrite: bool, show: Progress | bool | None, on_epoch: On
                 for warning in warnings:
                     shown.line(f"warning: {warning}")
                 run.results, run.status = dataclasses.replace(scored, warnings=(*told, *warnings)), "done"
-                journal.done(run)
+                journal.done(run, shown)
     return run
 
 

@@ -15,6 +15,7 @@ from pyrovae.runs.claim import is_run
 from pyrovae.runs.commit import append_metrics, clear, commit, metrics_path
 from pyrovae.runs.run import Run
 from pyrovae.runs.texts import Metrics
+from pyrovae.runtime.progress import Progress
 from pyrovae.storage import atomic
 from pyrovae.storage.jsonable import JsonMapping
 
@@ -92,9 +93,12 @@ class Journal:
         if run.status != "training" or self.step == run.outcome.steps:
             self._save(run, overwrite)
 
-    def done(self, run: Run) -> None:
-        """Draws pictures, and saves the run with its scores."""
-        pictures.pictures(run, self.folder)
+    def done(self, run: Run, show: Progress) -> None:
+        """Draws pictures, and saves the run with its scores, also where something cannot be drawn."""
+        try:
+            pictures.pictures(run, self.folder)
+        except PyrovaeError as error:
+            show.line(f"note: a picture was left out: {error}")
         self._save(run)
 
     def _save(self, run: Run, overwrite: bool = False) -> None:
@@ -146,7 +150,7 @@ class Unwritten:
     def trained(self, run: Run, overwrite: bool) -> None:
         """See `Journal`."""
 
-    def done(self, run: Run) -> None:
+    def done(self, run: Run, show: Progress) -> None:
         """See `Journal`."""
 
 

@@ -3,9 +3,12 @@
 import csv
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from commands import done, run
+from torch import nn
 
 import pyrovae
 from pyrovae import PyrovaeError, UsageError
@@ -71,3 +74,52 @@ def test_data_that_are_read_from_the_disk_are_told_so(tmp_path, capsys):
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(60, 3)).astype("float32"))
     pyrovae.fit("vae", data=tmp_path / "rows.npy", stream=True, **TINY | {"show": True})
     assert "rows.npy, 48 train (read from the disk), 6 valid, 6 test" in capsys.readouterr().err
+
+
+class Flat(nn.Module):
+    """Images as vectors, as in Pyro's tutorial."""
+
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.Linear(2, 64)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            z = pyro.sample("z", dist.Normal(x.new_zeros(2), 1.0).to_event(1))
+            flat = x.reshape(-1, 64)
+            pyro.sample("x", dist.Bernoulli(logits=self.decoder(z)).to_event(1), obs=flat)
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(64, 2)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("z", dist.Normal(self.encoder(x.reshape(-1, 64)), 1.0).to_event(1))
+
+
+def test_images_that_a_pair_observes_as_vectors_are_shown_as_images(tmp_path):
+    run = pyrovae.fit(lambda: pyrovae.Pair(Flat(), Encoder()), data="digits", epochs=1, score_samples=2, show=False,
+                      device="cpu", binarize="threshold", out=tmp_path / "run")  # fmt: skip
+    assert run.status == "done"
+    assert run.sample(3).shape == run.reconstruct(3).shape == (3, 1, 8, 8)
+    assert {"samples.png", "reconstructions.png"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_a_picture_that_cannot_be_drawn_ends_no_fit(tmp_path, monkeypatch, capsys):
+    def fails(run, folder):
+        raise PyrovaeError("images have no shape")
+
+    monkeypatch.setattr("pyrovae.runs.pictures.pictures", fails)
+    x = torch.randn(60, 3)
+    run = pyrovae.fit("vae", data=x, **TINY | {"show": True}, out=tmp_path / "run")
+    assert run.status == pyrovae.load(tmp_path / "run", data=x, device="cpu").status == "done"
+    assert "note: a picture was left out: images have no shape" in capsys.readouterr().err
+
+
+def test_a_table_is_told_what_to_do(tmp_path):
+    (tmp_path / "rows.csv").write_text("1,2\n")
+    with pytest.raises(UsageError, match=r"save the numbers of a table by numpy.save, as a .npy"):
+        pyrovae.fit("vae", data=tmp_path / "rows.csv", show=False)
