@@ -7,11 +7,10 @@ from pyrovae.cli._arguments import Data, Names
 from pyrovae.cli._fits import require
 from pyrovae.cli._model_command import ModelCommand
 from pyrovae.cli._options import debug_option, json_option
-from pyrovae.cli._output import print_json, print_table
+from pyrovae.cli._output import print_json, print_note, print_table
 from pyrovae.config import Config
 from pyrovae.data.options import DataConfig
 from pyrovae.errors import UsageError
-from pyrovae.registry.own_code import name_of
 
 SECTION = "Check"
 PLACE = 2
@@ -56,8 +55,6 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     NAME is a model (`pyrovae models`) or your own my_model.py:MyVAE.
     """
     given = {key: value for key, value in options.items() if value is not None}
-    if data is None and name_of(model) is not None:
-        raise UsageError(f"{model} is tried on data that it is for: give them, --data my_data.npy")
     require(model, [] if guide is None else [guide], data, given)
 
     from pyrovae.data.catalogue import load
@@ -67,6 +64,8 @@ def command(model: str, guide: str | None, data: str | None, as_json: bool, **op
     from pyrovae.testing import check, sites_table
 
     variant = registry.variant(model)
+    if data is None and variant.own:
+        print_note(f"note: no --data is given, so {model} is tried on {variant.data}")
     recipe = Recipe.of(variant, guide, data or variant.data, given)
     dataset = variant.prepare(recipe.options, load(data or variant.data, options_for(recipe, variant)))
 

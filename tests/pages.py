@@ -192,8 +192,11 @@ def ruled(word: str) -> str:
 
 
 def about(shown: str, printed: str) -> bool:
-    """Whether two numbers are about the same: 3 %, and 5 in the last place; whole numbers, which count, 60 % and 5."""
+    """Whether two numbers are about the same: 3 %, and 5 in the last place; whole numbers, which count, 60 % and 5, but
+    none is none."""
     a, b = float(shown.replace(",", "")), float(printed.replace(",", ""))
+    if a.is_integer() and b.is_integer() and 0 in (a, b):
+        return a == b
     mantissa, _, exponent = shown.partition("e")
     decimals = len(mantissa.partition(".")[2])
     share, places = (0.03, 5 * 10.0 ** (int(exponent or 0) - decimals)) if decimals else (0.6, 5.0)

@@ -8,6 +8,7 @@ from torch.func import functional_call
 
 from pyrovae.errors import PyrovaeError, option
 from pyrovae.lowering import slots
+from pyrovae.pairs.inverses import inverted
 from pyrovae.pairs.modes import unvalidated
 from pyrovae.pairs.pair import Pair
 from pyrovae.pairs.traces import Trace, draw, particles, sites
@@ -42,7 +43,8 @@ def pathwise(pair: Pair, batch: Sequence[Tensor], K: int | None) -> tuple[Trace,
 
 
 def require_repeatable(pair: Pair, batch: Sequence[Tensor], what: str) -> None:
-    """Raises PyrovaeError where a second run of the guide in train mode gives another q: it has noise of its own.
+    """Raises PyrovaeError where a second run of the guide in train mode gives another q, as it has noise of its own, or
+    none, as its flow has no inverse.
 
     Leaves modes, buffers and torch's generator as they were.
     """
@@ -51,7 +53,7 @@ def require_repeatable(pair: Pair, batch: Sequence[Tensor], what: str) -> None:
     buffers = [(owner, key, owner[key], owner[key].clone()) for owner, key in slots(guide).values()]
     try:
         guide.train()
-        with torch.no_grad(), unvalidated(), seeded(0, batch[0].device):
+        with inverted(), torch.no_grad(), unvalidated(), seeded(0, batch[0].device):
             first = draw(guide, batch)
             z = {name: site["value"] for name, site in sites(first, observed=False).items()}
             second = draw(guide, batch, z)

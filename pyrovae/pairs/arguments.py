@@ -9,7 +9,7 @@ from pyro import poutine
 from torch import Tensor
 from torch.distributions import Distribution, MixtureSameFamily, TransformedDistribution, constraints
 
-from pyrovae.pairs.supports import bare
+from pyrovae.pairs.supports import bare, off_simplex
 from pyrovae.pairs.traces import sites
 
 CURES = {
@@ -31,14 +31,12 @@ def misplaced(trace: poutine.Trace) -> Iterator[str]:
                 if not isinstance(value, Tensor) or constraints.is_dependent(constraint):
                     continue
                 with suppress(NotImplementedError, RuntimeError, ValueError):
-                    bad = ~constraint.check(value)
-                    wrong = value[bad].flatten()
-                    if len(wrong := wrong[~wrong.isnan()]):
+                    simplex = constraint is constraints.simplex
+                    wrong = value[off_simplex(value) if simplex else ~constraint.check(value)]
+                    if wrong.numel() and not wrong.isnan().any():
+                        one = f"{wrong.flatten()[0].item():.4g}, and must be" if constraint.event_dim == 0 else "not"
                         cure = next((CURES[of] for of in CURES if getattr(constraints, of) is constraint), "mend it")
-                        yield (
-                            f"site '{name}': {key} of its {type(fn).__name__} is {wrong[0].item():.4g}, and must be "
-                            f"{constraint}: {cure}"
-                        )
+                        yield f"site '{name}': {key} of its {type(fn).__name__} is {one} {constraint}: {cure}"
 
 
 def parts(fn: Distribution) -> Iterator[Distribution]:

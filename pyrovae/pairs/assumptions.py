@@ -12,7 +12,6 @@ from torch import Tensor
 
 from pyrovae.errors import PyrovaeError, first_line, is_out_of_memory, option
 from pyrovae.pairs.floors import floored
-from pyrovae.pairs.inverses import inverted
 from pyrovae.pairs.modes import scoring
 from pyrovae.pairs.normalisers import improper
 from pyrovae.pairs.pair import Pair, first_dim
@@ -277,8 +276,7 @@ def _weight(
     """log p(x, z) - log q(z | x) of given latents, or log p(x, z) alone: (K, B), or (B,) without K."""
     if model_only:
         return log_joint(pair.model, batch, values, K)
-    with inverted():
-        return log_weights(pair, batch, K, values, guide(pair))
+    return log_weights(pair, batch, K, values, guide(pair))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -14,18 +14,16 @@ NO_INVERSE = (
 )
 
 
-def lacks_inverse(error: BaseException) -> bool:
-    """Whether an error comes from a transform of torch or Pyro that was to be inverted and cannot be."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, KeyError | NotImplementedError) and any(frame.name == "_inverse" for frame in frames)
+class NoInverseError(PyrovaeError):
+    """A guide is to score what it did not draw, and cannot."""
 
 
 @contextmanager
 def inverted() -> Iterator[None]:
-    """Raises PyrovaeError where a value is scored that a guide did not draw, and it cannot."""
+    """Raises NoInverseError for what torch and Pyro raise where a transform is to be inverted and cannot be."""
     try:
         yield
     except (KeyError, NotImplementedError) as error:
-        if lacks_inverse(error):
-            raise PyrovaeError(NO_INVERSE) from error
+        if any(frame.name == "_inverse" for frame in traceback.extract_tb(error.__traceback__)):
+            raise NoInverseError(NO_INVERSE) from error
         raise

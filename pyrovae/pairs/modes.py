@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pyrovae.pairs.alone import alone
+from pyrovae.pairs.inverses import inverted
 from pyrovae.pairs.parameters import device_of
 from pyrovae.runtime.seeding import require_seed, seeded
 from pyrovae.runtime.turns import Shared
@@ -25,7 +26,7 @@ def scoring(pair: nn.Module, seed: int | None = None) -> Iterator[None]:
     """
     require_seed(seed)
     noise = contextlib.nullcontext() if seed is None else seeded(seed, device_of(pair))
-    with alone(pair), torch.no_grad(), unvalidated(), evaluating(pair), noise:
+    with inverted(), alone(pair), torch.no_grad(), unvalidated(), evaluating(pair), noise:
         yield
 
 

@@ -85,11 +85,16 @@ def outside(family: Distribution, value: Tensor) -> Tensor:
             value = transform.inv(value)
         constraint = moved[0].codomain
     if innermost(constraint) is constraints.simplex:
-        stray = (value < 0).any(-1) | ((value.sum(-1) - 1).abs() > SUM) | value.isnan().any(-1)
+        stray = off_simplex(value)
     else:
         with suppress(NotImplementedError, ValueError):  # of a constraint that depends on what is not known
             stray = ~constraint.check(value)
     return stray
+
+
+def off_simplex(value: Tensor) -> Tensor:
+    """Which vectors lie off the simplex by more than rounding, or hold what is no number."""
+    return (value < 0).any(-1) | ((value.sum(-1) - 1).abs() > SUM) | value.isnan().any(-1)
 
 
 def words(family: Distribution, shape: Sequence[int] = (), at: Sequence[int] | None = None) -> str:

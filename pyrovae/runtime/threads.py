@@ -59,26 +59,27 @@ class Crowded:
     """
 
     def __init__(self, threads: int, used: Callable[[], Usage | None] = usage) -> None:
-        self.threads, self.used = threads, used
-        self.before = used() if threads > 1 else None
+        self.threads, self.used, self.over = threads, used, threads < 2
+        self.before: Usage | None = None
 
     def __call__(self) -> str | None:
-        """A sentence with the cure, the first time that threads have starved for some seconds; else None."""
-        if self.before is None or time.perf_counter() - self.before.wall < SECONDS:
+        """A sentence with the cure, the first time that threads have starved for some seconds; else None. The first
+        call begins: what came before, as a compilation, is no turn."""
+        if self.over or (self.before is not None and time.perf_counter() - self.before.wall < SECONDS):
             return None
         before, now = self.before, self.used()
-        self.before = now
-        if now is None:
+        self.before, self.over = now, now is None
+        if before is None or now is None:
             return None
         seconds = now.wall - before.wall
         share = (now.cpu - before.cpu) / seconds / self.threads
         if share >= SHARE or (now.switches - before.switches) / seconds < SWITCHES:
             return None
-        self.before = None
+        self.over = True
         cure = "OMP_NUM_THREADS=1 in the environment, or torch.set_num_threads(1), is faster then"
         if not any(name in os.environ for name in SPINS):
             cure = "set GOMP_SPINCOUNT=3000 in the environment before torch is imported, or torch.set_num_threads(1)"
         return (
-            f"note: other programs use the cores, and the {self.threads} threads get {share:.0%} of their time, which "
+            f"note: other processes use the cores, and the {self.threads} threads get {share:.0%} of their time, which "
             f"they spend waiting for each other: {cure}"
         )

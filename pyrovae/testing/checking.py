@@ -16,10 +16,10 @@ from pyrovae.data.dataset import Fields
 from pyrovae.data.field import Field
 from pyrovae.errors import PyrovaeError, UsageError
 from pyrovae.pairs.alone import alone
-from pyrovae.pairs.inverses import NO_INVERSE, lacks_inverse
+from pyrovae.pairs.inverses import NoInverseError, inverted
 from pyrovae.pairs.pair import Pair, first_dim
 from pyrovae.pairs.parameters import placed
-from pyrovae.pairs.structure import structure
+from pyrovae.pairs.structure import running, structure
 from pyrovae.runtime.seeding import seeded
 from pyrovae.runtime.turns import Whole
 from pyrovae.testing import programs, uses  # noqa: F401  they register the laws, in this order
@@ -50,7 +50,8 @@ def check(
         try:
             case = _case(make, batch, fields or {})
         except Exception as error:
-            first = Law(LAWS[0].name, False, f"{_told(error)}: {LAWS[0].cure}")
+            cure = "" if isinstance(error, PyrovaeError) else f": {LAWS[0].cure}"
+            first = Law(LAWS[0].name, False, f"{_told(error)}{cure}")
             return [first, *(Law(entry.name, None, "not tried, as the pair does not run") for entry in LAWS[1:])]
         laws = list[Law]()
         for entry in LAWS:
@@ -97,7 +98,8 @@ def _case(make: Make, batch: Sequence[Tensor], fields: Mapping[str, Field]) -> C
     B = _prime((7, 11, 13, 5, 3), taken, first_dim(batch))
     K = _prime((5, 3, 7), taken | {B}, 7)
     part = placed(pair, [tensor[:B] for tensor in batch])
-    return Case(make, part, B, K, fields, structure(pair, part))
+    with running(pair, part):
+        return Case(make, part, B, K, fields, structure(pair, part))
 
 
 def _prime(primes: Sequence[int], taken: Iterable[int], most: int) -> int:
@@ -126,13 +128,14 @@ def _tried(entry: Entry, case: Case) -> Law:
                     return Law(entry.name, None, f"not tried, as the law '{LAWS[0].name}' is broken")
                 return Law(entry.name, None, f"does not apply: {error}")
         torch.manual_seed(1)
-        entry.test(case)
+        with inverted():
+            entry.test(case)
     except DoesNotApplyError as reason:
         return Law(entry.name, None, f"does not apply: {reason}")
-    except LawError as broken:
+    except (LawError, NoInverseError) as broken:
         return Law(entry.name, False, str(broken))
     except Exception as error:
-        return Law(entry.name, False, NO_INVERSE if lacks_inverse(error) else f"{_told(error)}: {entry.cure}")
+        return Law(entry.name, False, f"{_told(error)}: {entry.cure}")
     return Law(entry.name, True, (entry.test.__doc__ or "").strip())
 
 

@@ -113,7 +113,6 @@ NAMES = [
     (("check",), 2, "Missing argument 'NAME'"),
     (("check", "--data", "vectors.npy", "vae"), 2, "the name comes first"),
     (("check", "vae", "--guide", "iaff"), 2, "did you mean 'iaf'?"),
-    (("check", "my_model.py:MyVAE"), 2, "is tried on data that it is for: give them, --data my_data.npy"),
     (("check", "vae", "--data", "nan.npy"), 1, "NaN"),
     (("models", "extra"), 2, "unexpected extra argument"),
     (("data", "--jsn"), 2, "Did you mean '--json'?"),

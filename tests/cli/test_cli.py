@@ -374,6 +374,12 @@ def test_check_exits_with_1_where_a_law_is_broken():
     assert "Traceback" not in result.output
 
 
+def test_check_of_an_own_pair_says_on_which_data_it_is_tried():
+    result = run("check", "my_model.py:MyVAE")  # of vectors of 5
+    assert "note: no --data is given, so my_model.py:MyVAE is tried on digits" in result.stderr
+    assert result.exit_code == 1 and "whose shapes are x (1, 8, 8)" in " ".join(result.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("command", "names"), [("models", "cvae ssvae textvae vae"), ("guides", "diagonal full iaf lowrank")]
 )

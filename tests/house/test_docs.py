@@ -75,6 +75,7 @@ def test_what_does_not_exist_is_seen(line, wrong):
         ("test ELBO -20.68 nats", "train ELBO -20.68 nats", False),
         ("of 360 data", "about\nof 401 data\nseconds 3", True),
         ("of 360 data", "of 1 data", False),
+        ("16 laws hold, 0 broken", "15 laws hold, 1 broken", False),
         ("a\n...\nd", "a\nb\nc\nd", True),
         ("a\n...\nd", "a\nb\nc", False),
         ("a\nd", "a\nb\nd", False),

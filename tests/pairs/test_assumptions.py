@@ -18,6 +18,7 @@ from torch.nn.functional import softplus
 import pyrovae
 from pyrovae import Pair, PyrovaeError, UsageError, evaluation
 from pyrovae.objectives.elbo import ELBO
+from pyrovae.pairs.arguments import misplaced
 from pyrovae.pairs.assumptions import broken
 from pyrovae.pairs.strays import require_supported
 from pyrovae.pairs.structure import structure
@@ -613,4 +614,21 @@ def test_a_guide_without_an_inverse_is_one_sentence():
     assert not pyrovae.fit(lambda: pair, data=x, **SHORT).results.get("log_likelihood")  # it trains, and is told
     told = [law.detail for law in check(pair, [x]) if law.passed is False]
     assert sum("cannot score values that it did not draw" in each for each in told) >= 3
+    for objective in ("stl", "dreg"):
+        with pytest.raises(PyrovaeError, match="cannot score values that it did not draw"):
+            pyrovae.fit(lambda: Pair(Model(), OneWay()), data=x, **SHORT | {"objective": objective, "particles": 2})
+    with pytest.raises(PyrovaeError, match="cannot score values that it did not draw"):
+        evaluation.mutual_information(pair, [x])
     assert not any(each.startswith(("KeyError", "NotImplementedError")) for each in told)
+
+
+@pytest.mark.parametrize(
+    ("probs", "told"),
+    [([0.25, 0.25, 0.25, 0.249995], []), ([0.5, 0.6, 0.1, 0.1], ["not"]), ([1.2, -0.2, 0.0, 0.0], ["not"])],
+)
+def test_probabilities_may_be_off_one_by_rounding(probs, told):
+    family = dist.Categorical(torch.ones(4), validate_args=False)
+    family.probs = torch.tensor(probs)  # torch divides by the sum
+    trace = pyro.poutine.trace(lambda: pyro.sample("y", family, obs=torch.tensor(0))).get_trace()
+    says = "site 'y': probs of its Categorical is {} Simplex(): take softmax of what a network gives, or logits"
+    assert list(misplaced(trace)) == [says.format(each) for each in told]

@@ -42,10 +42,9 @@ def test_what_is_no_class_is_told_the_classes(fitted, given, says):
         fitted.sample(4, **given)
 
 
-def test_on_the_command_line_too(fitted, tmp_path, monkeypatch):
+def test_on_the_command_line_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    data = {"x": np.zeros((60, 3), "float32"), "y": np.repeat(["cat", "dog"], 30)}
-    np.savez("pets.npz", **data | {"x": np.random.default_rng(0).normal(size=(60, 3))})
+    np.savez("pets.npz", x=np.random.default_rng(0).normal(size=(60, 3)), y=np.repeat(["cat", "dog"], 30))
     options = ("--epochs", "1", "--latent-dim", "2", "--hidden", "4", "--score-samples", "2", "--device", "cpu")
     done("fit", "--model", "cvae", "--data", "pets.npz", *options, "--out", "pets", "--quiet")
     done("sample", "pets", "--given", "y=dog", "-n", "4", "--out", "named.csv")
@@ -105,7 +104,8 @@ def test_images_that_a_pair_observes_as_vectors_are_shown_as_images(tmp_path):
                       device="cpu", binarize="threshold", out=tmp_path / "run")  # fmt: skip
     assert run.status == "done"
     assert run.sample(3).shape == run.reconstruct(3).shape == (3, 1, 8, 8)
-    assert {"samples.png", "reconstructions.png"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    drawn = {path.stem for path in (tmp_path / "run").glob("*.png")}
+    assert drawn == {"curves", "latents", "plane", "reconstructions", "samples", "traversals"}
 
 
 def test_a_picture_that_cannot_be_drawn_ends_no_fit(tmp_path, monkeypatch, capsys):

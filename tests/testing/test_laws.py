@@ -213,7 +213,7 @@ class Raises(Model):
         (Model, OtherLatent, "structure", "'code', 'z'"),
         (Model, Observes, "structure", "'u'"),
         (Model, Score, "structure", "'z'"),
-        (Raises, Guide, "structure", "RuntimeError: no: "),
+        (Raises, Guide, "structure", "RuntimeError: no; give data"),
         (Reads, Guide, "leak", "'x'"),
         (ReadsMean, Guide, "leak", "'x'"),
         (Model, Centred, "rows", "mixes"),
